@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/* Fast handlers of the commoner integer vector instructions, and of those that only move bits. */
+#include "cpu/fast_vector.h"
+#include "cpu/vector_verbs.h"
+
+#define FAST_INTEGER(name) FAST_VECTOR(name, verb_##name, 16, 0)
+
+FAST_INTEGER(pand)
+FAST_INTEGER(pandn)
+FAST_INTEGER(por)
+FAST_INTEGER(pxor)
+FAST_INTEGER(paddb)
+FAST_INTEGER(paddw)
+FAST_INTEGER(paddd)
+FAST_INTEGER(paddq)
+FAST_INTEGER(psubb)
+FAST_INTEGER(psubw)
+FAST_INTEGER(psubd)
+FAST_INTEGER(psubq)
+FAST_INTEGER(pcmpeqb)
+FAST_INTEGER(pcmpeqw)
+FAST_INTEGER(pcmpeqd)
+FAST_INTEGER(pcmpgtb)
+FAST_INTEGER(pcmpgtw)
+FAST_INTEGER(pcmpgtd)
+FAST_INTEGER(pminub)
+FAST_INTEGER(pmaxub)
+FAST_INTEGER(pminsw)
+FAST_INTEGER(pmaxsw)
+FAST_INTEGER(pmullw)
+FAST_INTEGER(pmuludq)
+FAST_INTEGER(punpcklbw)
+FAST_INTEGER(punpcklwd)
+FAST_INTEGER(punpckldq)
+FAST_INTEGER(punpcklqdq)
+FAST_INTEGER(punpckhbw)
+FAST_INTEGER(punpckhwd)
+FAST_INTEGER(punpckhdq)
+FAST_INTEGER(punpckhqdq)
+
+/* Shifts of registers, by an immediate or by a register. */
+#define FAST_SHIFT(name)                                                                                     \
+    FAST(fast_##name##_imm, (VEC(in->dst) = verb_##name(VEC(in->dst), (u8)in->imm), true))                   \
+    FAST(fast_##name##_reg, (VEC(in->dst) = verb_##name(VEC(in->dst), xmm(cpu, in->src)->q[0]), true))       \
+    run_fn *bind_##name(const struct insn *in, u32 mode, u32 live)                                           \
+    {                                                                                                        \
+        (void)mode;                                                                                          \
+        (void)live;                                                                                          \
+        if (!is_xmm(in->dst))                                                                                \
+            return NULL;                                                                                     \
+        return in->shape == S_RI ? fast_##name##_imm : in->shape == S_RR ? fast_##name##_reg : NULL;         \
+    }
+
+FAST_SHIFT(psllw)
+FAST_SHIFT(pslld)
+FAST_SHIFT(psllq)
+FAST_SHIFT(psrlw)
+FAST_SHIFT(psrld)
+FAST_SHIFT(psrlq)
+FAST_SHIFT(psraw)
+FAST_SHIFT(psrad)
+FAST_SHIFT(pslldq)
+FAST_SHIFT(psrldq)
+
+/* Shuffles by an immediate, of registers. */
+INLINE v128 shuffle(const u32 *a, const u32 *b, u64 imm)
+{
+    return (v128)(v4u32){ a[imm & 3], a[imm >> 2 & 3], b[imm >> 4 & 3], b[imm >> 6 & 3] };
+}
+
+FAST(fast_pshufd, (VEC(in->dst) = shuffle(xmm(cpu, in->src)->d, xmm(cpu, in->src)->d, in->imm), true))
+FAST(fast_shufps, (VEC(in->dst) = shuffle(xmm(cpu, in->dst)->d, xmm(cpu, in->src)->d, in->imm), true))
+FAST(fast_shufpd, (VEC(in->dst) = (v128){ xmm(cpu, in->dst)->q[in->imm & 1], xmm(cpu, in->src)->q[in->imm >> 1 & 1] },
+                   true))
+
+#define BIND_SHUFFLE(name)                                                                                   \
+    run_fn *bind_##name(const struct insn *in, u32 mode, u32 live)                                           \
+    {                                                                                                        \
+        (void)mode;                                                                                          \
+        (void)live;                                                                                          \
+        return in->shape == S_RRI ? fast_##name : NULL;                                                      \
+    }
+
+BIND_SHUFFLE(pshufd)
+BIND_SHUFFLE(shufps)
+BIND_SHUFFLE(shufpd)
+
+/* Sign masks. */
+INLINE u64 byte_signs(const union vector *v)
+{
+    return signs_of_bytes(v->q[0]) | signs_of_bytes(v->q[1]) << 8;
+}
+
+FAST(fast_pmovmskb, (REG64(in->dst) = byte_signs(xmm(cpu, in->src)), true))
+FAST(fast_movmskpd, (REG64(in->dst) = xmm(cpu, in->src)->q[0] >> 63 | xmm(cpu, in->src)->q[1] >> 63 << 1, true))
+
+run_fn *bind_pmovmskb(const struct insn *in, u32 mode, u32 live)
+{
+    (void)mode;
+    (void)live;
+    return is_xmm(in->src) ? fast_pmovmskb : NULL;
+}
+
+run_fn *bind_movmskpd(const struct insn *in, u32 mode, u32 live)
+{
+    (void)in;
+    (void)mode;
+    (void)live;
+    return fast_movmskpd;
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/* Fast handlers of moves between XMM registers, general registers and memory. */
+#include "cpu/fast_vector.h"
+
+/* What a move from memory makes of the destination: `size` bytes and zeros, or half of it with the other half kept. */
+enum part { PART_LOW, PART_HALF_0, PART_HALF_1 };
+
+INLINE bool load(CPU, IN, enum form form, unsigned size, bool aligned, enum part part)
+{
+    const u8 *m = vector_place(cpu, in, form, size, aligned, ACCESS_READ);
+
+    if (unlikely(!m))
+        return false;
+    v128 v = vector_fetch(m, size);
+
+    if (part == PART_HALF_0)
+        v[1] = xmm(cpu, in->dst)->q[1];
+    if (part == PART_HALF_1)
+        v = (v128){ xmm(cpu, in->dst)->q[0], v[0] };
+    VEC(in->dst) = v;
+    return true;
+}
+
+INLINE bool store(CPU, IN, enum form form, unsigned size, bool aligned, unsigned half)
+{
+    u8 *m = vector_place(cpu, in, form, size, aligned, ACCESS_WRITE);
+
+    if (unlikely(!m))
+        return false;
+    memcpy(m, &xmm(cpu, in->src)->q[half], size);
+    return true;
+}
+
+/* A register's low `size` bytes into another: merged, or with zeros above. */
+INLINE v128 merge(v128 a, v128 b, unsigned size)
+{
+    a[0] = size == 4 ? (a[0] & ~(u64)0xffffffff) | (u32)b[0] : b[0];
+    return a;
+}
+
+#define LOAD(form, name, size, aligned, part) FAST(name##_load_##form, load(cpu, in, form, size, aligned, part))
+#define STORE(form, name, size, aligned, half) FAST(name##_store_##form, store(cpu, in, form, size, aligned, half))
+
+INLINE run_fn *choose(const struct insn *in, u32 mode, run_fn *const handlers[1 + 2 * FORMS])
+{
+    switch (in->shape) {
+    case S_RR: return handlers[0];
+    case S_RM: return is_xmm(in->dst) ? handlers[1 + address_form(in, mode)] : NULL;
+    case S_MR: return is_xmm(in->src) ? handlers[1 + FORMS + address_form(in, mode)] : NULL;
+    default: return NULL;
+    }
+}
+
+/* reg: handler of the form with two registers, or NULL. */
+#define MOVE(name, size, aligned, part, half, reg)                                                           \
+    VECTOR_FORMS(LOAD, name, size, aligned, part)                                                            \
+    VECTOR_FORMS(STORE, name, size, aligned, half)                                                           \
+    run_fn *bind_##name(const struct insn *in, u32 mode, u32 live)                                           \
+    {                                                                                                        \
+        static run_fn *const handlers[] = { reg, VECTOR_HANDLERS(name##_load), VECTOR_HANDLERS(name##_store) }; \
+                                                                                                             \
+        (void)live;                                                                                          \
+        return choose(in, mode, handlers);                                                                   \
+    }
+
+FAST(move, (VEC(in->dst) = VEC(in->src), true))
+FAST(move_ss, (VEC(in->dst) = merge(VEC(in->dst), VEC(in->src), 4), true))
+FAST(move_sd, (VEC(in->dst) = merge(VEC(in->dst), VEC(in->src), 8), true))
+FAST(move_low_high, (VEC(in->dst) = (v128){ xmm(cpu, in->dst)->q[0], xmm(cpu, in->src)->q[0] }, true))
+
+MOVE(movaps, 16, ALIGNED, PART_LOW, 0, move)
+MOVE(movups, 16, UNALIGNED, PART_LOW, 0, move)
+MOVE(movss, 4, UNALIGNED, PART_LOW, 0, move_ss)
+MOVE(movsd_vector, 8, UNALIGNED, PART_LOW, 0, move_sd)
+MOVE(movlps, 8, UNALIGNED, PART_HALF_0, 0, NULL)
+MOVE(movhps, 8, UNALIGNED, PART_HALF_1, 1, NULL)
+
+run_fn *bind_movlhps(const struct insn *in, u32 mode, u32 live)
+{
+    (void)in;
+    (void)mode;
+    (void)live;
+    return move_low_high;
+}
+
+/* MOVD and MOVQ between kinds of registers: zeros above. */
+FAST(move_q, (VEC(in->dst) = (v128){ xmm(cpu, in->src)->q[0], 0 }, true))
+FAST(d_to_general, (REG64(in->dst) = xmm(cpu, in->src)->d[0], true))
+FAST(q_to_general, (REG64(in->dst) = xmm(cpu, in->src)->q[0], true))
+FAST(d_from_general, (VEC(in->dst) = (v128){ (u32)REG64(in->src), 0 }, true))
+FAST(q_from_general, (VEC(in->dst) = (v128){ REG64(in->src), 0 }, true))
+
+#define MOVE_LOW(name, size, both, to_general, from_general)                                                 \
+    VECTOR_FORMS(LOAD, name, size, UNALIGNED, PART_LOW)                                                      \
+    VECTOR_FORMS(STORE, name, size, UNALIGNED, 0)                                                            \
+    run_fn *bind_##name(const struct insn *in, u32 mode, u32 live)                                           \
+    {                                                                                                        \
+        static run_fn *const handlers[] = { NULL, VECTOR_HANDLERS(name##_load), VECTOR_HANDLERS(name##_store) }; \
+                                                                                                             \
+        (void)live;                                                                                          \
+        if (in->shape != S_RR)                                                                               \
+            return choose(in, mode, handlers);                                                               \
+        if (is_mmx(in->dst) || is_mmx(in->src))                                                              \
+            return NULL;                                                                                     \
+        return !is_xmm(in->dst) ? to_general : is_xmm(in->src) ? both : from_general;                        \
+    }
+
+MOVE_LOW(movd, 4, NULL, d_to_general, d_from_general)
+MOVE_LOW(movq, 8, move_q, q_to_general, q_from_general)

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/* The host's floating-point control words while a guest runs: loading them, and fetching the sticky flags back. */
+#include "cpu/fp.h"
+
+#include "cpu/fp_host.h"
+
+/* What the host's MXCSR is to be: the guest's rounding and DAZ, no flags, all masked. FTZ acts with underflow masked only. */
+static u32 mxcsr_for(const struct vcpu *cpu)
+{
+    u32 v = MXCSR_MASKS | (cpu->mxcsr & (MXCSR_RC | MXCSR_DAZ));
+
+    return v | (cpu->mxcsr & MXCSR_UM ? cpu->mxcsr & MXCSR_FTZ : 0);
+}
+
+static u16 fcw_for(const struct vcpu *cpu)
+{
+    return (u16)((cpu->x87.fcw & 0xf3f) | 0x7f);
+}
+
+/* The loads are serializing or nearly so on many hosts, the stores aren't: look first. */
+static void load(u32 mxcsr, u16 fcw)
+{
+    if (host_stmxcsr() != mxcsr)
+        host_ldmxcsr(mxcsr);
+    if (host_fnstcw() != fcw)
+        host_fldcw(fcw);
+    if (host_fnstsw() & 0x3f)
+        host_fnclex();
+}
+
+void fp_enter(struct vcpu *cpu)
+{
+    cpu->host_mxcsr = host_stmxcsr();
+    cpu->host_fcw = host_fnstcw();
+    load(mxcsr_for(cpu), fcw_for(cpu));
+}
+
+void fp_sync(struct vcpu *cpu)
+{
+    u32 mxcsr = host_stmxcsr();
+    u16 fsw = host_fnstsw();
+
+    if (mxcsr & MXCSR_FLAGS) {
+        cpu->mxcsr |= mxcsr & MXCSR_FLAGS;
+        host_ldmxcsr(mxcsr & ~MXCSR_FLAGS);
+    }
+    if (fsw & 0x3f) {
+        cpu->x87.fsw |= fsw & 0x3f;
+        host_fnclex();
+    }
+}
+
+void fp_leave(struct vcpu *cpu)
+{
+    u32 mxcsr = host_stmxcsr();
+    u16 fsw = host_fnstsw();
+
+    cpu->mxcsr |= mxcsr & MXCSR_FLAGS;
+    if (mxcsr != cpu->host_mxcsr)
+        host_ldmxcsr(cpu->host_mxcsr);
+    if (fsw & 0x3f) {
+        cpu->x87.fsw |= fsw & 0x3f;
+        host_fnclex();
+    }
+    if (host_fnstcw() != cpu->host_fcw)
+        host_fldcw(cpu->host_fcw);
+}
+
+void fp_reload(struct vcpu *cpu)
+{
+    load(mxcsr_for(cpu), fcw_for(cpu));
+}
+
+void fp_begin_slow(struct vcpu *cpu)
+{
+    u32 mxcsr = host_stmxcsr();
+
+    if (mxcsr & MXCSR_FLAGS) {
+        cpu->mxcsr |= mxcsr & MXCSR_FLAGS;
+        host_ldmxcsr(mxcsr & ~MXCSR_FLAGS);
+    }
+}
+
+static bool has_denormal(const void *result, enum fp_kind kind, unsigned size)
+{
+    const char *p = result;
+
+    for (unsigned at = 0; kind == FP_F32 && at < size; at += 4) {
+        u64 v = load_bytes(p + at, 4) << 1; /* without the sign */
+
+        if ((u32)v && !(v >> 24 & 0xff))
+            return true;
+    }
+    for (unsigned at = 0; kind == FP_F64 && at < size; at += 8) {
+        u64 v = load_bytes(p + at, 8) << 1;
+
+        if (v && !(v >> 53))
+            return true;
+    }
+    return false;
+}
+
+void fp_check_slow(struct vcpu *cpu, const void *result, enum fp_kind kind, unsigned size)
+{
+    u32 mxcsr = host_stmxcsr(), flags = mxcsr & MXCSR_FLAGS;
+    u32 unmasked = ~(cpu->mxcsr >> MXCSR_MASK_SHIFT) & MXCSR_FLAGS;
+    u32 before = flags & (MXCSR_IE | MXCSR_DE | MXCSR_ZE);
+
+    if (flags)
+        host_ldmxcsr(mxcsr & ~MXCSR_FLAGS);
+    if (before & unmasked)
+        flags = before; /* found before computing, which then didn't take place */
+    else if ((unmasked & MXCSR_UE) && has_denormal(result, kind, size))
+        flags |= MXCSR_UE;
+    cpu->mxcsr |= flags;
+    if (flags & unmasked)
+        vcpu_raise(cpu, cpu->cr4 & CR4_OSXMMEXCPT ? VECTOR_XM : VECTOR_UD, 0);
+}

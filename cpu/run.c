@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The run loop: events between instructions, then the block at RIP, which goes on by itself from block to block until
+ * one of its exits isn't linked, the limit is reached, or something lands here.
+ */
+#include "cpu/run.h"
+
+#include "cpu/event.h"
+#include "cpu/fp.h"
+#include "decoder/block.h"
+#include "exits/exit.h"
+#include "mem/tlb.h"
+#include "state/flags.h"
+#include "state/meet.h"
+#include "state/partition.h"
+
+/* Runs from an entry on. No locals live across it: it may end by landing. */
+static NOINLINE void run_blocks(struct vcpu *cpu, const struct insn *entry)
+{
+#ifdef SWHP_LOOP
+    while (entry)
+        entry = entry->run(cpu, entry);
+#else
+    entry->run(cpu, entry);
+#endif
+}
+
+/* Could an interrupt (priority: its class, 0 for one that ignores the task priority) be taken at this boundary? */
+static bool interrupt_is_welcome(const struct vcpu *cpu, unsigned priority)
+{
+    return (cpu->rflags & IF) && !cpu->shadow && (priority == 0 || priority > cpu->cr8);
+}
+
+/* Reference 5.4: one-shot, NMI first; the bit that fired, and its priority, read 0 afterwards. */
+static void notify(struct vcpu *cpu)
+{
+    u64 asked = cpu->deliverability;
+
+    if ((asked & 1) && !cpu->nmi_masked && !cpu->shadow_ss) {
+        cpu->deliverability &= ~(u64)1;
+        exit_interrupt_window(cpu, WHvX64PendingNmi);
+    }
+    if ((asked & 2) && interrupt_is_welcome(cpu, (unsigned)(asked >> 2 & 15))) {
+        cpu->deliverability &= ~(u64)0x3e;
+        exit_interrupt_window(cpu, WHvX64PendingInterrupt);
+    }
+}
+
+/* A trap that waits for the boundary: single step, data and I/O breakpoints. */
+static bool debug_trap(struct vcpu *cpu)
+{
+    u64 bits = cpu->pending_debug;
+
+    if (!bits || cpu->shadow_ss)
+        return false;
+    cpu->pending_debug = 0;
+    cpu->fault = (struct event){ .pending = true, .type = EVENT_EXCEPTION, .vector = VECTOR_DB, .parameter = bits };
+    return true;
+}
+
+/* What attention was asked for. Anything may leave from here. */
+static NOINLINE void attend(struct vcpu *cpu)
+{
+    u32 asked = __atomic_load_n(&cpu->attention, __ATOMIC_SEQ_CST);
+
+    if (asked & ATTENTION_CANCEL) {
+        __atomic_fetch_and(&cpu->attention, ~(u32)ATTENTION_CANCEL, __ATOMIC_SEQ_CST);
+        exit_canceled(cpu);
+    }
+    if (asked & ATTENTION_MEET) {
+        __atomic_fetch_and(&cpu->attention, ~(u32)ATTENTION_MEET, __ATOMIC_SEQ_CST);
+        meet_pass(cpu);
+    }
+    if (asked & ATTENTION_TLB) {
+        __atomic_fetch_and(&cpu->attention, ~(u32)ATTENTION_TLB, __ATOMIC_SEQ_CST);
+        tlb_flush(cpu, false);
+        code_doubt(cpu);
+    }
+    if (asked & ATTENTION_CODE) {
+        __atomic_fetch_and(&cpu->attention, ~(u32)ATTENTION_CODE, __ATOMIC_SEQ_CST);
+        code_settle(cpu);
+    }
+    __atomic_fetch_and(&cpu->attention, ~(u32)(ATTENTION_EVENT | ATTENTION_DEBUG), __ATOMIC_SEQ_CST);
+    if (debug_trap(cpu))
+        return;
+    if (cpu->deliverability & 3)
+        notify(cpu);
+    if ((cpu->deliverability & 3) || cpu->pending_debug) /* look again at each turn: blocks can't change what matters */
+        __atomic_fetch_or(&cpu->attention, ATTENTION_EVENT, __ATOMIC_SEQ_CST);
+}
+
+static bool is_code_breakpoint(const struct vcpu *cpu, unsigned n)
+{
+    return (cpu->dr[7] >> (2 * n) & 3) && (cpu->dr[7] >> (16 + 4 * n) & 3) == 0;
+}
+
+/* An instruction breakpoint at RIP, unless RF lets this one instruction pass. */
+static u64 code_breakpoints(const struct vcpu *cpu)
+{
+    u64 linear = cpu->seg[CS].base + cpu->rip, hit = 0;
+
+    if (!in_code64(cpu))
+        linear = (u32)linear;
+    for (unsigned n = 0; n < 4; n++)
+        if (is_code_breakpoint(cpu, n) && cpu->dr[n] == linear)
+            hit |= 1u << n;
+    return cpu->rflags & RF ? 0 : hit;
+}
+
+/*
+ * One instruction by itself: in the shadow of STI or MOV SS, under TF, RF or breakpoints, or because the count allows
+ * less than a block.
+ */
+static NOINLINE void step(struct vcpu *cpu)
+{
+    u64 hit = cpu->dr[7] & 0xff ? code_breakpoints(cpu) : 0;
+
+    if (hit)
+        vcpu_raise_debug(cpu, hit);
+
+    const struct insn *entry = block_find(cpu, true);
+
+    cpu->link = NULL;
+    cpu->running_shadow = cpu->shadow;
+    cpu->shadow = cpu->shadow_ss = false;
+    cpu->running_rf = cpu->rflags & RF;
+    cpu->rflags &= ~(u64)RF;
+    cpu->trap_due = cpu->rflags & TF;
+    cpu->count += 1;
+    __atomic_store_n(&cpu->limit, cpu->count, __ATOMIC_SEQ_CST); /* so that nothing enters another block */
+    run_blocks(cpu, entry);
+    cpu->at = NULL;
+    cpu->running_shadow = cpu->running_rf = false;
+    if (cpu->trap_due) {
+        cpu->pending_debug |= DR6_BS;
+        cpu->attention |= ATTENTION_DEBUG;
+        cpu->trap_due = false;
+    }
+}
+
+/* Lets a turn pass: the exit that we came from is linked to where it went, if it may be. */
+static void link_exit(struct vcpu *cpu, const struct insn *entry)
+{
+    struct exits *x = cpu->link;
+    struct block *b = block_of(entry);
+
+    cpu->link = NULL;
+    if (b->crosses)
+        return;
+    if (cpu->link_taken) {
+        x->taken = (u64)(i64)x->taken_offset < PAGE_SIZE ? b->insn : &b->enter;
+        x->taken_generation = cpu->generation;
+    } else {
+        x->fall = (u64)(i64)x->fall_offset < PAGE_SIZE && !cpu->link_is_call ? b->insn : &b->enter;
+        x->fall_generation = cpu->generation;
+    }
+}
+
+static void turn(struct vcpu *cpu)
+{
+    cpu->at = NULL;
+    if (unlikely(cpu->fault.pending)) {
+        cpu->running_shadow = cpu->running_rf = cpu->trap_due = false;
+        event_fault(cpu);
+        return;
+    }
+    if (unlikely(__atomic_load_n(&cpu->limit, __ATOMIC_RELAXED) != cpu->until))
+        __atomic_store_n(&cpu->limit, cpu->until, __ATOMIC_SEQ_CST); /* before attention is read */
+    if (unlikely(__atomic_load_n(&cpu->attention, __ATOMIC_ACQUIRE))) {
+        attend(cpu);
+        if (cpu->fault.pending)
+            return;
+    }
+    if (unlikely(cpu->count >= cpu->until))
+        exit_count(cpu);
+    if (unlikely((cpu->rflags & (TF | RF)) || cpu->shadow || (cpu->dr[7] & 0xff))) {
+        step(cpu);
+        return;
+    }
+
+    const struct insn *entry = block_find(cpu, false);
+
+    if (cpu->link)
+        link_exit(cpu, entry);
+    if (unlikely(cpu->until - cpu->count < BLOCK_SIZE(entry))) {
+        step(cpu);
+        return;
+    }
+    cpu->count += BLOCK_SIZE(entry);
+    run_blocks(cpu, entry);
+}
+
+/* What the caller's writes and the entry itself ask for, once per Run; reference 4.1, order of checks on entry. */
+static void enter(struct vcpu *cpu)
+{
+    if (cpu->left_instruction && cpu->rip != cpu->completed_rip)
+        cpu->count++; /* the caller completed it */
+    cpu->left_instruction = false;
+    code_doubt(cpu);
+    if (__atomic_load_n(&cpu->attention, __ATOMIC_ACQUIRE) & ATTENTION_CANCEL) {
+        attend(cpu);
+        return;
+    }
+    event_check_state(cpu);
+    if (cpu->interruption.pending) {
+        struct event e = cpu->interruption;
+
+        cpu->interruption.pending = false;
+        cpu->shadow = cpu->shadow_ss = false;
+        cpu->rip += e.length; /* software events push the address behind them */
+        cpu->delivery_rewind = e.length;
+        event_deliver(cpu, &e);
+        cpu->delivery_rewind = 0;
+    }
+    if (cpu->queued.pending) {
+        cpu->fault = cpu->queued;
+        cpu->fault.injected = true;
+        cpu->queued.pending = false;
+    }
+}
+
+void vcpu_run(struct vcpu *cpu)
+{
+    memset(cpu->exit, 0, sizeof *cpu->exit);
+    cpu->exit_reason = 0;
+    cpu->at = NULL;
+    cpu->link = NULL;
+    cpu->entered = false;
+    fp_enter(cpu);
+
+    __builtin_setjmp(cpu->landing); /* every fault and every exit lands here */
+    if (!cpu->entered) {
+        cpu->entered = true;
+        enter(cpu);
+    }
+    while (!cpu->exit_reason)
+        turn(cpu);
+    fp_leave(cpu);
+}

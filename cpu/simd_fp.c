@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/* SSE and SSE2 arithmetic and comparisons of floats. */
+#include "cpu/fp_host.h"
+
+typedef v128 arithmetic_fn(v128 a, v128 b);
+
+/* The result's `size` bytes come from as many of both operands. */
+static void arithmetic(CPU, IN, arithmetic_fn *f, unsigned size, enum fp_kind kind)
+{
+    union vector b;
+    v128 r;
+
+    vector_source(cpu, in, &b, size);
+    fp_begin(cpu);
+    r = f(*(v128 *)xmm(cpu, in->dst), *(v128 *)b.q);
+    fp_check(cpu, &r, kind, size);
+    memcpy(xmm(cpu, in->dst), &r, size);
+}
+
+#define ARITHMETIC(name, size, kind)                                                                         \
+    void op_##name(CPU, IN)                                                                                  \
+    {                                                                                                        \
+        arithmetic(cpu, in, host_##name, size, kind);                                                        \
+    }
+#define ARITHMETIC4(op, kind32, kind64)                                                                      \
+    ARITHMETIC(op##ps, 16, kind32)                                                                           \
+    ARITHMETIC(op##pd, 16, kind64)                                                                           \
+    ARITHMETIC(op##ss, 4, kind32)                                                                            \
+    ARITHMETIC(op##sd, 8, kind64)
+
+ARITHMETIC4(add, FP_F32, FP_F64)
+ARITHMETIC4(sub, FP_F32, FP_F64)
+ARITHMETIC4(mul, FP_F32, FP_F64)
+ARITHMETIC4(div, FP_F32, FP_F64)
+ARITHMETIC4(sqrt, FP_OTHER, FP_OTHER) /* no root is tiny */
+ARITHMETIC4(min, FP_OTHER, FP_OTHER)  /* nor is a choice */
+ARITHMETIC4(max, FP_OTHER, FP_OTHER)
+
+/* CMPccPS and its like: the predicate is in the immediate's low three bits. */
+#define COMPARE(suffix, name, size)                                                                          \
+    void op_##name(CPU, IN)                                                                                  \
+    {                                                                                                        \
+        static arithmetic_fn *const predicate[8] = {                                                         \
+            host_cmpeq##suffix,  host_cmplt##suffix,  host_cmple##suffix,  host_cmpunord##suffix,            \
+            host_cmpneq##suffix, host_cmpnlt##suffix, host_cmpnle##suffix, host_cmpord##suffix,              \
+        };                                                                                                   \
+                                                                                                             \
+        arithmetic(cpu, in, predicate[in->imm & 7], size, FP_OTHER);                                         \
+    }
+
+COMPARE(ps, cmpps, 16)
+COMPARE(pd, cmppd, 16)
+COMPARE(ss, cmpss, 4)
+COMPARE(sd, cmpsd_vector, 8)
+
+typedef struct host_order order_fn(v128 a, v128 b);
+
+static void order(CPU, IN, order_fn *f, unsigned size)
+{
+    union vector b;
+    struct host_order o;
+
+    vector_source(cpu, in, &b, size);
+    fp_begin(cpu);
+    o = f(*(v128 *)xmm(cpu, in->dst), *(v128 *)b.q);
+    fp_check(cpu, NULL, FP_OTHER, 0);
+    flags_order(cpu, o.zf, o.pf, o.cf);
+}
+
+#define ORDER(name, size)                                                                                    \
+    void op_##name(CPU, IN)                                                                                  \
+    {                                                                                                        \
+        order(cpu, in, host_##name, size);                                                                   \
+    }
+
+ORDER(comiss, 4)
+ORDER(comisd, 8)
+ORDER(ucomiss, 4)
+ORDER(ucomisd, 8)
+
+/*
+ * RCPPS and RSQRTPS are approximations that each processor makes from tables of its own, with an error below 1.5 * 2^-12.
+ * Ours is the true value rounded to 12 bits, in integers, so that all hosts agree. No exceptions; denormals are zeros.
+ */
+static u32 special(u32 x)
+{
+    return (x & 0x7fffffff) > 0x7f800000 ? x | 0x400000      /* NaN: quiet */
+           : (x & 0x7f800000) == 0       ? (x & 0x80000000) | 0x7f800000
+                                         : (x & 0x80000000); /* infinity */
+}
+
+/* r / 2^13, which is above 1/2 and at most 1, times 2^exponent; results below the normal range become zero. */
+static u32 approximation(u32 sign, u32 r, i32 exponent)
+{
+    i32 biased = exponent + 126 + (i32)(r >> 13);
+
+    return biased <= 0 ? sign : sign | (u32)biased << 23 | ((r << 11) & 0x7fffff);
+}
+
+static u32 reciprocal(u32 x)
+{
+    u32 exponent = x >> 23 & 0xff, m = (x & 0x7fffff) | 0x800000;
+
+    if (exponent == 0 || exponent == 255)
+        return special(x);
+    return approximation(x & 0x80000000, (u32)((((u64)1 << 37) / m + 1) >> 1), 127 - (i32)exponent);
+}
+
+static u32 reciprocal_root(u32 x)
+{
+    u32 exponent = x >> 23 & 0xff, m = (x & 0x7fffff) | 0x800000, root = 0;
+    i32 e = (i32)exponent - 127;
+
+    if (exponent == 0 || (x & 0x7fffffff) > 0x7f800000)
+        return special(x);
+    if (x >> 31)
+        return 0xffc00000;
+    if (exponent == 255)
+        return 0;
+    if (e & 1) {
+        m <<= 1;
+        e--;
+    }
+    u64 square = ((u64)1 << 51) / m; /* its root, above 2^13 and at most 2^14, has one bit to round by */
+
+    for (u32 bit = 1 << 14; bit; bit >>= 1)
+        if ((u64)(root | bit) * (root | bit) <= square)
+            root |= bit;
+    return approximation(0, (root + 1) >> 1, -e / 2);
+}
+
+static void approximate(CPU, IN, u32 (*f)(u32 x), unsigned size)
+{
+    union vector v;
+
+    vector_source(cpu, in, &v, size);
+    for (unsigned i = 0; i < size / 4; i++)
+        xmm(cpu, in->dst)->d[i] = f(v.d[i]);
+}
+
+void op_rcpps(CPU, IN)
+{
+    approximate(cpu, in, reciprocal, 16);
+}
+
+void op_rcpss(CPU, IN)
+{
+    approximate(cpu, in, reciprocal, 4);
+}
+
+void op_rsqrtps(CPU, IN)
+{
+    approximate(cpu, in, reciprocal_root, 16);
+}
+
+void op_rsqrtss(CPU, IN)
+{
+    approximate(cpu, in, reciprocal_root, 4);
+}

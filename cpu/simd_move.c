@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+/* Moves of vector registers, whole and in part, and the stores under a mask. */
+#include "cpu/vector.h"
+
+/* 16 bytes between registers and memory. */
+static void move(CPU, IN, unsigned access)
+{
+    union vector v;
+
+    if (shape_operand(in, 1) == 'M') {
+        vector_load(cpu, in, &v, 16, access);
+        memcpy(xmm(cpu, in->dst), &v, 16);
+    } else if (shape_operand(in, 0) == 'M') {
+        vector_store(cpu, in, xmm(cpu, in->src), 16, access);
+    } else {
+        memmove(xmm(cpu, in->dst), xmm(cpu, in->src), 16);
+    }
+}
+
+#define MOVE(name, access)                                                                                   \
+    void op_##name(CPU, IN)                                                                                  \
+    {                                                                                                        \
+        move(cpu, in, access);                                                                               \
+    }
+
+MOVE(movaps, ACCESS_ALIGNED)
+MOVE(movups, 0)
+
+/* The low 4 or 8 bytes between registers of any kind and memory; what the destination has beyond becomes zero. */
+static void move_low(CPU, IN, unsigned size)
+{
+    bool from_memory = shape_operand(in, 1) == 'M', to_memory = shape_operand(in, 0) == 'M';
+    union vector v;
+
+    if (from_memory) {
+        memset(&v, 0, sizeof v);
+        vector_load(cpu, in, &v, size, 0);
+    } else {
+        vector_get(cpu, in->src, &v);
+        memset(v.b + size, 0, sizeof v - size);
+    }
+    if (to_memory)
+        vector_store(cpu, in, &v, size, 0);
+    else if (in->dst >= REG_XMM)
+        vector_put(cpu, in->dst, &v, 16);
+    else
+        REG64(in->dst) = v.q[0];
+    if (!from_memory && is_mmx(in->src))
+        mmx_enter(cpu);
+}
+
+void op_movd(CPU, IN)
+{
+    move_low(cpu, in, 4);
+}
+
+void op_movq(CPU, IN)
+{
+    move_low(cpu, in, 8);
+}
+
+/* MOVQ2DQ and MOVDQ2Q are that too, by their operands' kinds. MOVNTQ only stores. */
+
+/* MOVSS and MOVSD: between registers, the rest of the destination stays; from memory it becomes zero. */
+static void move_scalar(CPU, IN, unsigned size)
+{
+    if (in->shape == S_RR)
+        memmove(xmm(cpu, in->dst), xmm(cpu, in->src), size);
+    else
+        move_low(cpu, in, size);
+}
+
+void op_movss(CPU, IN)
+{
+    move_scalar(cpu, in, 4);
+}
+
+void op_movsd_vector(CPU, IN)
+{
+    move_scalar(cpu, in, 8);
+}
+
+/* 8 bytes from half `from` of the source register or from memory to half `to` of the destination. */
+static void move_half(CPU, IN, unsigned to, unsigned from)
+{
+    u64 v;
+
+    if (shape_operand(in, 0) == 'M') {
+        vector_store(cpu, in, &xmm(cpu, in->src)->q[from], 8, 0);
+        return;
+    }
+    if (shape_operand(in, 1) == 'M')
+        vector_load(cpu, in, &v, 8, 0);
+    else
+        v = xmm(cpu, in->src)->q[from];
+    xmm(cpu, in->dst)->q[to] = v;
+}
+
+void op_movlps(CPU, IN)
+{
+    move_half(cpu, in, 0, 0);
+}
+
+void op_movhps(CPU, IN)
+{
+    move_half(cpu, in, 1, 1);
+}
+
+void op_movhlps(CPU, IN)
+{
+    move_half(cpu, in, 0, 1);
+}
+
+void op_movlhps(CPU, IN)
+{
+    move_half(cpu, in, 1, 0);
+}
+
+/*
+ * Bytes of the source whose mask byte has its top bit set go to DS:rDI; the others aren't touched. As seen on a Zen 4, all
+ * of the bytes must be writable whatever the mask, and a fault finds the MMX state entered.
+ */
+static void move_masked(CPU, IN, unsigned size)
+{
+    union vector v, mask;
+    struct place p;
+    u64 rdi = cpu->gpr[RDI] & ones(16u << (in->address - W16));
+
+    vector_get(cpu, in->dst, &v);
+    vector_get(cpu, in->src, &mask);
+    if (is_mmx(in->dst))
+        mmx_enter(cpu);
+    place_segment(cpu, &p, in->segment, rdi, size, ACCESS_WRITE | ACCESS_READ_TOO);
+    for (unsigned i = 0; i < size; i++)
+        if (mask.b[i] >> 7)
+            p.bytes[i] = v.b[i];
+    place_commit(cpu, &p);
+}
+
+void op_maskmovdqu(CPU, IN)
+{
+    move_masked(cpu, in, 16);
+}
+
+void op_maskmovq(CPU, IN)
+{
+    move_masked(cpu, in, 8);
+}
+
+void op_emms(CPU, IN)
+{
+    (void)in;
+    mmx_enter(cpu);
+    cpu->x87.valid = 0;
+}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+/* What the processor says of itself, and what exits by the caller's choice: CPUID, time, MSRs, HLT, keys, bases. */
+#include "cpu/handler.h"
+#include "exits/exit.h"
+#include "mem/tlb.h"
+#include "state/clock.h"
+#include "state/partition.h"
+#include "state/profile.h"
+
+body_fn op_hlt, op_cpuid, op_rdtsc, op_rdtscp, op_rdmsr, op_wrmsr, op_rdpkru, op_wrpkru, op_rdfsbase, op_rdgsbase,
+    op_wrfsbase, op_wrgsbase;
+
+/* HLT has happened when the caller hears of it: RIP is past it. */
+void op_hlt(CPU, IN)
+{
+    (void)in;
+    cpu->at = NULL;
+    exit_halt(cpu);
+}
+
+static bool cpuid_exits(const struct vcpu *cpu, u32 leaf)
+{
+    const struct partition *p = cpu->partition;
+
+    if (!p->exits.X64CpuidExit)
+        return false;
+    if (!p->has_cpuid_list)
+        return true;
+    for (u32 i = 0; i < p->cpuid_listed; i++)
+        if (p->cpuid_list[i] == leaf)
+            return true;
+    return false;
+}
+
+void op_cpuid(CPU, IN)
+{
+    u32 leaf = (u32)cpu->gpr[RAX], out[4];
+
+    (void)in;
+    profile_cpuid(cpu, leaf, (u32)cpu->gpr[RCX], out);
+    if (cpuid_exits(cpu, leaf))
+        exit_cpuid(cpu, out);
+    cpu->gpr[RAX] = out[0];
+    cpu->gpr[RBX] = out[1];
+    cpu->gpr[RCX] = out[2];
+    cpu->gpr[RDX] = out[3];
+}
+
+static void put_pair(CPU, u64 v)
+{
+    cpu->gpr[RAX] = (u32)v;
+    cpu->gpr[RDX] = v >> 32;
+}
+
+static void read_time(CPU, bool is_rdtscp)
+{
+    u64 tsc;
+
+    if ((cpu->cr4 & CR4_TSD) && cpu->cpl != 0 && !in_real_mode(cpu))
+        vcpu_raise(cpu, VECTOR_GP, 0);
+    tsc = clock_tsc(cpu);
+    if (cpu->partition->exits.X64RdtscExit)
+        exit_rdtsc(cpu, tsc, is_rdtscp);
+    put_pair(cpu, tsc);
+    if (is_rdtscp)
+        cpu->gpr[RCX] = (u32)cpu->tsc_aux;
+}
+
+void op_rdtsc(CPU, IN)
+{
+    (void)in;
+    read_time(cpu, false);
+}
+
+void op_rdtscp(CPU, IN)
+{
+    (void)in;
+    read_time(cpu, true);
+}
+
+#define MSR_PATCH_LEVEL 0x8bu
+#define MSR_MISC_ENABLE 0x1a0u
+
+/* MSRs that we know and whose accesses the caller asked for all the same: reference 4.6. */
+static bool msr_exits(const struct vcpu *cpu, u32 index, bool is_write)
+{
+    const struct partition *p = cpu->partition;
+
+    if (!p->exits.X64MsrExit)
+        return false;
+    switch (index) {
+    case MSR_TSC: return is_write ? p->msr_bitmap.TscMsrWrite : p->msr_bitmap.TscMsrRead;
+    case MSR_APIC_BASE: return is_write && p->msr_bitmap.ApicBaseMsrWrite;
+    case MSR_MISC_ENABLE: return !is_write && p->msr_bitmap.MiscEnableMsrRead;
+    case MSR_PATCH_LEVEL: return !is_write && p->msr_bitmap.McUpdatePatchLevelMsrRead;
+    default: return false;
+    }
+}
+
+/* Raises or leaves unless it was done. */
+static void settle_msr(CPU, enum msr_result result, u32 index, bool is_write)
+{
+    const struct partition *p = cpu->partition;
+
+    if (result == MSR_DONE)
+        return;
+    if (result == MSR_UNKNOWN && p->exits.X64MsrExit && p->msr_bitmap.UnhandledMsrs)
+        exit_msr(cpu, index, is_write);
+    vcpu_raise(cpu, VECTOR_GP, 0);
+}
+
+void op_rdmsr(CPU, IN)
+{
+    u32 index = (u32)cpu->gpr[RCX];
+    u64 value = 0;
+
+    (void)in;
+    if (msr_exits(cpu, index, false))
+        exit_msr(cpu, index, false);
+    settle_msr(cpu, msr_read(cpu, index, &value), index, false);
+    put_pair(cpu, value);
+}
+
+void op_wrmsr(CPU, IN)
+{
+    u32 index = (u32)cpu->gpr[RCX];
+    u64 value = cpu->gpr[RDX] << 32 | (u32)cpu->gpr[RAX];
+    u64 efer = cpu->efer;
+
+    (void)in;
+    if (msr_exits(cpu, index, true))
+        exit_msr(cpu, index, true);
+    settle_msr(cpu, msr_write(cpu, index, value), index, true);
+    if (cpu->efer != efer) {
+        tlb_flush(cpu, false);
+        mode_update(cpu);
+    } else if (index == MSR_PAT) {
+        tlb_flush(cpu, false);
+    }
+}
+
+static void check_keys(CPU)
+{
+    if (!(cpu->cr4 & CR4_PKE))
+        vcpu_raise(cpu, VECTOR_UD, 0);
+    if ((u32)cpu->gpr[RCX] != 0)
+        vcpu_raise(cpu, VECTOR_GP, 0);
+}
+
+void op_rdpkru(CPU, IN)
+{
+    (void)in;
+    check_keys(cpu);
+    put_pair(cpu, cpu->pkru);
+}
+
+void op_wrpkru(CPU, IN)
+{
+    (void)in;
+    check_keys(cpu);
+    if ((u32)cpu->gpr[RDX] != 0)
+        vcpu_raise(cpu, VECTOR_GP, 0);
+    if (cpu->pkru == (u32)cpu->gpr[RAX])
+        return;
+    cpu->pkru = (u32)cpu->gpr[RAX];
+    tlb_flush(cpu, false);
+}
+
+static void read_base(CPU, IN, unsigned segment)
+{
+    if (!(cpu->cr4 & CR4_FSGSBASE))
+        vcpu_raise(cpu, VECTOR_UD, 0);
+    reg_write(cpu, in->dst, width_bits(in->width), cpu->seg[segment].base);
+}
+
+static void write_base(CPU, IN, unsigned segment)
+{
+    u64 base = reg_read(cpu, in->dst, width_bits(in->width));
+
+    if (!(cpu->cr4 & CR4_FSGSBASE))
+        vcpu_raise(cpu, VECTOR_UD, 0);
+    if (!is_canonical(cpu, base))
+        vcpu_raise(cpu, VECTOR_GP, 0);
+    cpu->seg[segment].base = base;
+}
+
+void op_rdfsbase(CPU, IN)
+{
+    read_base(cpu, in, FS);
+}
+
+void op_rdgsbase(CPU, IN)
+{
+    read_base(cpu, in, GS);
+}
+
+void op_wrfsbase(CPU, IN)
+{
+    write_base(cpu, in, FS);
+}
+
+void op_wrgsbase(CPU, IN)
+{
+    write_base(cpu, in, GS);
+}

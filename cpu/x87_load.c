@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: MIT */
+/* x87 loads, stores and moves between registers. */
+#include "cpu/x87.h"
+
+X87_LOAD(ld_f32, "flds %[b]")
+X87_LOAD(ld_f64, "fldl %[b]")
+X87_LOAD(ld_i16, "filds %[b]")
+X87_LOAD(ld_i32, "fildl %[b]")
+X87_LOAD(ld_i64, "fildll %[b]")
+X87_LOAD(ld_bcd, "fbld %[b]")
+
+/* Stores leave memory's bytes in run->b. */
+X87_UNARY(st_f32, "fsts %[b]")
+X87_UNARY(st_f64, "fstl %[b]")
+X87_UNARY(st_i16, "fists %[b]")
+X87_UNARY(st_i32, "fistl %[b]")
+X87_UNARY(st_i64, "fistpll %[b]")
+X87_UNARY(st_bcd, "fbstp %[b]")
+
+/* Constants round as the control word says. */
+#define X87_CONSTANT(name)                                                                                   \
+    X87_RUN(name, #name, "")                                                                                 \
+    void op_##name(CPU, IN)                                                                                  \
+    {                                                                                                        \
+        constant(cpu, in, x87_##name);                                                                       \
+    }
+
+static void push_value(CPU, bool room, const struct x87_register *value)
+{
+    if (room) {
+        x87_condition(cpu, X87_C1, 0);
+        x87_push(cpu, value);
+    } else if (x87_overflow(cpu)) {
+        x87_push(cpu, &X87_INDEFINITE);
+    }
+}
+
+static void constant(CPU, IN, x87_fn *f)
+{
+    struct x87_run run;
+
+    x87_note(cpu, in);
+    x87_begin(cpu, &run);
+    f(&run);
+    push_value(cpu, x87_empty(cpu, 7), &run.r);
+}
+
+X87_CONSTANT(fld1)
+X87_CONSTANT(fldz)
+X87_CONSTANT(fldpi)
+X87_CONSTANT(fldl2e)
+X87_CONSTANT(fldl2t)
+X87_CONSTANT(fldlg2)
+X87_CONSTANT(fldln2)
+
+/* ---- loads ---- */
+
+static void load(CPU, IN, x87_fn *f, unsigned size)
+{
+    struct x87_run run;
+    struct place p;
+
+    place_operand(cpu, in, &p, size, ACCESS_READ);
+    memcpy(&run.b, p.bytes, size);
+    x87_note_memory(cpu, in);
+    if (!x87_empty(cpu, 7)) {
+        push_value(cpu, false, NULL);
+        return;
+    }
+    x87_begin(cpu, &run);
+    f(&run);
+    if (x87_end(cpu, run.sw))
+        push_value(cpu, true, &run.r);
+}
+
+void op_fld(CPU, IN)
+{
+    struct x87_register value;
+    struct place p;
+
+    if (in->shape == S_M && in->width != W80) {
+        load(cpu, in, in->width == W32 ? x87_ld_f32 : x87_ld_f64, width_size(in->width));
+        return;
+    }
+    if (in->shape == S_M) {
+        place_operand(cpu, in, &p, 10, ACCESS_READ);
+        value = (struct x87_register){ load_bytes(p.bytes, 8), (u16)load_bytes(p.bytes + 8, 2) };
+        x87_note_memory(cpu, in);
+    } else {
+        x87_note(cpu, in);
+        if (x87_empty(cpu, 7) && x87_empty(cpu, in->dst)) {
+            if (x87_underflow(cpu))
+                x87_push(cpu, &X87_INDEFINITE);
+            return;
+        }
+        value = *x87_st(cpu, in->dst);
+    }
+    push_value(cpu, x87_empty(cpu, 7), &value);
+}
+
+void op_fild(CPU, IN)
+{
+    x87_fn *f = in->width == W16 ? x87_ld_i16 : in->width == W32 ? x87_ld_i32 : x87_ld_i64;
+
+    load(cpu, in, f, width_size(in->width));
+}
+
+void op_fbld(CPU, IN)
+{
+    load(cpu, in, x87_ld_bcd, 10);
+}
+
+/* ---- stores ---- */
+
+/* A result with OE or UE unmasked has no place in memory: nothing is stored, nothing popped. */
+static bool is_stored(const struct vcpu *cpu, u16 sw)
+{
+    return x87_masked(cpu, sw & (X87_IE | X87_DE | X87_ZE | X87_OE | X87_UE));
+}
+
+/* `indefinite`: what an empty register stores. */
+static void store(CPU, IN, x87_fn *f, unsigned size, const struct x87_register *indefinite, bool pop)
+{
+    struct x87_run run;
+    struct place p;
+
+    place_operand(cpu, in, &p, size, ACCESS_WRITE);
+    x87_note_memory(cpu, in);
+    if (x87_empty(cpu, 0)) {
+        if (!x87_underflow(cpu))
+            return;
+        run.b = *indefinite;
+    } else {
+        run.a = *x87_st(cpu, 0);
+        x87_begin(cpu, &run);
+        f(&run);
+        x87_end(cpu, run.sw);
+        if (!is_stored(cpu, run.sw))
+            return;
+    }
+    memcpy(p.bytes, &run.b, size);
+    place_commit(cpu, &p);
+    if (pop)
+        x87_pop(cpu);
+}
+
+static void store_real(CPU, IN, bool pop)
+{
+    static const struct x87_register indefinite32 = { 0xffc00000u, 0 }, indefinite64 = { 0xfff8000000000000u, 0 };
+
+    if (in->width == W32)
+        store(cpu, in, x87_st_f32, 4, &indefinite32, pop);
+    else
+        store(cpu, in, x87_st_f64, 8, &indefinite64, pop);
+}
+
+/* ST(0) as it is, unconverted: only the stack can fault. */
+static void store_extended(CPU, IN)
+{
+    struct x87_register value = *x87_st(cpu, 0);
+    struct place p;
+
+    place_operand(cpu, in, &p, 10, ACCESS_WRITE);
+    x87_note_memory(cpu, in);
+    if (x87_empty(cpu, 0)) {
+        if (!x87_underflow(cpu))
+            return;
+        value = X87_INDEFINITE;
+    } else {
+        x87_condition(cpu, X87_C1, 0);
+    }
+    memcpy(p.bytes, &value.mantissa, 8);
+    memcpy(p.bytes + 8, &value.sign_exponent, 2);
+    place_commit(cpu, &p);
+    x87_pop(cpu);
+}
+
+static void store_register(CPU, IN, bool pop)
+{
+    struct x87_register value = *x87_st(cpu, 0);
+
+    x87_note(cpu, in);
+    if (x87_empty(cpu, 0)) {
+        if (!x87_underflow(cpu))
+            return;
+        value = X87_INDEFINITE;
+    } else {
+        x87_condition(cpu, X87_C1, 0);
+    }
+    x87_set(cpu, in->dst, &value);
+    if (pop)
+        x87_pop(cpu);
+}
+
+void op_fst(CPU, IN)
+{
+    if (in->shape == S_M)
+        store_real(cpu, in, false);
+    else
+        store_register(cpu, in, false);
+}
+
+void op_fstp(CPU, IN)
+{
+    if (in->shape != S_M)
+        store_register(cpu, in, true);
+    else if (in->width == W80)
+        store_extended(cpu, in);
+    else
+        store_real(cpu, in, true);
+}
+
+/* D9 D8+i, undocumented: FSTP that copies emptiness instead of faulting on it. */
+void op_fstpnce(CPU, IN)
+{
+    struct x87_register value = *x87_st(cpu, 0);
+    bool empty = x87_empty(cpu, 0);
+
+    x87_note(cpu, in);
+    x87_condition(cpu, X87_C1, 0);
+    x87_set(cpu, in->dst, &value);
+    if (empty)
+        x87_free(cpu, in->dst);
+    x87_pop(cpu);
+}
+
+static void store_integer(CPU, IN, bool pop)
+{
+    static const struct x87_register indefinite[3] = { { 0x8000, 0 }, { 0x80000000u, 0 },
+                                                       { 0x8000000000000000u, 0 } };
+
+    switch (in->width) {
+    case W16: store(cpu, in, x87_st_i16, 2, &indefinite[0], pop); break;
+    case W32: store(cpu, in, x87_st_i32, 4, &indefinite[1], pop); break;
+    default: store(cpu, in, x87_st_i64, 8, &indefinite[2], pop); break;
+    }
+}
+
+void op_fist(CPU, IN)
+{
+    store_integer(cpu, in, false);
+}
+
+void op_fistp(CPU, IN)
+{
+    store_integer(cpu, in, true);
+}
+
+void op_fbstp(CPU, IN)
+{
+    static const struct x87_register indefinite = { 0xc000000000000000u, 0xffff }; /* of packed decimals */
+
+    store(cpu, in, x87_st_bcd, 10, &indefinite, true);
+}
+
+/* ---- between registers ---- */
+
+void op_fxch(CPU, IN)
+{
+    unsigned i = in->dst;
+
+    x87_note(cpu, in);
+    if (x87_empty(cpu, 0) || x87_empty(cpu, i)) {
+        if (!x87_underflow(cpu))
+            return;
+        if (x87_empty(cpu, 0))
+            x87_set(cpu, 0, &X87_INDEFINITE);
+        if (x87_empty(cpu, i))
+            x87_set(cpu, i, &X87_INDEFINITE);
+    }
+
+    struct x87_register a = *x87_st(cpu, 0), b = *x87_st(cpu, i);
+
+    x87_set(cpu, 0, &b);
+    x87_set(cpu, i, &a);
+    x87_condition(cpu, X87_C1, 0);
+}
+
+/* An empty register faults whatever the condition says. */
+static void move_if(CPU, IN, bool yes)
+{
+    x87_note(cpu, in);
+    if (x87_empty(cpu, 0) || x87_empty(cpu, in->src)) {
+        if (x87_underflow(cpu))
+            x87_set(cpu, 0, &X87_INDEFINITE);
+        return;
+    }
+    if (yes) /* C1 stays */
+        x87_set(cpu, 0, x87_st(cpu, in->src));
+}
+
+#define MOVE_IF(name, yes)                                                                                   \
+    void op_##name(CPU, IN)                                                                                  \
+    {                                                                                                        \
+        move_if(cpu, in, yes);                                                                               \
+    }
+
+MOVE_IF(fcmovb, flag_cf(cpu))
+MOVE_IF(fcmove, flag_zf(cpu))
+MOVE_IF(fcmovbe, flag_cf(cpu) || flag_zf(cpu))
+MOVE_IF(fcmovu, flag_pf(cpu))
+MOVE_IF(fcmovnb, !flag_cf(cpu))
+MOVE_IF(fcmovne, !flag_zf(cpu))
+MOVE_IF(fcmovnbe, !flag_cf(cpu) && !flag_zf(cpu))
+MOVE_IF(fcmovnu, !flag_pf(cpu))

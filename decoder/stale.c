@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/* Code that is written to: which blocks fall, and who has to hear of it. */
+#include "decoder/block.h"
+#include "mem/ram.h"
+#include "mem/tlb.h"
+#include "state/partition.h"
+
+struct block *block_of(const struct insn *entry)
+{
+    return (struct block *)((char *)entry - offsetof(struct block, enter));
+}
+
+static unsigned page_slot(u64 gpa)
+{
+    return (unsigned)(gpa >> 12) & (CODE_PAGES - 1);
+}
+
+struct code_page *code_page_of(struct vcpu *cpu, u64 gpa, bool make)
+{
+    struct code *code = cpu->code;
+    struct code_page *p;
+
+    gpa &= PAGE_MASK;
+    for (p = code->page[page_slot(gpa)]; p; p = p->next)
+        if (p->gpa == gpa)
+            return p;
+    if (!make)
+        return NULL;
+    p = (struct code_page *)(code->pool + code->used); /* block_make() left room */
+    code->used += 64;
+    *p = (struct code_page){ .gpa = gpa, .next = code->page[page_slot(gpa)] };
+    code->page[page_slot(gpa)] = p;
+    return p;
+}
+
+/* Tells memory that these parts of a page were decoded, so that the next write to them is seen. */
+void block_mark(struct vcpu *cpu, struct block *b, u64 gpa, u64 granules)
+{
+    struct partition *partition = cpu->partition;
+    struct page *page = ram_page(partition->ram, gpa);
+    struct code_page *p = code_page_of(cpu, gpa, true);
+
+    if ((b->gpa & PAGE_MASK) == p->gpa) {
+        b->page_next = p->blocks;
+        p->blocks = b;
+    }
+    if (!page)
+        return; /* unmapped meanwhile, or no memory for its facts: the next Run compares */
+    __atomic_fetch_or(&page->granules, granules, __ATOMIC_RELAXED);
+    if (__atomic_fetch_or(&page->host, PAGE_CODE, __ATOMIC_SEQ_CST) & PAGE_CODE)
+        return;
+    tlb_watch(cpu, page_host(page));
+    for (u32 i = 0; i < partition->processors; i++) {
+        struct vcpu *other = __atomic_load_n(&partition->cpu[i], __ATOMIC_ACQUIRE);
+
+        if (other && other != cpu)
+            vcpu_call(other, ATTENTION_TLB);
+    }
+}
+
+void block_kill(struct vcpu *cpu, struct block *b)
+{
+    struct block **at = &cpu->code->hash[(b->gpa ^ b->gpa >> 14) & (CODE_HASH - 1)];
+
+    while (*at && *at != b)
+        at = &(*at)->hash_next;
+    if (*at)
+        *at = b->hash_next;
+    b->n = b->enter.size = BLOCK_DEAD;
+}
+
+/* The text that a block was decoded from is still in memory? */
+bool block_is_current(struct vcpu *cpu, struct block *b)
+{
+    const u8 *text = (const u8 *)(b->insn + b->slots);
+
+    if (b->checked == cpu->run)
+        return true;
+    for (unsigned i = 0; i < b->ranges; i++) {
+        if (memcmp(b->host + b->range[i].offset, text, b->range[i].size))
+            return false;
+        text += b->range[i].size;
+    }
+    b->checked = cpu->run;
+    return true;
+}
+
+static u64 granules_of(u64 gpa, u32 size)
+{
+    unsigned first = (unsigned)(gpa & ~PAGE_MASK) / 64, last = (unsigned)((gpa & ~PAGE_MASK) + size - 1) / 64;
+
+    return ones(last > 63 ? 64 : last + 1) & ~(((u64)1 << first) - 1);
+}
+
+/* Kills the blocks that overlap a write, and lets go of the page's marks that nobody needs any more. */
+static void settle_one(struct vcpu *cpu, const struct stale *s)
+{
+    struct code_page *p = code_page_of(cpu, s->gpa, false);
+    struct page *page = ram_page(cpu->partition->ram, s->gpa);
+    u64 written = granules_of(s->gpa, s->size), left = 0;
+
+    if (!p)
+        return;
+    for (struct block **at = &p->blocks; *at;) {
+        struct block *b = *at;
+
+        if (b->n == BLOCK_DEAD || (b->granules & written)) {
+            block_kill(cpu, b);
+            *at = b->page_next;
+        } else {
+            left |= b->granules;
+            at = &b->page_next;
+        }
+    }
+    /* Blocks that go on to this page from the one before aren't in its list: they are compared each time anyway. */
+    if (page && cpu->partition->processors == 1) {
+        __atomic_store_n(&page->granules, left, __ATOMIC_RELAXED);
+        if (!left)
+            __atomic_fetch_and(&page->host, ~(u64)PAGE_CODE, __ATOMIC_RELAXED);
+    }
+}
+
+void code_settle(struct vcpu *cpu)
+{
+    enum { KNOWN = sizeof cpu->stale / sizeof *cpu->stale };
+
+    if (!cpu->stales || cpu->stales > KNOWN)
+        code_doubt(cpu); /* another processor wrote, or too much to tell */
+    for (u32 i = 0; i < cpu->stales && i < KNOWN; i++)
+        settle_one(cpu, &cpu->stale[i]);
+    cpu->stales = 0;
+}
+
+void code_doubt(struct vcpu *cpu)
+{
+    cpu->run++;
+    if (++cpu->generation == 0) /* links of four thousand million Runs ago would look alive */
+        code_forget(cpu);
+}

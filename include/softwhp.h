@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What softwhp adds to the Windows Hypervisor Platform API.
+ *
+ * A program that uses nothing of this page stays a plain WHP client, and what is off costs nothing.
+ * All functions return HRESULTs as the WHv* functions do; SwhpGetLastErrorText tells the cause behind
+ * the last one that failed on the calling thread.
+ */
+#ifndef SOFTWHP_H
+#define SOFTWHP_H
+
+#include "WinHvPlatform.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__) && !defined(_WIN32) /* these, and nothing else, leave the shared library */
+#pragma GCC visibility push(default)
+#endif
+
+#define SWHP_VERSION "0.1.0"
+
+/* Private partition properties, for WHvSetPartitionProperty before WHvSetupPartition, and for Get. */
+enum {
+    SwhpPartitionPropertyCodeClock = 0x53570001,           /* UINT32: SWHP_CLOCK */
+    SwhpPartitionPropertyCodeClockRate = 0x53570002,       /* UINT32: TSC ticks for one count, 1 to 65536 */
+    SwhpPartitionPropertyCodeSeed = 0x53570003,            /* UINT64: where RDRAND and RDSEED come from */
+    SwhpPartitionPropertyCodeProfile = 0x53570004,         /* char[32]: the processor's name, "zen" or "intel" */
+    SwhpPartitionPropertyCodeUndefinedResults = 0x53570005 /* UINT32: SWHP_UNDEFINED_RESULTS */
+};
+
+typedef enum SWHP_CLOCK {
+    SwhpClockHost = 0,   /* TSC and timers follow the host's clock: the default */
+    SwhpClockVirtual = 1 /* they follow the count of instructions: the same run every time */
+} SWHP_CLOCK;
+
+/* What flags and results become that the manuals leave undefined. */
+typedef enum SWHP_UNDEFINED_RESULTS {
+    SwhpUndefinedAsHardware = 0, /* as the profile's processor does it: the default */
+    SwhpUndefinedZero = 1,
+    SwhpUndefinedSeeded = 2 /* random from the seed */
+} SWHP_UNDEFINED_RESULTS;
+
+/* The exit of SwhpRunVirtualProcessorUntil when the count is reached; the context's union is zero. */
+#define SwhpRunVpExitReasonCount ((WHV_RUN_VP_EXIT_REASON)0x53570001)
+
+/*
+ * The count of a virtual processor rises by one for each retired instruction, each round of a REP
+ * instruction (REP with RCX = 0: one), each event delivered, and each instruction that the caller
+ * completed. It never falls. (VP, count) names a point of a run.
+ */
+HRESULT WINAPI SwhpGetInstructionCount(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex, UINT64 *Count);
+
+/* As WHvRunVirtualProcessor, and leaves with SwhpRunVpExitReasonCount once the processor's count is
+ * Count or more; at once if it is so already. A latched cancel comes first. */
+HRESULT WINAPI SwhpRunVirtualProcessorUntil(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex, UINT64 Count,
+                                            VOID *ExitContext, UINT32 ExitContextSizeInBytes);
+
+/*
+ * The partition's clock, in counts: with the virtual clock the sum of its processors' counts and of what
+ * SwhpAdvanceClock added. The guest's TSC is this times the rate, plus the processor's offset, at
+ * ProcessorClockFrequency ticks a second. With the host's clock it is the host's time since the
+ * partition was made, in TSC ticks divided by the rate.
+ */
+HRESULT WINAPI SwhpGetClock(WHV_PARTITION_HANDLE Partition, UINT64 *Clock);
+
+/* Moves a virtual clock forward by so many counts while no processor runs (a halted guest).
+ * E_INVALIDARG with the host's clock, or past 2^63; WHV_E_INVALID_VP_STATE while a processor runs. */
+HRESULT WINAPI SwhpAdvanceClock(WHV_PARTITION_HANDLE Partition, UINT64 Counts);
+
+/* A digest of all architectural state of all processors and of all mapped memory, equal on every
+ * host and build. */
+typedef struct SWHP_DIGEST {
+    UINT8 Bytes[16];
+} SWHP_DIGEST;
+HRESULT WINAPI SwhpStateHash(WHV_PARTITION_HANDLE Partition, SWHP_DIGEST *Digest);
+
+/* Kinds of facts that a trace can show. */
+enum { SwhpTraceExit = 1 << 3 };
+
+/* One fact as one line of text without newline, in the same column order each time. Called on the
+ * thread of the processor, which must not be called into; valid during the call. */
+typedef VOID(CALLBACK *SWHP_TRACE_CALLBACK)(VOID *Context, UINT32 VpIndex, UINT64 Count, UINT32 Kind,
+                                            const char *Line);
+
+/* Starts (replacing an earlier one) or stops the partition's trace. A trace can't change results.
+ * Kinds that this build doesn't know: E_INVALIDARG. A VP runs: WHV_E_INVALID_VP_STATE. */
+HRESULT WINAPI SwhpTraceStart(WHV_PARTITION_HANDLE Partition, UINT32 Kinds, SWHP_TRACE_CALLBACK Callback,
+                              VOID *Context);
+HRESULT WINAPI SwhpTraceStop(WHV_PARTITION_HANDLE Partition);
+
+/*
+ * Text, always ended by a zero byte, cut to Size bytes; *Written gets the size of the whole text with its zero
+ * byte, also when WHV_E_INSUFFICIENT_BUFFER is returned because it was cut. Written may be NULL.
+ */
+
+/* Why the last call that failed on this thread did so: which argument, what was wrong, what would help. */
+HRESULT WINAPI SwhpGetLastErrorText(char *Text, UINT32 Size, UINT32 *Written);
+
+/* What led to a processor's last exit: the chain of faults behind a triple fault, the rule behind an
+ * invalid state, the text and bytes of an instruction that is not supported. */
+HRESULT WINAPI SwhpExplainLastExit(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex, char *Text, UINT32 Size,
+                                   UINT32 *Written);
+
+#if defined(__GNUC__) && !defined(_WIN32)
+#pragma GCC visibility pop
+#endif
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

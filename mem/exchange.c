@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/* Locked accesses: a place gets a new value if it still holds the old one, atomically between processors. */
+#include "mem/notice.h"
+#include "mem/place.h"
+#include "state/partition.h"
+
+#define NO_ALIGNMENT __attribute__((no_sanitize("alignment"))) /* the host takes it, too */
+
+/* The host's own locked compare-exchange; it takes any alignment but for 16 bytes. False where it can't. */
+NO_ALIGNMENT static bool exchange_on_host(u8 *host, unsigned size, u128 expected, u128 desired, u128 *was)
+{
+    switch (size) {
+    case 1: *was = __sync_val_compare_and_swap(host, (u8)expected, (u8)desired); return true;
+    case 2: *was = __sync_val_compare_and_swap((u16 *)host, (u16)expected, (u16)desired); return true;
+    case 4: *was = __sync_val_compare_and_swap((u32 *)host, (u32)expected, (u32)desired); return true;
+    case 8: *was = __sync_val_compare_and_swap((u64 *)host, (u64)expected, (u64)desired); return true;
+    default:
+        if (size != 16 || (uintptr_t)host & 15)
+            return false;
+        *was = __sync_val_compare_and_swap((u128 *)host, expected, desired);
+        return true;
+    }
+}
+
+/* Two pages, or bytes behind the seam: one at a time, among those that need this. */
+static bool exchange_slowly(struct vcpu *cpu, struct place *p, u128 expected, u128 desired, u128 *was)
+{
+    unsigned rest = p->size - p->first;
+    u128 now = 0;
+    bool same;
+
+    if (cpu->seam) {
+        memcpy(&now, p->bounce, p->size); /* read when it was resolved */
+    } else {
+        pthread_mutex_lock(&cpu->partition->locked_access);
+        memcpy(&now, p->host[0], p->first);
+        if (rest)
+            memcpy((u8 *)&now + p->first, p->host[1], rest);
+    }
+    same = now == expected;
+    if (same) {
+        memcpy(p->bounce, &desired, p->size);
+        if (!cpu->seam) {
+            memcpy(p->host[0], p->bounce, p->first);
+            if (rest)
+                memcpy(p->host[1], p->bounce + p->first, rest);
+            p->notice &= (u8)~NOTICE_BOUNCE; /* done under the lock */
+        }
+    }
+    if (!cpu->seam)
+        pthread_mutex_unlock(&cpu->partition->locked_access);
+    if (!same)
+        memcpy(p->bounce, &now, p->size); /* what the caller computes the next try from */
+    *was = now;
+    return same;
+}
+
+bool place_compare_exchange(struct vcpu *cpu, struct place *p, u128 *expected, u128 desired)
+{
+    u128 old = *expected & (p->size < 16 ? ((u128)1 << (8 * p->size)) - 1 : ~(u128)0), was;
+    bool same;
+
+    if (p->bytes != p->bounce && exchange_on_host(p->bytes, p->size, old, desired, &was))
+        same = was == old;
+    else
+        same = exchange_slowly(cpu, p, old, desired, &was);
+    if (!same) {
+        *expected = was;
+        return false;
+    }
+    place_commit(cpu, p);
+    return true;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* Who wants to know of a write to guest memory: decoded code, on this processor and on others. */
+#ifndef MEM_NOTICE_H
+#define MEM_NOTICE_H
+
+#include "state/vcpu.h"
+
+/* What place_commit() has to do: bits of place.notice. */
+enum {
+    NOTICE_BOUNCE = 1 << 0, /* the bytes are still in `bounce` */
+    NOTICE_FIRST = 1 << 1,  /* somebody watches the first page */
+    NOTICE_SECOND = 1 << 2
+};
+
+/* `size` bytes of one page were written: code that was decoded from them is stale from the next instruction
+ * on. False: the page holds no code at all. */
+bool notice_write(struct vcpu *cpu, u64 gpa, unsigned size);
+
+#endif

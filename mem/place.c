@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Resolving an access that the inline hit didn't serve, and committing it. One on two pages, or through the
+ * seam, goes by the place's own bytes; every other has guest memory itself in its hands.
+ */
+#include "mem/place.h"
+
+#include "exits/exit.h"
+#include "mem/notice.h"
+#include "mem/ram.h"
+#include "mem/tlb.h"
+#include "mem/walk.h"
+#include "state/partition.h"
+
+/* ---- who wants to know ---- */
+
+/* Which data breakpoints an access meets, as bits of DR6. SDM 3B 17.2.4. */
+static u64 breakpoints_met(const struct vcpu *cpu, u64 linear, unsigned size, bool is_write)
+{
+    static const u8 lengths[4] = {1, 2, 8, 4};
+    u64 dr7 = cpu->dr[7], met = 0;
+
+    for (unsigned n = 0; n < 4; n++) {
+        unsigned kind = dr7 >> (16 + 4 * n) & 3;
+        u64 length = lengths[dr7 >> (18 + 4 * n) & 3], start = cpu->dr[n] & ~(length - 1);
+
+        if (!(dr7 >> (2 * n) & 3) || !(kind == 3 || (kind == 1 && is_write)))
+            continue;
+        if (start - linear < size || linear - start < length)
+            met |= (u64)1 << n;
+    }
+    return met;
+}
+
+static void meet_breakpoints(struct vcpu *cpu, u64 linear, unsigned size, bool is_write)
+{
+    u64 met;
+
+    if (likely(!(cpu->dr[7] & 0xff)))
+        return;
+    met = breakpoints_met(cpu, linear, size, is_write);
+    if (met) {
+        cpu->pending_debug |= met;
+        __atomic_fetch_or(&cpu->attention, (u32)ATTENTION_DEBUG, __ATOMIC_RELAXED);
+    }
+}
+
+/* Code was overwritten: this processor looks before its next instruction, others before their next block. */
+static COLD void note_stale(struct vcpu *cpu, u64 gpa, unsigned size)
+{
+    struct partition *p = cpu->partition;
+
+    if (cpu->stales < sizeof(cpu->stale) / sizeof(cpu->stale[0]))
+        cpu->stale[cpu->stales] = (struct stale){gpa, size};
+    cpu->stales++;
+    __atomic_fetch_or(&cpu->attention, (u32)ATTENTION_CODE, __ATOMIC_RELAXED);
+    for (u32 i = 0; i < p->processors && i < MAX_PROCESSORS; i++) {
+        struct vcpu *other = __atomic_load_n(&p->cpu[i], __ATOMIC_ACQUIRE);
+
+        if (other && other != cpu)
+            vcpu_call(other, ATTENTION_CODE);
+    }
+}
+
+bool notice_write(struct vcpu *cpu, u64 gpa, unsigned size)
+{
+    struct page *page;
+    unsigned first = (unsigned)(gpa & ~PAGE_MASK) >> 6, last = ((unsigned)(gpa & ~PAGE_MASK) + size - 1) >> 6;
+
+    if (!(ram_find(cpu->partition->ram, gpa) & PAGE_CODE))
+        return false;
+    page = ram_page(cpu->partition->ram, gpa); /* its leaf exists: it has facts of its own */
+    if (!page ||
+        unlikely(__atomic_load_n(&page->granules, __ATOMIC_ACQUIRE) & ones(last - first + 1) << first))
+        note_stale(cpu, gpa, size);
+    return true;
+}
+
+/* ---- resolving ---- */
+
+/* Translates a byte's page. Raises, or leaves where the map lacks the right. True: the access is watched. */
+static COLD bool part_walk(struct vcpu *cpu, u64 linear, unsigned access, u8 **host, u64 *gpa)
+{
+    bool is_write = access & ACCESS_WRITE, is_fetch = (access & ACCESS_RIGHT) == ACCESS_EXECUTE;
+    u64 need = is_fetch   ? PAGE_EXECUTE
+               : is_write ? PAGE_WRITE | (access & ACCESS_READ_TOO ? PAGE_READ : 0)
+                          : PAGE_READ;
+    struct translation t;
+    u64 page;
+
+    walk_or_fault(cpu, linear, access, &t);
+    page = ram_find(cpu->partition->ram, t.gpa);
+    if ((page & need) != need)
+        exit_memory(cpu, t.gpa, linear, true, access & ACCESS_RIGHT, !page);
+    if (is_write && page & PAGE_TRACK && !(page & PAGE_DIRTY)) {
+        ram_dirty(cpu->partition->ram, t.gpa);
+        page |= PAGE_DIRTY;
+    }
+    tlb_fill(cpu, linear, access, &t, page);
+    *host = (u8 *)(page & PAGE_MASK) + (linear & ~PAGE_MASK);
+    *gpa = t.gpa;
+    return (is_write && page & PAGE_CODE) || (!is_fetch && tlb_breakpoint(cpu, linear, is_write));
+}
+
+/* The same from what is remembered, where it is. */
+INLINE bool part_resolve(struct vcpu *cpu, u64 linear, unsigned access, u8 **host, u64 *gpa)
+{
+    struct tlb *tlb = tlb_bank(cpu, access);
+    unsigned i = tlb_slot(linear);
+    const struct tlb_entry *e = &tlb->entry[i];
+    const struct tlb_note *note = &tlb->note[i];
+    u64 page = linear & PAGE_MASK;
+    bool is_write = access & ACCESS_WRITE, watched = (is_write ? note->write : note->read) == page;
+
+    if (!watched && (is_write ? e->write : e->read) != page)
+        return part_walk(cpu, linear, access, host, gpa);
+    *host = (u8 *)(linear + e->addend);
+    *gpa = note->gpa | (linear & ~PAGE_MASK);
+    return watched;
+}
+
+static u64 next_page(const struct vcpu *cpu, u64 linear, unsigned access)
+{
+    u64 second = (linear & PAGE_MASK) + PAGE_SIZE;
+
+    return in_code64(cpu) || (access & ACCESS_SYSTEM && in_long_mode(cpu)) ? second : (u32)second;
+}
+
+static COLD void place_split(struct vcpu *cpu, struct place *p)
+{
+    unsigned access = p->access;
+    u64 second = next_page(cpu, p->linear, access);
+    bool watched = part_resolve(cpu, p->linear, access, &p->host[0], &p->gpa[0]);
+    bool watched_second = part_resolve(cpu, second, access, &p->host[1], &p->gpa[1]);
+
+    p->bytes = p->bounce;
+    memcpy(p->bounce, p->host[0], p->first);
+    memcpy(p->bounce + p->first, p->host[1], (size_t)(p->size - p->first));
+    if (access & ACCESS_WRITE)
+        p->notice = (u8)(NOTICE_BOUNCE | (watched ? NOTICE_FIRST : 0) | (watched_second ? NOTICE_SECOND : 0));
+    else if (watched || watched_second)
+        meet_breakpoints(cpu, p->linear, p->size, false);
+}
+
+/* The emulator library's memory: its caller translates, reads now and writes at the commit. */
+static COLD void place_seam(struct vcpu *cpu, struct place *p)
+{
+    const struct seam *seam = cpu->seam;
+    bool is_write = p->access & ACCESS_WRITE;
+    unsigned right = p->access & (ACCESS_RIGHT | ACCESS_SYSTEM), rest = p->size - p->first;
+
+    p->bytes = p->bounce;
+    if (!seam->translate(seam->context, cpu, p->linear, right, &p->gpa[0]))
+        vcpu_land(cpu);
+    if (rest && !seam->translate(seam->context, cpu, next_page(cpu, p->linear, p->access), right, &p->gpa[1]))
+        vcpu_land(cpu);
+    if (!is_write || p->access & ACCESS_READ_TOO) {
+        if (!seam->read(seam->context, p->gpa[0], p->bounce, p->first))
+            vcpu_land(cpu);
+        if (rest && !seam->read(seam->context, p->gpa[1], p->bounce + p->first, rest))
+            vcpu_land(cpu);
+    }
+    if (is_write)
+        p->notice = NOTICE_BOUNCE;
+}
+
+/*
+ * What counts as aligned, seen on a Zen 4: the size of the whole operand up to 16, 8 for the x87's 80 bits,
+ * and the parts' size for its environments (14 and 94 bytes: 2; 28 and 108: 4).
+ */
+static bool is_misaligned(u64 linear, unsigned size)
+{
+    unsigned unit = size == 10 ? 8 : size & -size;
+
+    return linear & ((unit < 16 ? unit : 16) - 1);
+}
+
+/* Before any page is looked at: #GP and #AC come before #PF. */
+static COLD void check_alignment(struct vcpu *cpu, u64 linear, unsigned size, unsigned access)
+{
+    if (access & ACCESS_ALIGNED && linear & (size - 1))
+        vcpu_raise(cpu, VECTOR_GP, 0);
+    if (cpu->cpl == 3 && cpu->rflags & AC && cpu->cr0 & CR0_AM &&
+        !(access & (ACCESS_SYSTEM | ACCESS_PLAIN)) && is_misaligned(linear, size))
+        vcpu_raise(cpu, VECTOR_AC, 0);
+}
+
+void place_linear(struct vcpu *cpu, struct place *p, u64 linear, unsigned size, unsigned access)
+{
+    unsigned room;
+
+    if (in_code64(cpu) || (access & ACCESS_SYSTEM && in_long_mode(cpu))) {
+        if (!is_canonical(cpu, linear) || !is_canonical(cpu, linear + size - 1))
+            vcpu_raise(cpu, VECTOR_GP, 0);
+    } else {
+        linear = (u32)linear;
+    }
+    if (access & ACCESS_ALIGNED || cpu->rflags & AC)
+        check_alignment(cpu, linear, size, access);
+    room = PAGE_SIZE - (unsigned)(linear & ~PAGE_MASK);
+    p->linear = linear;
+    p->size = (u16)size;
+    p->first = (u16)(size < room ? size : room);
+    p->access = (u8)access;
+    p->notice = 0;
+    p->host[0] = p->host[1] = NULL;
+    if (unlikely(cpu->seam != NULL)) {
+        place_seam(cpu, p);
+    } else if (unlikely(size > room)) {
+        place_split(cpu, p);
+    } else {
+        bool watched = part_resolve(cpu, linear, access, &p->host[0], &p->gpa[0]);
+
+        p->bytes = p->host[0];
+        if (unlikely(watched)) {
+            if (access & ACCESS_WRITE)
+                p->notice = NOTICE_FIRST;
+            else
+                meet_breakpoints(cpu, linear, size, false);
+        }
+    }
+}
+
+/* ---- committing ---- */
+
+/* A watched part was written. Where nobody watches any more, the next write finds that out by a walk. */
+static void part_written(struct vcpu *cpu, u64 linear, u64 gpa, unsigned size, unsigned access)
+{
+    struct tlb_note *note;
+
+    if (notice_write(cpu, gpa, size) || tlb_breakpoint(cpu, linear, true))
+        return;
+    note = &tlb_bank(cpu, access)->note[tlb_slot(linear)];
+    if (note->write == (linear & PAGE_MASK))
+        note->write = TLB_NONE;
+}
+
+static COLD void commit_bounce(struct vcpu *cpu, const struct place *p)
+{
+    unsigned rest = p->size - p->first;
+    const struct seam *seam = cpu->seam;
+
+    if (seam) {
+        if (!seam->write(seam->context, p->gpa[0], p->bounce, p->first) ||
+            (rest && !seam->write(seam->context, p->gpa[1], p->bounce + p->first, rest)))
+            vcpu_land(cpu);
+        return;
+    }
+    memcpy(p->host[0], p->bounce, p->first);
+    memcpy(p->host[1], p->bounce + p->first, rest);
+}
+
+void place_commit(struct vcpu *cpu, struct place *p)
+{
+    unsigned notice = p->notice;
+
+    if (likely(!notice))
+        return;
+    p->notice = 0; /* once */
+    if (notice & NOTICE_BOUNCE)
+        commit_bounce(cpu, p);
+    if (notice & NOTICE_FIRST)
+        part_written(cpu, p->linear, p->gpa[0], p->first, p->access);
+    if (notice & NOTICE_SECOND)
+        part_written(cpu, next_page(cpu, p->linear, p->access), p->gpa[1], p->size - p->first, p->access);
+    if (notice & (NOTICE_FIRST | NOTICE_SECOND))
+        meet_breakpoints(cpu, p->linear, p->size, true);
+}
+
+/* ---- shorthands ---- */
+
+INLINE u64 load_value(const void *bytes, unsigned size)
+{
+    switch (size) {
+    case 1: return load_bytes(bytes, 1);
+    case 2: return load_bytes(bytes, 2);
+    case 4: return load_bytes(bytes, 4);
+    case 8: return load_bytes(bytes, 8);
+    default: return load_bytes(bytes, size);
+    }
+}
+
+INLINE void store_value(void *bytes, u64 value, unsigned size)
+{
+    switch (size) {
+    case 1: store_bytes(bytes, value, 1); break;
+    case 2: store_bytes(bytes, value, 2); break;
+    case 4: store_bytes(bytes, value, 4); break;
+    case 8: store_bytes(bytes, value, 8); break;
+    default: store_bytes(bytes, value, size); break;
+    }
+}
+
+/* The inline hit, in the processor's bank for ordinary accesses, the supervisor's for implicit ones. */
+INLINE void *hit(struct vcpu *cpu, u64 linear, unsigned size, unsigned access)
+{
+    const struct tlb_entry *e;
+
+    if (unlikely(cpu->seam != NULL || access & ACCESS_ALIGNED))
+        return NULL;
+    e = access & ACCESS_SYSTEM ? &cpu->banks[BANK_SUPERVISOR].entry[tlb_slot(linear)]
+                               : tlb_entry(cpu, linear);
+    if (((linear + size - 1) & PAGE_MASK) != (access & ACCESS_WRITE ? e->write : e->read))
+        return NULL;
+    return (void *)(linear + e->addend);
+}
+
+u64 mem_read_linear(struct vcpu *cpu, u64 linear, unsigned size, unsigned access)
+{
+    void *host = hit(cpu, linear, size, access);
+    struct place p;
+
+    if (likely(host != NULL))
+        return load_value(host, size);
+    place_linear(cpu, &p, linear, size, access);
+    return load_value(p.bytes, size);
+}
+
+void mem_write_linear(struct vcpu *cpu, u64 linear, unsigned size, u64 value, unsigned access)
+{
+    void *host = hit(cpu, linear, size, access | ACCESS_WRITE);
+    struct place p;
+
+    if (likely(host != NULL)) {
+        store_value(host, value, size);
+        return;
+    }
+    place_linear(cpu, &p, linear, size, access | ACCESS_WRITE);
+    store_value(p.bytes, value, size);
+    place_commit(cpu, &p);
+}
+
+u64 mem_read(struct vcpu *cpu, unsigned segment, u64 offset, unsigned size)
+{
+    return mem_read_linear(cpu, segment_linear(cpu, segment, offset, size, ACCESS_READ), size, ACCESS_READ);
+}
+
+void mem_write(struct vcpu *cpu, unsigned segment, u64 offset, unsigned size, u64 value)
+{
+    mem_write_linear(cpu, segment_linear(cpu, segment, offset, size, ACCESS_WRITE), size, value,
+                     ACCESS_WRITE);
+}
+
+/* ---- code ---- */
+
+const u8 *fetch_page(struct vcpu *cpu, u64 linear, u64 *gpa)
+{
+    struct tlb *tlb = tlb_bank(cpu, ACCESS_EXECUTE);
+    unsigned i = tlb_slot(linear);
+    u8 *host;
+
+    if (unlikely(cpu->seam != NULL))
+        vcpu_land(cpu); /* the emulator library gets its bytes from its caller, not from memory */
+    if (likely(tlb->entry[i].execute == (linear & PAGE_MASK))) {
+        *gpa = tlb->note[i].gpa | (linear & ~PAGE_MASK);
+        return (const u8 *)(linear + tlb->entry[i].addend);
+    }
+    part_walk(cpu, linear, ACCESS_EXECUTE, &host, gpa);
+    return host;
+}

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The map of guest-physical memory: a tree of three levels. A region of 16 MiB that is mapped in one piece
+ * has no leaf until somebody needs facts of single pages. Nodes stay until the map is deleted, so that
+ * readers need no lock; map and unmap run while no processor does.
+ */
+#include "mem/ram.h"
+
+#include <stdlib.h>
+
+#include "state/host.h"
+
+enum {
+    LEAF_SHIFT = 12,
+    LEAF_PAGES = 1 << 12, /* 16 MiB */
+    MIDDLE_SHIFT = 24,
+    MIDDLE_REGIONS = 1 << 12, /* 64 GiB */
+    ROOT_SHIFT = 36,
+    ROOT_MIDDLES = 1 << 16 /* 52 bits, the architecture's most */
+};
+
+#define REGION_SIZE ((u64)1 << MIDDLE_SHIFT)
+#define SPACE_SIZE ((u64)1 << 52)
+
+/* Facts that belong to a page of the guest, whatever is mapped there: code that was decoded stays known. */
+#define KEPT_FACTS PAGE_CODE
+#define RIGHTS (PAGE_READ | PAGE_WRITE | PAGE_EXECUTE | PAGE_TRACK)
+
+/* 16 MiB. With a leaf, `whole` means nothing. */
+struct region {
+    struct page *leaf;
+    u64 whole; /* host | facts of the first page, the others follow it; 0: nothing mapped */
+};
+
+struct ram {
+    struct region *middle[ROOT_MIDDLES];
+};
+
+#define LEAF_SIZE (LEAF_PAGES * sizeof(struct page))
+#define MIDDLE_SIZE (MIDDLE_REGIONS * sizeof(struct region))
+
+struct ram *ram_new(void)
+{
+    return host_alloc(sizeof(struct ram));
+}
+
+void ram_delete(struct ram *ram)
+{
+    if (!ram)
+        return;
+    for (unsigned i = 0; i < ROOT_MIDDLES; i++) {
+        struct region *middle = ram->middle[i];
+
+        if (!middle)
+            continue;
+        for (unsigned n = 0; n < MIDDLE_REGIONS; n++)
+            host_free(middle[n].leaf, LEAF_SIZE);
+        host_free(middle, MIDDLE_SIZE);
+    }
+    host_free(ram, sizeof(struct ram));
+}
+
+static unsigned leaf_index(u64 gpa)
+{
+    return (unsigned)(gpa >> LEAF_SHIFT) & (LEAF_PAGES - 1);
+}
+
+/* The 16 MiB around gpa; NULL: nothing was ever mapped in its 64 GiB. */
+static struct region *region_find(const struct ram *ram, u64 gpa)
+{
+    struct region *middle;
+
+    if (unlikely(gpa >= SPACE_SIZE))
+        return NULL;
+    middle = __atomic_load_n(&ram->middle[gpa >> ROOT_SHIFT], __ATOMIC_ACQUIRE);
+    return middle ? &middle[(gpa >> MIDDLE_SHIFT) & (MIDDLE_REGIONS - 1)] : NULL;
+}
+
+static struct region *region_make(struct ram *ram, u64 gpa)
+{
+    struct region **middle = &ram->middle[gpa >> ROOT_SHIFT];
+
+    if (!*middle) {
+        struct region *fresh = host_alloc(MIDDLE_SIZE);
+
+        if (!fresh)
+            return NULL;
+        __atomic_store_n(middle, fresh, __ATOMIC_RELEASE);
+    }
+    return &(*middle)[(gpa >> MIDDLE_SHIFT) & (MIDDLE_REGIONS - 1)];
+}
+
+/* The leaf of a region, made from its whole where there is none yet. Processors may race to make it. NULL: no
+ * memory. */
+static struct page *leaf_make(struct region *region)
+{
+    struct page *leaf = __atomic_load_n(&region->leaf, __ATOMIC_ACQUIRE), *fresh;
+    u64 whole;
+
+    if (leaf)
+        return leaf;
+    fresh = host_alloc(LEAF_SIZE);
+    if (!fresh)
+        return NULL;
+    whole = __atomic_load_n(&region->whole, __ATOMIC_RELAXED);
+    for (unsigned i = 0; whole && i < LEAF_PAGES; i++)
+        fresh[i].host = whole + (u64)i * PAGE_SIZE;
+    if (__atomic_compare_exchange_n(&region->leaf, &leaf, fresh, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        return fresh;
+    host_free(fresh, LEAF_SIZE);
+    return leaf;
+}
+
+/* How much of [gpa, end) lies in gpa's region. */
+static u64 part_of(u64 gpa, u64 end)
+{
+    u64 next = (gpa | (REGION_SIZE - 1)) + 1;
+
+    return (next < end ? next : end) - gpa;
+}
+
+bool ram_map(struct ram *ram, u64 gpa, u64 size, void *host, u32 rights)
+{
+    u64 end = gpa + size, to = (u64)(uintptr_t)host | (rights & RIGHTS), part;
+
+    if (size > SPACE_SIZE || end > SPACE_SIZE)
+        return false;
+    for (u64 at = gpa; at < end; at += part) { /* whatever may fail comes first */
+        struct region *region = region_make(ram, at);
+
+        part = part_of(at, end);
+        if (!region || (part < REGION_SIZE && !leaf_make(region)))
+            return false;
+    }
+    for (u64 at = gpa; at < end; at += part, to += part) {
+        struct region *region = region_find(ram, at);
+        struct page *leaf = region->leaf;
+
+        part = part_of(at, end);
+        if (!leaf) {
+            __atomic_store_n(&region->whole, to, __ATOMIC_RELEASE);
+            continue;
+        }
+        for (u64 n = 0; n < part / PAGE_SIZE; n++) {
+            struct page *page = &leaf[leaf_index(at) + n];
+            u64 kept = page->granules ? KEPT_FACTS : 0;
+
+            __atomic_store_n(&page->host, (to + n * PAGE_SIZE) | kept, __ATOMIC_RELEASE);
+        }
+    }
+    return true;
+}
+
+bool ram_unmap(struct ram *ram, u64 gpa, u64 size)
+{
+    bool found = false;
+    u64 end = gpa + size, part;
+
+    if (size > SPACE_SIZE || end > SPACE_SIZE)
+        return false;
+    for (u64 at = gpa; at < end; at += part) {
+        struct region *region = region_find(ram, at);
+        struct page *leaf;
+
+        part = part_of(at, end);
+        if (!region) {
+            part = (at | (((u64)1 << ROOT_SHIFT) - 1)) + 1 - at; /* none in these 64 GiB */
+            continue;
+        }
+        if (!region->leaf && !region->whole)
+            continue;
+        if (!region->leaf && part == REGION_SIZE) {
+            __atomic_store_n(&region->whole, 0, __ATOMIC_RELEASE);
+            found = true;
+            continue;
+        }
+        leaf = leaf_make(region);
+        if (!leaf) {
+            /* No memory to keep the rest of the region: give up more than was asked, never less. */
+            __atomic_store_n(&region->whole, 0, __ATOMIC_RELEASE);
+            found = true;
+            continue;
+        }
+        for (u64 n = 0; n < part / PAGE_SIZE; n++) {
+            struct page *page = &leaf[leaf_index(at) + n];
+
+            found |= page->host != 0;
+            __atomic_store_n(&page->host, 0, __ATOMIC_RELEASE);
+        }
+    }
+    return found;
+}
+
+struct page *ram_page(struct ram *ram, u64 gpa)
+{
+    struct region *region = region_find(ram, gpa);
+    struct page *leaf;
+
+    if (!region)
+        return NULL;
+    leaf = __atomic_load_n(&region->leaf, __ATOMIC_ACQUIRE);
+    if (!leaf) {
+        if (!__atomic_load_n(&region->whole, __ATOMIC_RELAXED))
+            return NULL;
+        leaf = leaf_make(region);
+    }
+    return leaf ? &leaf[leaf_index(gpa)] : NULL;
+}
+
+u64 ram_find(const struct ram *ram, u64 gpa)
+{
+    struct region *region = region_find(ram, gpa);
+    struct page *leaf;
+    u64 whole;
+
+    if (!region)
+        return 0;
+    leaf = __atomic_load_n(&region->leaf, __ATOMIC_ACQUIRE);
+    if (likely(leaf != NULL))
+        return __atomic_load_n(&leaf[leaf_index(gpa)].host, __ATOMIC_ACQUIRE);
+    whole = __atomic_load_n(&region->whole, __ATOMIC_ACQUIRE);
+    return whole ? whole + (u64)leaf_index(gpa) * PAGE_SIZE : 0;
+}
+
+void ram_dirty(struct ram *ram, u64 gpa)
+{
+    struct page *page = ram_page(ram, gpa);
+    struct region *region;
+
+    if (page) {
+        ram_page_note(page, PAGE_DIRTY);
+        return;
+    }
+    region = region_find(ram, gpa);
+    if (region && region->whole)
+        __atomic_fetch_or(&region->whole, PAGE_DIRTY, __ATOMIC_ACQ_REL);
+}
+
+/* A run of mapped pages that grows until what follows doesn't continue it. */
+struct run {
+    u64 gpa, size, host; /* host: with rights */
+};
+
+static void run_end(struct run *run, ram_visit_fn *visit, void *context)
+{
+    if (run->size)
+        visit(context, run->gpa, (u8 *)(run->host & PAGE_MASK), run->size, (u32)(run->host & RIGHTS));
+    run->size = 0;
+}
+
+static void run_add(struct run *run, u64 gpa, u64 size, u64 host, ram_visit_fn *visit, void *context)
+{
+    host &= PAGE_MASK | RIGHTS;
+    if (run->size && run->gpa + run->size == gpa && run->host + run->size == host) {
+        run->size += size;
+        return;
+    }
+    run_end(run, visit, context);
+    *run = (struct run){gpa, size, host};
+}
+
+void ram_visit(struct ram *ram, ram_visit_fn *visit, void *context)
+{
+    struct run run = {0};
+
+    for (u64 i = 0; i < ROOT_MIDDLES; i++) {
+        const struct region *middle = ram->middle[i];
+
+        for (u64 n = 0; middle && n < MIDDLE_REGIONS; n++) {
+            u64 gpa = i << ROOT_SHIFT | n << MIDDLE_SHIFT;
+            const struct page *leaf = middle[n].leaf;
+
+            if (!leaf && middle[n].whole)
+                run_add(&run, gpa, REGION_SIZE, middle[n].whole, visit, context);
+            for (u64 p = 0; leaf && p < LEAF_PAGES; p++) {
+                if (leaf[p].host)
+                    run_add(&run, gpa | p << LEAF_SHIFT, PAGE_SIZE, leaf[p].host, visit, context);
+            }
+        }
+    }
+    run_end(&run, visit, context);
+}

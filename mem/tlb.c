@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Filling and forgetting translations. A slot's tags (two in the entry, two in its note, one for code) are
+ * all of the same linear page with the same host page; a slot that gets another page loses them first.
+ */
+#include "mem/tlb.h"
+
+#include "mem/ram.h"
+#include "mem/walk.h"
+#include "state/partition.h"
+
+enum {
+    SLOT_LOCAL = 1 << 0,  /* stands in locals[] */
+    SLOT_GLOBAL = 1 << 1, /* stands in globals[] */
+    SLOT_KEEP = 1 << 2,   /* holds a global page now: survives MOV CR3 */
+    SLOT_LARGE_SHIFT = 3  /* log2 of the page's size, less 12 */
+};
+
+static void slot_clear(struct tlb *tlb, unsigned i)
+{
+    tlb->entry[i].read = tlb->entry[i].write = tlb->entry[i].execute = TLB_NONE;
+    tlb->note[i].read = tlb->note[i].write = TLB_NONE;
+}
+
+void tlb_init(struct vcpu *cpu)
+{
+    for (unsigned b = 0; b < BANKS; b++) {
+        struct tlb *tlb = &cpu->banks[b];
+
+        memset(tlb, 0, sizeof(*tlb));
+        for (unsigned i = 0; i < TLB_ENTRIES; i++)
+            slot_clear(tlb, i);
+    }
+}
+
+static void bank_flush(struct tlb *tlb, bool keep_global)
+{
+    for (u32 n = 0; n < tlb->locals_used; n++) {
+        unsigned i = tlb->locals[n];
+
+        tlb->state[i] &= (u8)~SLOT_LOCAL;
+        if (!keep_global || !(tlb->state[i] & SLOT_KEEP))
+            slot_clear(tlb, i);
+    }
+    tlb->locals_used = 0;
+    if (keep_global)
+        return;
+    for (u32 n = 0; n < tlb->globals_used; n++) {
+        unsigned i = tlb->globals[n];
+
+        tlb->state[i] = 0;
+        slot_clear(tlb, i);
+    }
+    tlb->globals_used = 0;
+    tlb->large = 0;
+}
+
+void tlb_flush(struct vcpu *cpu, bool keep_global)
+{
+    for (unsigned b = 0; b < BANK_NONE; b++)
+        bank_flush(&cpu->banks[b], keep_global);
+    cpu->generation++;
+    cpu->page_generation++;
+}
+
+static u64 large_bit(u64 linear)
+{
+    return (u64)1 << (linear >> 21 & 63);
+}
+
+/* Forgets the pieces of a large page around `linear` that stand in one list. */
+static void large_flush(struct tlb *tlb, const u16 *list, u32 used, u64 linear)
+{
+    for (u32 n = 0; n < used; n++) {
+        unsigned i = list[n], shift = tlb->state[i] >> SLOT_LARGE_SHIFT;
+        const struct tlb_entry *e = &tlb->entry[i];
+        const struct tlb_note *note = &tlb->note[i];
+        u64 tags[] = {e->read, e->write, e->execute, note->read, note->write};
+
+        for (unsigned t = 0; shift && t < sizeof(tags) / sizeof(tags[0]); t++) {
+            if (tags[t] != TLB_NONE && (tags[t] ^ linear) >> (12 + shift) == 0) {
+                slot_clear(tlb, i);
+                break;
+            }
+        }
+    }
+}
+
+void tlb_flush_page(struct vcpu *cpu, u64 linear)
+{
+    unsigned i = tlb_slot(linear);
+
+    for (unsigned b = 0; b < BANK_NONE; b++) {
+        struct tlb *tlb = &cpu->banks[b];
+
+        slot_clear(tlb, i); /* of another page perhaps: forgetting is always right */
+        if (tlb->large & large_bit(linear)) {
+            large_flush(tlb, tlb->locals, tlb->locals_used, linear);
+            large_flush(tlb, tlb->globals, tlb->globals_used, linear);
+        }
+    }
+    cpu->generation++;
+    cpu->page_generation++;
+}
+
+static void watch_list(struct tlb *tlb, const u16 *list, u32 used, u64 host)
+{
+    for (u32 n = 0; n < used; n++) {
+        struct tlb_entry *e = &tlb->entry[list[n]];
+
+        if (e->write != TLB_NONE && e->write + e->addend == host)
+            e->write = TLB_NONE;
+    }
+}
+
+void tlb_watch(struct vcpu *cpu, const u8 *host_page)
+{
+    u64 host = (u64)(uintptr_t)host_page & PAGE_MASK;
+
+    for (unsigned b = 0; b < BANK_NONE; b++) {
+        struct tlb *tlb = &cpu->banks[b];
+
+        watch_list(tlb, tlb->locals, tlb->locals_used, host);
+        watch_list(tlb, tlb->globals, tlb->globals_used, host);
+    }
+}
+
+bool tlb_breakpoint(const struct vcpu *cpu, u64 linear, bool write)
+{
+    u64 dr7 = cpu->dr[7];
+
+    if (likely(!(dr7 & 0xff)))
+        return false;
+    for (unsigned n = 0; n < 4; n++) {
+        unsigned kind = dr7 >> (16 + 4 * n) & 3;
+
+        if (!(dr7 >> (2 * n) & 3) || !(kind == 3 || (kind == 1 && write)))
+            continue;
+        if (!((cpu->dr[n] ^ linear) & PAGE_MASK))
+            return true;
+    }
+    return false;
+}
+
+/* Makes slot i that of one linear and host page, keeping the tags it has for the same. */
+static void slot_claim(struct tlb *tlb, unsigned i, u64 linear, u64 host, const struct translation *t)
+{
+    struct tlb_entry *e = &tlb->entry[i];
+    struct tlb_note *note = &tlb->note[i];
+    u64 tags[] = {e->read, e->write, e->execute, note->read, note->write};
+    unsigned large = 0;
+
+    for (unsigned n = 0; n < sizeof(tags) / sizeof(tags[0]); n++) {
+        if (tags[n] != TLB_NONE && (tags[n] != linear || e->addend != host - linear)) {
+            slot_clear(tlb, i);
+            break;
+        }
+    }
+    e->addend = host - linear;
+    note->gpa = t->gpa & PAGE_MASK;
+    if (t->size > PAGE_SIZE) {
+        u64 bit = large_bit(linear);
+
+        large = (unsigned)__builtin_ctzll(t->size) - 12;
+        tlb->large |= t->size > (4u << 20)   ? ~(u64)0
+                      : t->size > (2u << 20) ? bit | large_bit(linear ^ (1u << 21))
+                                             : bit;
+    }
+    if (t->global) {
+        if (!(tlb->state[i] & SLOT_GLOBAL))
+            tlb->globals[tlb->globals_used++] = (u16)i;
+    } else if (!(tlb->state[i] & SLOT_LOCAL)) {
+        tlb->locals[tlb->locals_used++] = (u16)i;
+    }
+    tlb->state[i] = (u8)((tlb->state[i] & (SLOT_LOCAL | SLOT_GLOBAL)) |
+                         (t->global ? SLOT_GLOBAL | SLOT_KEEP : SLOT_LOCAL) | large << SLOT_LARGE_SHIFT);
+}
+
+void tlb_fill(struct vcpu *cpu, u64 linear, unsigned access, const struct translation *t, u64 page)
+{
+    struct tlb *tlb = tlb_bank(cpu, access);
+    bool is_user = tlb == &cpu->banks[BANK_USER], ac = tlb == &cpu->banks[BANK_SUPERVISOR_AC];
+    unsigned i = tlb_slot(linear);
+    struct tlb_entry *e = &tlb->entry[i];
+    struct tlb_note *note = &tlb->note[i];
+
+    if (cpu->seam)
+        return; /* what a seam translates is not ours to remember */
+    linear &= PAGE_MASK;
+    slot_claim(tlb, i, linear, page & PAGE_MASK, t);
+    if ((access & ACCESS_RIGHT) == ACCESS_EXECUTE) {
+        e->execute = linear;
+        return;
+    }
+    if (!(page & PAGE_READ))
+        return; /* write-only in the map: a hit couldn't tell a store from a read-modify-write */
+    e->read = note->read = e->write = note->write = TLB_NONE;
+    if ((access & ACCESS_RIGHT) == ACCESS_READ || !walk_denied(cpu, t, ACCESS_READ, is_user, ac)) {
+        if (tlb_breakpoint(cpu, linear, false))
+            note->read = linear;
+        else
+            e->read = linear;
+    }
+    if (!(page & PAGE_WRITE) || !t->dirty || (page & PAGE_TRACK && !(page & PAGE_DIRTY)))
+        return;
+    if ((access & ACCESS_RIGHT) == ACCESS_READ && walk_denied(cpu, t, ACCESS_WRITE, is_user, ac))
+        return;
+    if (page & PAGE_CODE || tlb_breakpoint(cpu, linear, true))
+        note->write = linear;
+    else
+        e->write = linear;
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Time and chance: the partition's clock, the time stamp counters that follow it, and the generator behind RDRAND.
+ * The virtual clock is a sum of counts and knows nothing of the host.
+ */
+#include "state/clock.h"
+
+#include "state/host.h"
+
+enum { NANOSECONDS = 1000000000, REFERENCE_UNITS = 10000000 };
+
+/* value * up / down, without losing bits on the way. */
+static u64 scale(u64 value, u64 up, u64 down)
+{
+    return down ? (u64)((u128)value * up / down) : 0;
+}
+
+/* What one processor has retired: before the instruction under way, where there is one. */
+static u64 retired(const struct vcpu *cpu)
+{
+    return cpu->count - (cpu->at ? cpu->at->left : 0);
+}
+
+static u64 virtual_counts(const struct partition *p)
+{
+    u64 sum = p->advanced;
+
+    for (unsigned i = 0; i < MAX_PROCESSORS; i++)
+        if (p->cpu[i])
+            sum += retired(p->cpu[i]);
+    return sum;
+}
+
+static u64 host_elapsed(const struct partition *p)
+{
+    return (p->suspended_at ? p->suspended_at : host_nanoseconds()) - p->host_start;
+}
+
+static u64 ticks(const struct partition *p)
+{
+    if (p->clock == SwhpClockVirtual)
+        return virtual_counts(p) * p->rate;
+    return scale(host_elapsed(p), p->frequency, NANOSECONDS);
+}
+
+u64 clock_now(struct partition *p)
+{
+    if (p->clock == SwhpClockVirtual)
+        return virtual_counts(p);
+    return p->rate ? ticks(p) / p->rate : 0;
+}
+
+u64 clock_tsc(struct vcpu *cpu)
+{
+    return ticks(cpu->partition) + cpu->tsc_offset;
+}
+
+void clock_set_tsc(struct vcpu *cpu, u64 tsc)
+{
+    cpu->tsc_offset = tsc - ticks(cpu->partition);
+}
+
+u64 clock_reference_time(struct partition *p)
+{
+    if (p->clock == SwhpClockVirtual)
+        return scale(ticks(p), REFERENCE_UNITS, p->frequency) + p->reference_offset;
+    return host_elapsed(p) / (NANOSECONDS / REFERENCE_UNITS) + p->reference_offset;
+}
+
+/* The finalizer of SplitMix64 (Steele, Lea, Flood 2014): a permutation of 64 bits. */
+static u64 mix(u64 v)
+{
+    v = (v ^ v >> 30) * 0xbf58476d1ce4e5b9u;
+    v = (v ^ v >> 27) * 0x94d049bb133111ebu;
+    return v ^ v >> 31;
+}
+
+u64 clock_random(struct partition *p)
+{
+    if (p->clock != SwhpClockVirtual)
+        return host_random();
+    /* The state is the number of draws; the seed is mixed in first, so that neighbouring seeds share nothing. */
+    p->random++;
+    return mix(mix(p->seed ^ 0x6a09e667f3bcc909u) + p->random * 0x9e3779b97f4a7c15u);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* Virtual time and seeded chance. With the virtual clock nothing here asks the host. */
+#ifndef STATE_CLOCK_H
+#define STATE_CLOCK_H
+
+#include "state/partition.h"
+#include "state/vcpu.h"
+
+/* The partition's clock in counts, see SwhpGetClock. Called while `cpu` (or NULL) runs on this thread. */
+u64 clock_now(struct partition *p);
+
+/* The guest's time stamp counter, as RDTSC at the instruction under way reads it. */
+u64 clock_tsc(struct vcpu *cpu);
+void clock_set_tsc(struct vcpu *cpu, u64 tsc);
+
+/* 100 ns units since the partition began. */
+u64 clock_reference_time(struct partition *p);
+
+/* RDRAND and RDSEED: from the seed with the virtual clock, else from the host. */
+u64 clock_random(struct partition *p);
+
+#endif

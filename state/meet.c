@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/* Meetings of processors: state/meet.h. */
+#include "state/meet.h"
+
+#include <time.h>
+
+static bool is_running(const struct door *door)
+{
+    return (__atomic_load_n(&door->state, __ATOMIC_SEQ_CST) & DOOR_STATE) == DOOR_RUNNING;
+}
+
+static bool all_stand_still(const struct partition *p)
+{
+    for (u32 i = 0; i < p->processors; i++) {
+        const struct vcpu *cpu = p->doors[i].cpu; /* stays: deleting takes the lock */
+
+        if (is_running(&p->doors[i]) && cpu && !cpu->is_parked)
+            return false;
+    }
+    return true;
+}
+
+/* One that leaves Run needn't take the lock to say so, so waiting is by the clock too. */
+static void wait_a_little(struct partition *p)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += 50000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    pthread_cond_timedwait(&p->met, &p->lock, &until);
+}
+
+bool meet_is_inside(const struct partition *p)
+{
+    for (u32 i = 0; i < p->processors; i++) {
+        if (is_running(&p->doors[i]) && __atomic_load_n(&p->doors[i].thread, __ATOMIC_RELAXED) == thread_mark())
+            return true;
+    }
+    return false;
+}
+
+bool meet_begin(struct partition *p)
+{
+    if (meet_is_inside(p))
+        return false;
+    pthread_mutex_lock(&p->lock);
+    while (p->meeting)
+        pthread_cond_wait(&p->met, &p->lock);
+    /* Run marks its door, then looks at `meeting`; we do it the other way round: one of us sees the other. */
+    __atomic_store_n(&p->meeting, 1, __ATOMIC_SEQ_CST);
+    for (u32 i = 0; i < p->processors; i++) {
+        if (p->doors[i].cpu && is_running(&p->doors[i]))
+            vcpu_call(p->doors[i].cpu, ATTENTION_MEET);
+    }
+    while (!all_stand_still(p))
+        wait_a_little(p);
+    return true;
+}
+
+void meet_end(struct partition *p)
+{
+    __atomic_store_n(&p->meeting, 0, __ATOMIC_SEQ_CST);
+    pthread_cond_broadcast(&p->met);
+    pthread_mutex_unlock(&p->lock);
+}
+
+void meet_pass(struct vcpu *cpu)
+{
+    struct partition *p = cpu->partition;
+
+    pthread_mutex_lock(&p->lock);
+    __atomic_fetch_and(&cpu->attention, ~(u32)ATTENTION_MEET, __ATOMIC_SEQ_CST);
+    cpu->is_parked = true;
+    pthread_cond_broadcast(&p->met);
+    while (p->meeting)
+        pthread_cond_wait(&p->met, &p->lock);
+    cpu->is_parked = false;
+    pthread_mutex_unlock(&p->lock);
+}
+
+void meet_wait(struct partition *p)
+{
+    pthread_mutex_lock(&p->lock);
+    while (p->meeting)
+        pthread_cond_wait(&p->met, &p->lock);
+    pthread_mutex_unlock(&p->lock);
+}

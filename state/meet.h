@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The doors to processors, and meetings: how one thread makes sure that no other is inside guest execution while it
+ * changes what all of them rely on (the map of memory).
+ */
+#ifndef STATE_MEET_H
+#define STATE_MEET_H
+
+#include "state/partition.h"
+#include "state/vcpu.h"
+
+/*
+ * What stands between callers and one processor. Doors live in static memory and are never freed, so a call that comes
+ * too late finds a door that no longer opens. `state` is the partition's handle with one of these in its low bits.
+ */
+enum door_state {
+    DOOR_FREE = 0,    /* nobody inside */
+    DOOR_BUSY = 1,    /* a call looks at or changes the processor; over soon */
+    DOOR_RUNNING = 2, /* a thread is inside Run */
+    DOOR_STATE = 15
+};
+
+struct door {
+    _Alignas(64) u64 state; /* atomic; 0: no processor */
+    struct vcpu *cpu;
+    u64 pins;           /* atomic: calls that look in while somebody else is inside; a delete waits for them */
+    const void *thread; /* who runs it: thread_mark() of that thread */
+};
+
+/* An address that no other living thread has. */
+INLINE const void *thread_mark(void)
+{
+    return __builtin_thread_pointer();
+}
+
+/* Is the calling thread inside Run of one of the partition's processors: in a callback? */
+bool meet_is_inside(const struct partition *p);
+
+/*
+ * Stops all processors at a block border, and returns with partition->lock held: until meet_end() none executes and none
+ * starts to. False: the calling thread itself is inside Run (a callback), which would wait for itself; nothing held.
+ */
+bool meet_begin(struct partition *p);
+void meet_end(struct partition *p);
+
+/* A running processor at a block border that sees ATTENTION_MEET: waits until the meeting is over. RIP, count and flags must
+ * be right. Afterwards look at the other bits of attention again: ATTENTION_TLB may be among them. */
+void meet_pass(struct vcpu *cpu);
+
+/* A thread that wanted to enter Run while a meeting is held: waits until it is over. */
+void meet_wait(struct partition *p);
+
+#endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* A partition: its properties, its memory, its processors. */
+#ifndef STATE_PARTITION_H
+#define STATE_PARTITION_H
+
+#include <pthread.h>
+
+#include "include/softwhp.h"
+#include "state/types.h"
+
+struct vcpu;
+struct ram;
+struct profile;
+struct door;
+
+enum { MAX_PROCESSORS = 64 };
+
+struct cpuid_result {      /* WHV_X64_CPUID_RESULT */
+    u32 function, eax, ebx, ecx, edx;
+};
+
+struct partition {
+    const struct profile *profile;
+    struct ram *ram;
+    struct vcpu *cpu[MAX_PROCESSORS];
+    struct door *doors;           /* MAX_PROCESSORS of them: state/meet.h */
+    u32 processors;               /* the ProcessorCount property; 0: not set yet */
+    bool is_set_up;
+
+    WHV_EXTENDED_VM_EXITS exits;
+    u64 exception_bitmap;
+    WHV_X64_MSR_EXIT_BITMAP msr_bitmap;
+    bool has_cpuid_list;          /* else every leaf exits */
+    u32 *cpuid_list;
+    u32 cpuid_listed;
+    struct cpuid_result *cpuid_results;
+    u32 cpuid_resulted;
+    u32 physical_width;           /* bits of a guest-physical address */
+    u64 features, features1, xsave_features;
+
+    u32 clock;                    /* SWHP_CLOCK */
+    u32 rate;                     /* TSC ticks for one count */
+    u64 frequency;                /* TSC ticks a second */
+    u64 interrupt_frequency;
+    u64 advanced;                 /* counts that SwhpAdvanceClock added, and those of deleted processors */
+    u64 host_start;               /* host clock: the host's nanoseconds at creation */
+    u64 seed, random;             /* random: the generator's state */
+    u32 undefined;                /* SWHP_UNDEFINED_RESULTS */
+
+    SWHP_TRACE_CALLBACK trace;
+    void *trace_context;
+    u32 trace_kinds;
+
+    pthread_mutex_t lock;         /* the map of memory, the processors' list, rendezvous */
+    pthread_cond_t met;
+    pthread_mutex_t locked_access; /* LOCK on what the host can't do atomically */
+    u32 generation;               /* of the memory map */
+    u32 meeting;                  /* atomic: processors stand still, or are about to */
+    u32 created;                  /* processors that exist; atomic */
+
+    u64 reference_offset;         /* ReferenceTime as the caller set it, less what the clock said then */
+    bool is_suspended;            /* atomic; time stands still until the next Run */
+    u64 suspended_at;             /* host clock: the host's nanoseconds when time was suspended; 0: it runs */
+    u16 numa_node;                /* hints that a caller may read back */
+    u32 separate_domain;
+    void *trace_file;             /* the FILE that SOFTWHP=trace= asked for */
+};
+
+#endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* The short names of integers, and what we ask of the compiler. */
+#ifndef STATE_TYPES_H
+#define STATE_TYPES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+typedef uint8_t u8;
+typedef uint16_t u16;
+typedef uint32_t u32;
+typedef uint64_t u64;
+typedef int8_t i8;
+typedef int16_t i16;
+typedef int32_t i32;
+typedef int64_t i64;
+typedef unsigned __int128 u128;
+typedef __int128 i128;
+
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+#define INLINE static inline __attribute__((always_inline))
+#define NOINLINE __attribute__((noinline))
+#define COLD __attribute__((noinline, cold))
+#define NORETURN __attribute__((noreturn))
+
+#define PAGE_SIZE 4096u
+#define PAGE_MASK (~(u64)4095)
+
+/* Sign extension from a width in bits. */
+INLINE u64 sign_extend(u64 v, unsigned width)
+{
+    return (u64)((i64)(v << (64 - width)) >> (64 - width));
+}
+
+/* The low `width` bits set. */
+INLINE u64 ones(unsigned width)
+{
+    return ~(u64)0 >> (64 - width);
+}
+
+/* Loads and stores of any alignment, little-endian as the guest's. */
+INLINE u64 load_bytes(const void *p, unsigned size)
+{
+    u64 v = 0;
+
+    memcpy(&v, p, size);
+    return v;
+}
+
+INLINE void store_bytes(void *p, u64 v, unsigned size)
+{
+    memcpy(p, &v, size);
+}
+
+#endif

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+/* The map of guest-physical memory. */
+#include "tests/mem/machine.h"
+
+enum { RW = PAGE_READ | PAGE_WRITE };
+#define HOST(n) ((void *)(uintptr_t)((u64)(n) << 12))
+#define GIB ((u64)1 << 30)
+
+START_TEST(nothing_is_mapped_at_first)
+{
+    struct ram *ram = ram_new();
+
+    ck_assert_uint_eq(ram_find(ram, 0), 0);
+    ck_assert_uint_eq(ram_find(ram, ~(u64)0), 0);
+    ck_assert(!ram_page(ram, 0));
+    ck_assert(!ram_page(ram, ~(u64)0));
+    ck_assert(!ram_unmap(ram, 0, (u64)1 << 52));
+    ram_delete(ram);
+}
+END_TEST
+
+START_TEST(each_page_is_found_with_its_rights)
+{
+    struct ram *ram = ram_new();
+
+    ck_assert(ram_map(ram, 0x3000, 0x3000, HOST(0x100), RW));
+    ck_assert_uint_eq(ram_find(ram, 0x2fff), 0);
+    for (u64 n = 0; n < 3; n++)
+        ck_assert_uint_eq(ram_find(ram, 0x3010 + n * 0x1000), (0x100 + n) << 12 | RW);
+    ck_assert_uint_eq(ram_find(ram, 0x6000), 0);
+    ram_delete(ram);
+}
+END_TEST
+
+START_TEST(mapping_again_replaces_page_by_page)
+{
+    struct ram *ram = ram_new();
+
+    ck_assert(ram_map(ram, 0, 0x10000, HOST(0x100), RW));
+    ck_assert(ram_map(ram, 0x4000, 0x2000, HOST(0x900), PAGE_READ));
+    ck_assert_uint_eq(ram_find(ram, 0x3000), (u64)0x103000 | RW);
+    ck_assert_uint_eq(ram_find(ram, 0x4000), (u64)0x900000 | PAGE_READ);
+    ck_assert_uint_eq(ram_find(ram, 0x5000), (u64)0x901000 | PAGE_READ);
+    ck_assert_uint_eq(ram_find(ram, 0x6000), (u64)0x106000 | RW);
+    ram_delete(ram);
+}
+END_TEST
+
+/* A mapping that is huge in one piece, then changed in its middle and at its ends. */
+START_TEST(large_mappings_split_where_needed)
+{
+    struct ram *ram = ram_new();
+    u64 base = 3 * GIB + 0x5000, size = 200 * GIB;
+
+    ck_assert(ram_map(ram, base, size, HOST(0x1000), RW));
+    for (u64 at = 0; at < size; at += 7 * 16 * 1024 * 1024 + 0x3000)
+        ck_assert_uint_eq(ram_find(ram, base + at), ((u64)0x1000000 + (at & PAGE_MASK)) | RW);
+    ck_assert_uint_eq(ram_find(ram, base - 1), 0);
+    ck_assert_uint_eq(ram_find(ram, base + size), 0);
+
+    ck_assert(ram_unmap(ram, base + 50 * GIB, 0x1000));
+    ck_assert_uint_eq(ram_find(ram, base + 50 * GIB), 0);
+    ck_assert_uint_eq(ram_find(ram, base + 50 * GIB + 0x1000), ((u64)0x1001000 + 50 * GIB) | RW);
+    ck_assert_uint_eq(ram_find(ram, base + 50 * GIB - 0x1000), ((u64)0xfff000 + 50 * GIB) | RW);
+
+    struct page *page = ram_page(ram, base + 80 * GIB);
+
+    ck_assert(page && page_host(page) == (u8 *)0x1000000 + 80 * GIB);
+    ram_page_note(page, PAGE_DIRTY);
+    ck_assert_uint_eq(ram_find(ram, base + 80 * GIB) & PAGE_DIRTY, PAGE_DIRTY);
+    ck_assert_uint_eq(ram_find(ram, base + 80 * GIB + 0x1000) & PAGE_DIRTY, 0);
+
+    ck_assert(ram_unmap(ram, 0, (u64)1 << 40));
+    ck_assert(!ram_unmap(ram, 0, (u64)1 << 40));
+    ck_assert_uint_eq(ram_find(ram, base + 80 * GIB), 0);
+    ram_delete(ram);
+}
+END_TEST
+
+START_TEST(unmapping_tells_whether_something_was_there)
+{
+    struct ram *ram = ram_new();
+
+    ck_assert(ram_map(ram, 0x8000, 0x1000, HOST(0x100), 0)); /* no right at all is mapped still */
+    ck_assert_uint_ne(ram_find(ram, 0x8000), 0);
+    ck_assert(!ram_unmap(ram, 0, 0x8000));
+    ck_assert(ram_unmap(ram, 0, 0x9000));
+    ck_assert(!ram_unmap(ram, 0, 0x9000));
+    ram_delete(ram);
+}
+END_TEST
+
+START_TEST(past_the_architecture_nothing_maps)
+{
+    struct ram *ram = ram_new();
+
+    ck_assert(!ram_map(ram, (u64)1 << 52, 0x1000, HOST(0x100), RW));
+    ck_assert(!ram_map(ram, ((u64)1 << 52) - 0x1000, 0x2000, HOST(0x100), RW));
+    ck_assert(ram_map(ram, ((u64)1 << 52) - 0x1000, 0x1000, HOST(0x100), RW));
+    ck_assert_uint_eq(ram_find(ram, ((u64)1 << 52) - 1), (u64)0x100000 | RW);
+    ram_delete(ram);
+}
+END_TEST
+
+/* Where code was decoded must stay known: blocks outlive a mapping. */
+START_TEST(code_stays_noted_across_mappings)
+{
+    struct ram *ram = ram_new();
+    struct page *page;
+
+    ck_assert(ram_map(ram, 0, 0x2000, HOST(0x100), RW));
+    page = ram_page(ram, 0x1000);
+    page->granules = 4;
+    ram_page_note(page, PAGE_CODE);
+    ck_assert(ram_unmap(ram, 0, 0x2000));
+    ck_assert_uint_eq(ram_find(ram, 0x1000), 0);
+    ck_assert(ram_map(ram, 0, 0x2000, HOST(0x200), RW));
+    ck_assert_uint_eq(ram_find(ram, 0x1000), (u64)0x201000 | RW | PAGE_CODE);
+    ck_assert_uint_eq(ram_find(ram, 0), (u64)0x200000 | RW);
+    ram_delete(ram);
+}
+END_TEST
+
+START_TEST(a_million_single_pages_map_quickly)
+{
+    struct ram *ram = ram_new();
+
+    bool all = true;
+
+    for (u64 n = 0; n < 1 << 20; n++)
+        all &= ram_map(ram, n << 12, 0x1000, HOST(2 * n + 1), RW);
+    ck_assert(all);
+    for (u64 n = 0; n < 1 << 20; n += 997)
+        ck_assert_uint_eq(ram_find(ram, n << 12), (2 * n + 1) << 12 | RW);
+    ram_delete(ram);
+}
+END_TEST
+
+struct seen {
+    unsigned n;
+    u64 gpa[8], size[8];
+    u8 *host[8];
+    u32 rights[8];
+};
+
+static void see(void *context, u64 gpa, u8 *host, u64 size, u32 rights)
+{
+    struct seen *s = context;
+
+    ck_assert_uint_lt(s->n, 8);
+    s->gpa[s->n] = gpa;
+    s->host[s->n] = host;
+    s->size[s->n] = size;
+    s->rights[s->n++] = rights;
+}
+
+START_TEST(visits_come_in_order_and_in_one_piece)
+{
+    struct ram *ram = ram_new();
+    struct seen s = {0};
+
+    ck_assert(ram_map(ram, GIB, GIB, HOST(0x1000), RW));
+    ck_assert(ram_map(ram, 0x2000, 0x1000, HOST(0x10), PAGE_READ));
+    ck_assert(ram_map(ram, 0x3000, 0x1000, HOST(0x11), PAGE_READ)); /* goes on where the last ended */
+    ck_assert(ram_map(ram, 0x4000, 0x1000, HOST(0x12), RW));        /* other rights */
+    ram_page_note(ram_page(ram, GIB + 0x5000), PAGE_CODE);          /* a fact, but no right */
+    ram_visit(ram, see, &s);
+    ck_assert_uint_eq(s.n, 3);
+    ck_assert_uint_eq(s.gpa[0], 0x2000);
+    ck_assert_uint_eq(s.size[0], 0x2000);
+    ck_assert_uint_eq(s.gpa[1], 0x4000);
+    ck_assert_uint_eq(s.rights[1], RW);
+    ck_assert_uint_eq(s.gpa[2], GIB);
+    ck_assert_uint_eq(s.size[2], GIB);
+    ck_assert_ptr_eq(s.host[2], HOST(0x1000));
+    ram_delete(ram);
+}
+END_TEST
+
+TCase *ram_cases(void)
+{
+    TCase *t = tcase_create("ram");
+
+    tcase_add_test(t, nothing_is_mapped_at_first);
+    tcase_add_test(t, each_page_is_found_with_its_rights);
+    tcase_add_test(t, mapping_again_replaces_page_by_page);
+    tcase_add_test(t, large_mappings_split_where_needed);
+    tcase_add_test(t, unmapping_tells_whether_something_was_there);
+    tcase_add_test(t, past_the_architecture_nothing_maps);
+    tcase_add_test(t, code_stays_noted_across_mappings);
+    tcase_add_test(t, a_million_single_pages_map_quickly);
+    tcase_add_test(t, visits_come_in_order_and_in_one_piece);
+    return t;
+}

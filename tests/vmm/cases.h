@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The test cases of the VMM: one function a file, collected in suite.c.
+ */
+#ifndef TESTS_VMM_CASES_H
+#define TESTS_VMM_CASES_H
+
+#include <check.h>
+
+TCase *pic_cases(void);
+TCase *pit_cases(void);
+TCase *serial_cases(void);
+TCase *rtc_cases(void);
+TCase *board_cases(void);
+TCase *load_cases(void);
+TCase *options_cases(void);
+
+Suite *vmm_suite(void);
+
+#endif

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The command line: what it gives, and what it refuses with one line.
+ */
+#include <string.h>
+
+#include "cases.h"
+
+#include "../../vmm/options.h"
+
+static struct options options;
+static struct problem problem;
+
+/* Reads the words of a text, separated by single spaces. */
+static bool read_words(const char *text)
+{
+    static char copy[256];
+    char *words[32];
+    int count = 0;
+
+    strcpy(copy, text);
+    for (char *word = strtok(copy, " "); word; word = strtok(NULL, " "))
+        words[count++] = word;
+    memset(&problem, 0, sizeof problem);
+    return options_read(&options, count, words, &problem);
+}
+
+START_TEST(defaults)
+{
+    ck_assert(read_words("guest"));
+    ck_assert_str_eq(options.file, "guest");
+    ck_assert_str_eq(options.arguments, "console=ttyS0");
+    ck_assert_uint_eq(options.memory, 256 << 20);
+    ck_assert_uint_eq(options.max_insns, UINT64_MAX);
+    ck_assert(!options.host_clock && !options.hash && !options.summary && !options.trace);
+}
+END_TEST
+
+START_TEST(values_in_the_same_word_or_the_next)
+{
+    ck_assert(read_words("--memory 1G --seed=0x10 guest --max-insns 5 --mode=long --base 2M --hash --clock host"));
+    ck_assert_uint_eq(options.memory, 1 << 30);
+    ck_assert_uint_eq(options.seed, 16);
+    ck_assert_uint_eq(options.max_insns, 5);
+    ck_assert_int_eq(options.mode, START_LONG);
+    ck_assert_uint_eq(options.base, 2 << 20);
+    ck_assert(options.hash && options.host_clock);
+}
+END_TEST
+
+START_TEST(trace_and_log_port)
+{
+    ck_assert(read_words("--trace exit guest"));
+    ck_assert(options.trace && !options.trace_file);
+    ck_assert(read_words("--trace exit:a:b guest --log-port 0x402:log"));
+    ck_assert_str_eq(options.trace_file, "a:b");
+    ck_assert_uint_eq(options.log_port, 0x402);
+    ck_assert_str_eq(options.log_file, "log");
+    ck_assert(read_words("--log-port 80 guest"));
+    ck_assert(!options.log_file);
+}
+END_TEST
+
+START_TEST(file_may_look_like_an_option)
+{
+    ck_assert(read_words("--hash -- --guest"));
+    ck_assert_str_eq(options.file, "--guest");
+}
+END_TEST
+
+static const char *const wrong[] = {
+    "",
+    "a b",
+    "--what a",
+    "--memory",
+    "--memory 0 a",
+    "--memory 12Q a",
+    "--memory -1 a",
+    "--memory 4097 a",
+    "--memory 99999999999999999999 a",
+    "--memory 17179869184G a",
+    "--cpus 0 a",
+    "--cpus 2 a",
+    "--cpus x a",
+    "--mode virtual a",
+    "--base x a",
+    "--clock sundial a",
+    "--seed 1x a",
+    "--max-insns -5 a",
+    "--trace insn a",
+    "--trace exit: a",
+    "--log-port 65536 a",
+    "--log-port x a",
+    "--log-port 1: a",
+    "--hash=yes a",
+    "--firmware rom a",
+    "--firmware rom --initrd b",
+};
+
+START_TEST(wrong_usage_is_explained)
+{
+    ck_assert(!read_words(wrong[_i]));
+    ck_assert_int_eq(problem.status, STATUS_USAGE);
+    ck_assert_str_ne(problem.text, "");
+    ck_assert_ptr_null(strchr(problem.text, '\n'));
+}
+END_TEST
+
+TCase *options_cases(void)
+{
+    TCase *cases = tcase_create("options");
+
+    tcase_add_test(cases, defaults);
+    tcase_add_test(cases, values_in_the_same_word_or_the_next);
+    tcase_add_test(cases, trace_and_log_port);
+    tcase_add_test(cases, file_may_look_like_an_option);
+    tcase_add_loop_test(cases, wrong_usage_is_explained, 0, (int)(sizeof wrong / sizeof wrong[0]));
+    return cases;
+}

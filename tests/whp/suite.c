@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* All tests of whp/. */
+#include "tests/whp/guest.h"
+
+Suite *whp_suite(void);
+Suite *whp_suite(void)
+{
+    Suite *s = suite_create("whp");
+
+    suite_add_tcase(s, lifecycle_case());
+    suite_add_tcase(s, misuse_case());
+    suite_add_tcase(s, property_case());
+    suite_add_tcase(s, register_case());
+    suite_add_tcase(s, memory_case());
+    suite_add_tcase(s, cancel_case());
+    suite_add_tcase(s, exit_case());
+    suite_add_tcase(s, emulator_case());
+    return s;
+}

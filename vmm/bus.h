@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who answers at which port. A port that nobody owns reads as ones and swallows what is written.
+ */
+#ifndef VMM_BUS_H
+#define VMM_BUS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct port_device {
+    void *device;
+    uint32_t (*read)(void *device, uint16_t port, unsigned size, uint64_t now);
+    void (*write)(void *device, uint16_t port, unsigned size, uint32_t value, uint64_t now);
+    bool is_timed; /* wants to know the time, and a write may change when it wants attention next */
+    bool is_wide;  /* takes two and four bytes as one access; others get them byte by byte, as on ISA */
+};
+
+enum { BUS_DEVICES = 32 };
+
+struct bus {
+    uint8_t owner[65536]; /* index of the device, or 0 */
+    bool is_logged[65536];
+    struct port_device devices[BUS_DEVICES];
+    unsigned count;
+    bool timed_write; /* set when a timed device was written; the machine clears it */
+    uint64_t (*clock)(void *context);
+    void *clock_context;
+    void (*log)(void *context, uint8_t byte);
+    void *log_context;
+};
+
+void bus_init(struct bus *bus);
+
+/* Gives ports first to last to a device; taken ones change hands. */
+void bus_attach(struct bus *bus, uint16_t first, uint16_t last, const struct port_device *device);
+
+uint32_t bus_read(struct bus *bus, uint16_t port, unsigned size);
+void bus_write(struct bus *bus, uint16_t port, unsigned size, uint32_t value);
+
+#endif

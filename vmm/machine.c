@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Puts a machine together: the partition and its properties, memory, the guest's files, and which device
+ * answers at which port.
+ */
+#include "machine.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    PORT_DEBUG_EXIT = 0xf4,
+    PORT_DEBUG_CONSOLE = 0xe9,
+    PORT_RESET = 0xcf9,
+    IRQ_SERIAL = 4,
+};
+
+bool platform_problem(struct problem *problem, int status, const char *call, HRESULT result)
+{
+    char cause[512] = "";
+
+    SwhpGetLastErrorText(cause, sizeof cause, NULL);
+    return problem_is(problem, status, "%s failed with %08x%s%s", call, (unsigned)result, *cause ? ": " : "",
+                      cause);
+}
+
+void machine_end(struct machine *machine, int status, const char *how)
+{
+    if (machine->ended)
+        return;
+    machine->ended = true;
+    machine->status = status;
+    machine->how = how;
+}
+
+uint64_t machine_now(void *context)
+{
+    const struct machine *machine = context;
+    UINT64 clock = 0;
+
+    SwhpGetClock(machine->partition, &clock);
+    return (uint64_t)((unsigned __int128)clock * machine->ns_per_count >> 32);
+}
+
+uint64_t machine_counts(const struct machine *machine, uint64_t time)
+{
+    unsigned __int128 scaled = (unsigned __int128)time << 32;
+    unsigned __int128 counts = (scaled + machine->ns_per_count - 1) / machine->ns_per_count;
+
+    return counts > UINT64_MAX ? UINT64_MAX : (uint64_t)counts;
+}
+
+/* ---- Ports that are too small for a file of their own ---- */
+
+static uint32_t read_ones(void *device, uint16_t port, unsigned size, uint64_t now)
+{
+    (void)device;
+    (void)port;
+    (void)size;
+    (void)now;
+    return UINT32_MAX;
+}
+
+/* As QEMU's isa-debug-exit: the low byte of (value << 1) | 1 is the status. */
+static void write_debug_exit(void *device, uint16_t port, unsigned size, uint32_t value, uint64_t now)
+{
+    (void)port;
+    (void)size;
+    (void)now;
+    machine_end(device, (int)((value << 1 | 1) & 0xff), "port 0xf4 was written");
+}
+
+/* The port reads as its number, by which guests find it (Bochs' convention). */
+static uint32_t read_debug_console(void *device, uint16_t port, unsigned size, uint64_t now)
+{
+    (void)device;
+    (void)size;
+    (void)now;
+    return port;
+}
+
+static void write_debug_console(void *device, uint16_t port, unsigned size, uint32_t value, uint64_t now)
+{
+    struct machine *machine = device;
+
+    (void)port;
+    (void)size;
+    (void)now;
+    terminal_put(&machine->terminal, (uint8_t)value);
+}
+
+/* The reset control register of a PCI chipset: bit 2 pulls the processor's reset line. */
+static void write_reset(void *device, uint16_t port, unsigned size, uint32_t value, uint64_t now)
+{
+    (void)port;
+    (void)size;
+    (void)now;
+    if (value & 4)
+        machine_end(device, STATUS_WELL, "the guest reset the machine (port 0xcf9)");
+}
+
+static void write_log(void *context, uint8_t byte)
+{
+    struct machine *machine = context;
+
+    if (machine->log)
+        fputc(byte, machine->log);
+    else
+        terminal_put(&machine->terminal, byte);
+}
+
+static void connect_devices(struct machine *m)
+{
+    struct bus *bus = &m->bus;
+    const struct port_device pic = {&m->pic, pic_read, pic_write, false, false};
+    const struct port_device pit = {&m->pit, pit_read, pit_write, true, false};
+    const struct port_device rtc = {&m->rtc, rtc_read, rtc_write, true, false};
+    const struct port_device serial = {&m->serial, serial_read, serial_write, false, false};
+    const struct port_device keyboard = {&m->keyboard, keyboard_read, keyboard_write, false, false};
+    const struct port_device acpi = {&m->acpi, acpi_read, acpi_write, true, true};
+
+    bus_init(bus);
+    bus->clock = machine_now;
+    bus->clock_context = m;
+    bus->log = write_log;
+    bus->log_context = m;
+    bus_attach(bus, 0x20, 0x21, &pic);
+    bus_attach(bus, 0xa0, 0xa1, &pic);
+    bus_attach(bus, 0x4d0, 0x4d1, &pic);
+    bus_attach(bus, 0x40, 0x43, &pit);
+    bus_attach(bus, 0x61, 0x61, &pit);
+    bus_attach(bus, 0x70, 0x71, &rtc);
+    bus_attach(bus, 0x3f8, 0x3ff, &serial);
+    bus_attach(bus, 0x60, 0x60, &keyboard);
+    bus_attach(bus, 0x64, 0x64, &keyboard);
+    bus_attach(bus, 0x92, 0x92, &keyboard);
+    bus_attach(bus, ACPI_PORT_EVENT, ACPI_PORT_LAST, &acpi);
+    bus_attach(bus, PORT_DEBUG_EXIT, PORT_DEBUG_EXIT,
+               &(struct port_device){m, read_ones, write_debug_exit, false, false});
+    bus_attach(bus, PORT_DEBUG_CONSOLE, PORT_DEBUG_CONSOLE,
+               &(struct port_device){m, read_debug_console, write_debug_console, false, false});
+    bus_attach(bus, PORT_RESET, PORT_RESET, &(struct port_device){m, read_ones, write_reset, false, false});
+    if (m->options->has_log_port)
+        bus->is_logged[m->options->log_port] = true;
+
+    pic_reset(&m->pic);
+    pit_reset(&m->pit, &m->pic);
+    rtc_reset(&m->rtc, &m->pic, m->memory.low_size, m->memory.size - m->memory.low_size,
+              m->options->host_clock ? (int64_t)time(NULL) : RTC_VIRTUAL_START);
+    m->serial.output = terminal_put;
+    m->serial.output_context = &m->terminal;
+    serial_reset(&m->serial, &m->pic, IRQ_SERIAL);
+    keyboard_reset(&m->keyboard, &m->pic);
+    acpi_reset(&m->acpi, &m->pic);
+}
+
+/* ---- The partition ---- */
+
+static bool set_property(struct machine *m, unsigned code, const void *value, uint32_t size, struct problem *problem)
+{
+    HRESULT result = WHvSetPartitionProperty(m->partition, (WHV_PARTITION_PROPERTY_CODE)code, value, size);
+
+    return result == S_OK || platform_problem(problem, STATUS_HOST, "WHvSetPartitionProperty", result);
+}
+
+static bool make_partition(struct machine *m, struct problem *problem)
+{
+    UINT32 processors = 1, clock = m->options->host_clock ? SwhpClockHost : SwhpClockVirtual, rate = 1;
+    UINT64 seed = m->options->seed;
+    HRESULT result = WHvCreatePartition(&m->partition);
+
+    if (result != S_OK)
+        return platform_problem(problem, STATUS_HOST, "WHvCreatePartition", result);
+    if (!set_property(m, WHvPartitionPropertyCodeProcessorCount, &processors, sizeof processors, problem) ||
+        !set_property(m, SwhpPartitionPropertyCodeClock, &clock, sizeof clock, problem) ||
+        !set_property(m, SwhpPartitionPropertyCodeClockRate, &rate, sizeof rate, problem) ||
+        !set_property(m, SwhpPartitionPropertyCodeSeed, &seed, sizeof seed, problem))
+        return false;
+    result = WHvSetupPartition(m->partition);
+    if (result != S_OK)
+        return platform_problem(problem, STATUS_HOST, "WHvSetupPartition", result);
+    result = WHvGetPartitionProperty(m->partition, WHvPartitionPropertyCodeProcessorClockFrequency, &m->frequency,
+                                     sizeof m->frequency, NULL);
+    if (result != S_OK || !m->frequency)
+        return platform_problem(problem, STATUS_HOST, "WHvGetPartitionProperty(ProcessorClockFrequency)", result);
+    m->rate = rate;
+    m->ns_per_count = (uint64_t)(((unsigned __int128)m->rate * 1000000000u << 32) / m->frequency);
+    return true;
+}
+
+static bool map(struct machine *m, void *host, uint64_t gpa, uint64_t size, unsigned rights, struct problem *problem)
+{
+    HRESULT result;
+
+    if (!size)
+        return true;
+    result = WHvMapGpaRange(m->partition, host, gpa, size, (WHV_MAP_GPA_RANGE_FLAGS)rights);
+    return result == S_OK || platform_problem(problem, STATUS_HOST, "WHvMapGpaRange", result);
+}
+
+static bool map_memory(struct machine *m, struct problem *problem)
+{
+    const struct memory *memory = &m->memory;
+    unsigned ram = WHvMapGpaRangeFlagRead | WHvMapGpaRangeFlagWrite | WHvMapGpaRangeFlagExecute;
+    unsigned rom = WHvMapGpaRangeFlagRead | WHvMapGpaRangeFlagExecute;
+
+    return map(m, memory->host, 0, MEMORY_HOLE_START, ram, problem) &&
+           map(m, memory->host + MEMORY_HOLE_END, MEMORY_HOLE_END, memory->low_size - MEMORY_HOLE_END, ram,
+               problem) &&
+           map(m, memory->host + memory->low_size, MEMORY_HIGH_START, memory->size - memory->low_size, ram,
+               problem) &&
+           map(m, memory->rom, memory->rom_gpa, memory->rom_size, rom, problem);
+}
+
+/* ---- The guest ---- */
+
+static bool load_kernel(struct machine *m, const struct guest_files *files, struct start *start,
+                        struct problem *problem)
+{
+    const struct options *options = m->options;
+    struct layout layout = {.memory = &m->memory};
+    bool is_flat = options->has_mode || options->has_base;
+
+    if (!is_flat && (elf_is_elf(files->kernel) || linux_is_kernel(files->kernel))) {
+        acpi_write_tables(&m->memory);
+        layout_take(&layout, ACPI_RSDP, 0x1000);
+        return elf_is_elf(files->kernel) ? load_elf(&layout, files, start, problem)
+                                         : load_linux(&layout, files, start, problem);
+    }
+    if (files->initrd || options->has_arguments)
+        return problem_is(problem, STATUS_USAGE,
+                          "%s: is no kernel that we know (a bzImage, or an ELF file), so it runs as a flat binary, "
+                          "for which --initrd and --kernel-args have no meaning",
+                          files->kernel->name);
+    return load_flat(&layout, files->kernel, options->mode,
+                     options->has_base ? options->base : options->mode == START_REAL ? 0x7c00 : 0x100000, start,
+                     problem);
+}
+
+static bool load_guest(struct machine *m, struct start *start, struct problem *problem)
+{
+    const struct options *options = m->options;
+    struct image file = {0}, initrd = {0};
+    struct guest_files files = {&file, options->initrd ? &initrd : NULL, options->arguments};
+    bool fine = image_read(&file, options->firmware ? options->firmware : options->file, problem) &&
+                (!options->initrd || image_read(&initrd, options->initrd, problem));
+
+    if (fine && options->firmware)
+        fine = load_firmware(&m->memory, &file, start, problem);
+    else if (fine)
+        fine = load_kernel(m, &files, start, problem);
+    image_free(&file);
+    image_free(&initrd);
+    return fine;
+}
+
+static bool open_output(FILE **file, const char *name, struct problem *problem)
+{
+    *file = fopen(name, "we");
+    return *file || problem_is(problem, STATUS_USAGE, "%s: can't be written: %s", name, strerror(errno));
+}
+
+static VOID CALLBACK write_trace(VOID *context, UINT32 vp, UINT64 count, UINT32 kind, const char *line)
+{
+    struct machine *m = context;
+
+    (void)vp;
+    (void)count;
+    (void)kind;
+    fprintf(m->trace, "%s\n", line);
+}
+
+static bool start_trace(struct machine *m, struct problem *problem)
+{
+    HRESULT result;
+
+    if (!m->options->trace)
+        return true;
+    m->trace = stderr;
+    if (m->options->trace_file && !open_output(&m->trace, m->options->trace_file, problem))
+        return false;
+    result = SwhpTraceStart(m->partition, SwhpTraceExit, write_trace, m);
+    return result == S_OK || platform_problem(problem, STATUS_HOST, "SwhpTraceStart", result);
+}
+
+bool machine_make(struct machine *m, const struct options *options, struct problem *problem)
+{
+    struct start start = {0};
+    HRESULT result;
+
+    memset(m, 0, sizeof *m);
+    m->options = options;
+    m->started = host_time();
+    m->how = "it was not run";
+    if (!memory_make(&m->memory, options->memory, problem) || !load_guest(m, &start, problem))
+        return false;
+    if (options->log_file && !open_output(&m->log, options->log_file, problem))
+        return false;
+    if (!make_partition(m, problem) || !map_memory(m, problem))
+        return false;
+    result = WHvCreateVirtualProcessor(m->partition, 0, 0);
+    if (result != S_OK)
+        return platform_problem(problem, STATUS_HOST, "WHvCreateVirtualProcessor", result);
+    m->has_processor = true;
+    connect_devices(m);
+    return start_processor(m, &start, problem) && start_trace(m, problem);
+}
+
+static void close_output(FILE *file, const char *name)
+{
+    bool failed = file && ferror(file);
+
+    if (file && file != stderr)
+        failed |= fclose(file) != 0;
+    if (failed)
+        fprintf(stderr, "softwhp: %s: not everything could be written\n", name);
+}
+
+void machine_free(struct machine *m)
+{
+    if (m->emulator)
+        WHvEmulatorDestroyEmulator(m->emulator);
+    if (m->has_processor)
+        WHvDeleteVirtualProcessor(m->partition, 0);
+    if (m->partition)
+        WHvDeletePartition(m->partition);
+    close_output(m->trace, m->options->trace_file ? m->options->trace_file : "standard error");
+    close_output(m->log, m->options->log_file);
+    memory_free(&m->memory);
+}

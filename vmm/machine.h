@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A PC with one processor: a partition of the platform, its memory, its devices, and the loop that answers
+ * the processor's exits.
+ */
+#ifndef VMM_MACHINE_H
+#define VMM_MACHINE_H
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "WinHvEmulation.h"
+#include "WinHvPlatform.h"
+#include "softwhp.h"
+
+#include "acpi.h"
+#include "bus.h"
+#include "keyboard.h"
+#include "load.h"
+#include "memory.h"
+#include "options.h"
+#include "pic.h"
+#include "pit.h"
+#include "problem.h"
+#include "rtc.h"
+#include "serial.h"
+#include "terminal.h"
+
+/* Registers to write before the processor runs again, all in one call. */
+enum { MACHINE_WRITES = 40 };
+
+/* Exits are counted by a small index of their reason. */
+enum { EXIT_KINDS = 20 };
+
+/* The thread that takes the signals, and with the host's clock the one that stops the processor in time. */
+struct helpers {
+    pthread_t signals, timer;
+    bool has_signals, has_timer;
+    sigset_t signal_set;
+    volatile sig_atomic_t signal_seen;
+    bool ends;
+    uint64_t wake_time; /* the host's, under the lock; UINT64_MAX: never */
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+};
+
+struct machine {
+    const struct options *options;
+    WHV_PARTITION_HANDLE partition;
+    WHV_EMULATOR_HANDLE emulator;
+    bool has_processor;
+    struct memory memory;
+
+    struct bus bus;
+    struct pic pic;
+    struct pit pit;
+    struct rtc rtc;
+    struct serial serial;
+    struct keyboard keyboard;
+    struct acpi acpi;
+    struct terminal terminal;
+    FILE *trace;
+    FILE *log;
+
+    /* Time: the device time in nanoseconds is the partition's clock times a fixed-point factor. */
+    uint64_t frequency, rate;
+    uint64_t ns_per_count; /* with 32 fractional bits */
+    uint64_t offset;       /* the virtual clock less the processor's count */
+    uint64_t until;        /* the count at which devices want to be looked at */
+    uint64_t deadline;     /* the same as time */
+    uint64_t poll_time;    /* when input is looked for next */
+    uint64_t started;      /* the host's time */
+
+    /* What is known of the processor since its last exit. */
+    WHV_RUN_VP_EXIT_CONTEXT exit;
+    bool state_known;
+    bool can_interrupt_flag, has_shadow, has_event;
+    bool window_armed;
+    bool halted;
+    WHV_REGISTER_NAME names[MACHINE_WRITES];
+    WHV_REGISTER_VALUE values[MACHINE_WRITES];
+    unsigned writes;
+
+    uint64_t exits[EXIT_KINDS];
+    struct helpers helpers;
+
+    bool ended;
+    int status;
+    const char *how;        /* it ended, for the summary */
+    struct problem problem; /* text, if there is something to say */
+};
+
+/* Makes the partition, puts the guest in, and connects the devices. */
+bool machine_make(struct machine *machine, const struct options *options, struct problem *problem);
+void machine_free(struct machine *machine);
+
+/* Runs the guest to its end: the status. */
+int machine_run(struct machine *machine);
+
+/* Says on standard error what was asked for at the end: the summary, the hash. */
+void machine_report(struct machine *machine);
+
+/* ---- Between the parts of the machine ---- */
+
+void machine_end(struct machine *machine, int status, const char *how);
+
+/* Queues a register to be written before the next run. */
+void machine_write(struct machine *machine, WHV_REGISTER_NAME name, WHV_REGISTER_VALUE value);
+bool machine_flush_writes(struct machine *machine);
+
+/* Device time now, and the first count at or after a time. */
+uint64_t machine_now(void *machine);
+uint64_t machine_counts(const struct machine *machine, uint64_t time);
+
+/* A platform call that failed: its name and the cause. Always false. */
+bool platform_problem(struct problem *problem, int status, const char *call, HRESULT result);
+
+bool start_processor(struct machine *machine, const struct start *start, struct problem *problem);
+
+bool helpers_start(struct machine *machine, struct problem *problem);
+void helpers_stop(struct machine *machine);
+
+/* With the host's clock: stop the processor at this time of the host. */
+void helpers_wake_at(struct machine *machine, uint64_t time);
+
+#endif

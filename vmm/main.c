@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The command-line tool: subcommands, and the one line on standard error that says why something failed.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "machine.h"
+
+static int complain(const struct problem *problem)
+{
+    fprintf(stderr, "softwhp: %s\n", problem->text);
+    return problem->status;
+}
+
+static int print_help(void)
+{
+    fputs(options_help, stdout);
+    return fflush(stdout) == 0 ? STATUS_WELL : STATUS_HOST;
+}
+
+static int run(int count, char **words)
+{
+    struct options options;
+    struct problem problem = {0};
+    struct machine *machine;
+    int status;
+
+    if (!options_read(&options, count, words, &problem))
+        return complain(&problem);
+    if (options.help)
+        return print_help();
+    machine = calloc(1, sizeof *machine);
+    if (!machine) {
+        problem_is(&problem, STATUS_HOST, "the host has no memory");
+        return complain(&problem);
+    }
+    if (machine_make(machine, &options, &problem)) {
+        status = machine_run(machine);
+        machine_report(machine);
+    } else {
+        status = complain(&problem);
+    }
+    machine_free(machine);
+    free(machine);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        int (*run)(int count, char **words);
+    } subcommands[] = {{"run", run}};
+    struct problem problem;
+
+    if (argc < 2) {
+        problem_is(&problem, STATUS_USAGE, "say what to do, such as: softwhp run FILE; see softwhp --help");
+        return complain(&problem);
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+        return print_help();
+    if (strcmp(argv[1], "--version") == 0) {
+        puts("softwhp " SWHP_VERSION);
+        return fflush(stdout) == 0 ? STATUS_WELL : STATUS_HOST;
+    }
+    for (size_t i = 0; i < sizeof subcommands / sizeof subcommands[0]; i++)
+        if (strcmp(argv[1], subcommands[i].name) == 0)
+            return subcommands[i].run(argc - 2, argv + 2);
+    problem_is(&problem, STATUS_USAGE, "unknown %s %s; see softwhp --help",
+               argv[1][0] == '-' ? "option" : "subcommand", argv[1]);
+    return complain(&problem);
+}

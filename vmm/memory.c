@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The guest's memory as the host sees it. Pages are the host's to give when they are first touched.
+ */
+#include "memory.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+bool memory_make(struct memory *memory, uint64_t size, struct problem *problem)
+{
+    void *host;
+
+    memset(memory, 0, sizeof *memory);
+    host = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (host == MAP_FAILED)
+        return problem_is(problem, STATUS_HOST, "the host has no %llu MiB for the guest; try a smaller --memory",
+                          (unsigned long long)(size >> 20));
+    memory->host = host;
+    memory->size = size;
+    memory->low_size = size < MEMORY_LOW_LIMIT ? size : MEMORY_LOW_LIMIT;
+    return true;
+}
+
+void memory_free(struct memory *memory)
+{
+    if (memory->host)
+        munmap(memory->host, memory->size);
+    if (memory->rom)
+        munmap(memory->rom, memory->rom_size);
+    memset(memory, 0, sizeof *memory);
+}
+
+void *memory_at(const struct memory *memory, uint64_t gpa, uint64_t size)
+{
+    if (gpa >= MEMORY_HIGH_START) {
+        uint64_t in_high = gpa - MEMORY_HIGH_START, high_size = memory->size - memory->low_size;
+
+        if (size > high_size || in_high > high_size - size)
+            return NULL;
+        return memory->host + memory->low_size + in_high;
+    }
+    if (size > memory->low_size || gpa > memory->low_size - size)
+        return NULL;
+    if (gpa < MEMORY_HOLE_END && gpa + size > MEMORY_HOLE_START)
+        return NULL;
+    return memory->host + gpa;
+}
+
+static uint8_t *byte_at(const struct memory *memory, uint64_t gpa)
+{
+    return memory_at(memory, gpa, 1);
+}
+
+void memory_read(const struct memory *memory, uint64_t gpa, void *data, size_t size)
+{
+    uint8_t *to = data;
+
+    for (size_t i = 0; i < size; i++) {
+        uint64_t at = gpa + i;
+        const uint8_t *from = byte_at(memory, at);
+
+        if (from)
+            to[i] = *from;
+        else
+            to[i] = at - memory->rom_gpa < memory->rom_size ? memory->rom[at - memory->rom_gpa] : 0xff;
+    }
+}
+
+void memory_write(const struct memory *memory, uint64_t gpa, const void *data, size_t size)
+{
+    const uint8_t *from = data;
+
+    for (size_t i = 0; i < size; i++) {
+        uint8_t *to = byte_at(memory, gpa + i);
+
+        if (to)
+            *to = from[i];
+    }
+}
+
+unsigned memory_map(const struct memory *memory, struct memory_range *ranges)
+{
+    unsigned count = 0;
+
+    /* The last KiB below the hole is where firmware keeps its extended data area. */
+    ranges[count++] = (struct memory_range){0, 0x9fc00, MEMORY_RAM};
+    ranges[count++] = (struct memory_range){0x9fc00, 0x400, MEMORY_RESERVED};
+    ranges[count++] = (struct memory_range){0xe0000, 0x20000, MEMORY_RESERVED};
+    if (memory->low_size > 0x100000)
+        ranges[count++] = (struct memory_range){0x100000, memory->low_size - 0x100000, MEMORY_RAM};
+    if (memory->size > memory->low_size)
+        ranges[count++] = (struct memory_range){MEMORY_HIGH_START, memory->size - memory->low_size, MEMORY_RAM};
+    return count;
+}

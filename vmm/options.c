@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The command line of `softwhp run`: one table says which options there are and which take a value.
+ */
+#include "options.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char options_help[] =
+    "usage: softwhp run [OPTION]... FILE\n"
+    "       softwhp run [OPTION]... --firmware FILE\n"
+    "       softwhp --help | --version\n"
+    "\n"
+    "Runs a guest on a software x86-64 processor: a Linux bzImage, an ELF kernel with a PVH\n"
+    "note or a multiboot header, or a flat binary. Its serial port is the terminal.\n"
+    "\n"
+    "  --kernel-args TEXT     the kernel's command line (console=ttyS0)\n"
+    "  --initrd FILE          the initial file system; the module, for multiboot and PVH\n"
+    "  --memory SIZE          the guest's memory, with K, M or G (256M)\n"
+    "  --cpus N               processors; only 1 for now\n"
+    "  --firmware FILE        a ROM below 4 GiB, started at the reset vector\n"
+    "  --mode MODE            real, protected or long: FILE is a flat binary for that mode (real)\n"
+    "  --base ADDR            where a flat binary is put and entered (0x7c00 in real mode, else 1M)\n"
+    "\n"
+    "  --clock CLOCK          virtual: time follows the instructions, and each run is the same;\n"
+    "                         host: it follows the host's clock (virtual)\n"
+    "  --seed N               where the guest's random numbers come from (0)\n"
+    "  --max-insns N          stop after so many instructions\n"
+    "\n"
+    "  --summary              at the end, exits by reason and counts, on standard error\n"
+    "  --hash                 at the end, a digest of processor and memory: hash HEX\n"
+    "  --trace KIND[:FILE]    one line per fact to FILE or standard error; KIND is exit\n"
+    "  --log-port PORT[:FILE] the bytes sent to a port go to FILE or standard output\n"
+    "\n"
+    "On a terminal Ctrl-A x leaves, Ctrl-A Ctrl-A sends Ctrl-A, and Ctrl-C goes to a guest that reads its\n"
+    "serial port; otherwise, or three times in a second, it ends the run.\n"
+    "\n"
+    "Status: 0 the guest ended well (power-off, reset, HLT with interrupts off, --max-insns),\n"
+    "2 wrong usage or a bad file, 4 it ended badly (triple fault, unsupported, invalid state),\n"
+    "6 the host lacks something, 130 interrupted; odd ones are (value << 1) | 1 from port 0xf4.\n";
+
+enum option {
+    OPTION_ARGUMENTS,
+    OPTION_INITRD,
+    OPTION_MEMORY,
+    OPTION_CPUS,
+    OPTION_FIRMWARE,
+    OPTION_MODE,
+    OPTION_BASE,
+    OPTION_CLOCK,
+    OPTION_SEED,
+    OPTION_MAX_INSNS,
+    OPTION_TRACE,
+    OPTION_LOG_PORT,
+    OPTION_SUMMARY,
+    OPTION_HASH,
+    OPTION_HELP,
+};
+
+static const struct {
+    const char *name;
+    enum option option;
+    bool has_value;
+} table[] = {
+    {"--kernel-args", OPTION_ARGUMENTS, true}, {"--initrd", OPTION_INITRD, true},
+    {"--memory", OPTION_MEMORY, true},         {"--cpus", OPTION_CPUS, true},
+    {"--firmware", OPTION_FIRMWARE, true},     {"--mode", OPTION_MODE, true},
+    {"--base", OPTION_BASE, true},             {"--clock", OPTION_CLOCK, true},
+    {"--seed", OPTION_SEED, true},             {"--max-insns", OPTION_MAX_INSNS, true},
+    {"--trace", OPTION_TRACE, true},           {"--log-port", OPTION_LOG_PORT, true},
+    {"--summary", OPTION_SUMMARY, false},      {"--hash", OPTION_HASH, false},
+    {"--help", OPTION_HELP, false},            {"-h", OPTION_HELP, false},
+};
+
+static bool read_number(const char *text, const char **end, uint64_t *value)
+{
+    char *after;
+
+    if (*text < '0' || *text > '9') /* strtoull would take signs and spaces */
+        return false;
+    errno = 0;
+    *value = strtoull(text, &after, 0);
+    *end = after;
+    return errno == 0;
+}
+
+bool options_size(const char *text, uint64_t *size)
+{
+    static const char suffixes[] = "KMG";
+    const char *end, *suffix;
+    unsigned shift = 0;
+
+    if (!read_number(text, &end, size))
+        return false;
+    if (*end) {
+        suffix = strchr(suffixes, *end >= 'a' ? *end - 'a' + 'A' : *end);
+        if (!suffix || end[1])
+            return false;
+        shift = 10 * (unsigned)(suffix - suffixes + 1);
+    }
+    if (*size > UINT64_MAX >> shift)
+        return false;
+    *size <<= shift;
+    return true;
+}
+
+static bool whole_number(const char *text, uint64_t *value)
+{
+    const char *end;
+
+    return read_number(text, &end, value) && !*end;
+}
+
+static bool bad(struct problem *problem, const char *name, const char *value, const char *wanted)
+{
+    return problem_is(problem, STATUS_USAGE, "%s: %s is not %s", name, *value ? value : "an empty text", wanted);
+}
+
+static bool read_mode(struct options *options, const char *value, struct problem *problem)
+{
+    static const struct {
+        const char *name;
+        enum start_mode mode;
+    } modes[] = {{"real", START_REAL}, {"protected", START_PROTECTED}, {"long", START_LONG}};
+
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+        if (strcmp(value, modes[i].name) == 0) {
+            options->mode = modes[i].mode;
+            options->has_mode = true;
+            return true;
+        }
+    }
+    return bad(problem, "--mode", value, "real, protected or long");
+}
+
+/* KIND[,KIND][:FILE] */
+static bool read_trace(struct options *options, const char *value, struct problem *problem)
+{
+    size_t length = strcspn(value, ":");
+
+    if (length != 4 || strncmp(value, "exit", 4) != 0)
+        return bad(problem, "--trace", value, "exit or exit:FILE (other kinds come later)");
+    options->trace = true;
+    options->trace_file = value[length] ? value + length + 1 : NULL;
+    if (options->trace_file && !*options->trace_file)
+        return bad(problem, "--trace", value, "exit or exit:FILE (the file has no name)");
+    return true;
+}
+
+static bool read_log_port(struct options *options, const char *value, struct problem *problem)
+{
+    const char *end;
+    uint64_t port;
+
+    if (!read_number(value, &end, &port) || port > 0xffff || (*end && (*end != ':' || !end[1])))
+        return bad(problem, "--log-port", value, "PORT or PORT:FILE with a port up to 0xffff");
+    options->log_port = (uint16_t)port;
+    options->has_log_port = true;
+    options->log_file = *end ? end + 1 : NULL;
+    return true;
+}
+
+static bool read_option(struct options *options, enum option option, const char *value, struct problem *problem)
+{
+    uint64_t number;
+
+    switch (option) {
+    case OPTION_ARGUMENTS:
+        options->arguments = value;
+        options->has_arguments = true;
+        return true;
+    case OPTION_INITRD:
+        options->initrd = value;
+        return true;
+    case OPTION_MEMORY:
+        if (!options_size(value, &options->memory))
+            return bad(problem, "--memory", value, "a size such as 256M");
+        if (options->memory < MEMORY_SMALLEST || options->memory > MEMORY_LARGEST || options->memory % 4096)
+            return bad(problem, "--memory", value, "a multiple of 4K from 1M to 256G");
+        return true;
+    case OPTION_CPUS:
+        if (!whole_number(value, &number) || number == 0)
+            return bad(problem, "--cpus", value, "a number of processors");
+        if (number > 1)
+            return problem_is(problem, STATUS_USAGE, "--cpus: this version runs guests with 1 processor, not %s",
+                              value);
+        return true;
+    case OPTION_FIRMWARE:
+        options->firmware = value;
+        return true;
+    case OPTION_MODE:
+        return read_mode(options, value, problem);
+    case OPTION_BASE:
+        options->has_base = options_size(value, &options->base);
+        return options->has_base || bad(problem, "--base", value, "an address");
+    case OPTION_CLOCK:
+        options->host_clock = strcmp(value, "host") == 0;
+        return options->host_clock || strcmp(value, "virtual") == 0 ||
+               bad(problem, "--clock", value, "virtual or host");
+    case OPTION_SEED:
+        return whole_number(value, &options->seed) || bad(problem, "--seed", value, "a number");
+    case OPTION_MAX_INSNS:
+        return whole_number(value, &options->max_insns) || bad(problem, "--max-insns", value, "a number");
+    case OPTION_TRACE:
+        return read_trace(options, value, problem);
+    case OPTION_LOG_PORT:
+        return read_log_port(options, value, problem);
+    case OPTION_SUMMARY:
+        options->summary = true;
+        return true;
+    case OPTION_HASH:
+        options->hash = true;
+        return true;
+    case OPTION_HELP:
+        options->help = true;
+        return true;
+    }
+    return false;
+}
+
+/* One option, with its value in the same word or the next; *index moves past what was used. */
+static bool read_word(struct options *options, int count, char **words, int *index, struct problem *problem)
+{
+    const char *word = words[(*index)++];
+    size_t length = strcspn(word, "=");
+
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        const char *value = word[length] ? word + length + 1 : NULL;
+
+        if (strlen(table[i].name) != length || strncmp(word, table[i].name, length) != 0)
+            continue;
+        if (!table[i].has_value && value)
+            return problem_is(problem, STATUS_USAGE, "%s takes no value", table[i].name);
+        if (table[i].has_value && !value) {
+            if (*index == count)
+                return problem_is(problem, STATUS_USAGE, "%s needs a value; see softwhp --help", table[i].name);
+            value = words[(*index)++];
+        }
+        return read_option(options, table[i].option, value, problem);
+    }
+    return problem_is(problem, STATUS_USAGE, "unknown option %s; see softwhp --help", word);
+}
+
+static bool check(const struct options *options, struct problem *problem)
+{
+    if (options->firmware && options->file)
+        return problem_is(problem, STATUS_USAGE, "give either FILE or --firmware FILE: firmware finds no kernel here");
+    if (options->firmware && (options->initrd || options->has_arguments || options->has_mode || options->has_base))
+        return problem_is(problem, STATUS_USAGE,
+                          "--initrd, --kernel-args, --mode and --base have no meaning with --firmware");
+    if (!options->firmware && !options->file)
+        return problem_is(problem, STATUS_USAGE, "no FILE to run; see softwhp --help");
+    return true;
+}
+
+bool options_read(struct options *options, int count, char **words, struct problem *problem)
+{
+    bool only_files = false;
+
+    *options = (struct options){
+        .arguments = "console=ttyS0",
+        .memory = UINT64_C(256) << 20,
+        .max_insns = UINT64_MAX,
+        .mode = START_REAL,
+    };
+    for (int i = 0; i < count;) {
+        if (!only_files && strcmp(words[i], "--") == 0) {
+            only_files = true;
+            i++;
+        } else if (only_files || words[i][0] != '-' || !words[i][1]) {
+            if (options->file)
+                return problem_is(problem, STATUS_USAGE, "one FILE at a time: %s and %s", options->file, words[i]);
+            options->file = words[i++];
+        } else if (!read_word(options, count, words, &i, problem)) {
+            return false;
+        }
+    }
+    return options->help || check(options, problem);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The command line of `softwhp run`.
+ */
+#ifndef VMM_OPTIONS_H
+#define VMM_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "load.h"
+#include "problem.h"
+
+struct options {
+    const char *file;
+    const char *initrd;
+    const char *firmware;
+    const char *arguments;
+    const char *trace_file; /* NULL: standard error */
+    const char *log_file;   /* NULL: standard output */
+    uint64_t memory;
+    uint64_t max_insns; /* UINT64_MAX: no limit */
+    uint64_t seed;
+    uint64_t base;
+    enum start_mode mode;
+    uint16_t log_port;
+    bool has_mode, has_base, has_log_port, has_arguments;
+    bool host_clock, hash, summary, trace;
+    bool help;
+};
+
+/* Reads the words after "run". */
+bool options_read(struct options *options, int count, char **words, struct problem *problem);
+
+/* A number with an optional K, M or G behind it, in any base that C has. */
+bool options_size(const char *text, uint64_t *size);
+
+extern const char options_help[];
+
+#endif

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The state in which a guest's processor starts, from what its loader decided.
+ */
+#include "machine.h"
+
+enum {
+    CR0_PE = 0x1,
+    CR0_ET = 0x10,
+    CR4_PAE = 0x20,
+    CR4_OSFXSR = 0x200,
+    CR4_OSXMMEXCPT = 0x400,
+    EFER_LME = 0x100,
+    EFER_LMA = 0x400,
+
+    /* Segment attributes as the API has them: type, S, P below; L 0x2000, D/B 0x4000, G 0x8000. */
+    CODE_16 = 0x009b,
+    DATA_16 = 0x0093,
+    CODE_32 = 0xc09b,
+    CODE_64 = 0xa09b,
+    DATA_32 = 0xc093,
+    TSS_BUSY = 0x008b,
+};
+
+#define CR0_PG 0x80000000u
+
+static WHV_REGISTER_VALUE number(uint64_t value)
+{
+    WHV_REGISTER_VALUE v = {0};
+
+    v.Reg64 = value;
+    return v;
+}
+
+static WHV_REGISTER_VALUE segment(uint16_t selector, uint64_t base, uint32_t limit, uint16_t attributes)
+{
+    WHV_REGISTER_VALUE v = {0};
+
+    v.Segment.Selector = selector;
+    v.Segment.Base = base;
+    v.Segment.Limit = limit;
+    v.Segment.Attributes = attributes;
+    return v;
+}
+
+static void set_segments(struct machine *m, WHV_REGISTER_VALUE code, WHV_REGISTER_VALUE data)
+{
+    static const WHV_REGISTER_NAME data_names[] = {WHvX64RegisterDs, WHvX64RegisterEs, WHvX64RegisterFs,
+                                                   WHvX64RegisterGs, WHvX64RegisterSs};
+
+    machine_write(m, WHvX64RegisterCs, code);
+    for (size_t i = 0; i < sizeof data_names / sizeof data_names[0]; i++)
+        machine_write(m, data_names[i], data);
+}
+
+/* The architectural reset state but for CS, whose base the platform leaves in the first megabyte. */
+static void start_reset(struct machine *m)
+{
+    machine_write(m, WHvX64RegisterCs, segment(0xf000, 0xffff0000, 0xffff, CODE_16));
+    machine_write(m, WHvX64RegisterRip, number(0xfff0));
+}
+
+static void start_real(struct machine *m, const struct start *start)
+{
+    uint16_t selector = start->real_segment;
+    uint64_t base = (uint64_t)selector << 4;
+
+    set_segments(m, segment(selector, base, 0xffff, CODE_16), segment(selector, base, 0xffff, DATA_16));
+    machine_write(m, WHvX64RegisterCr0, number(CR0_ET));
+}
+
+static void start_protected(struct machine *m, const struct start *start)
+{
+    bool is_long = start->mode == START_LONG;
+    WHV_REGISTER_VALUE table = {0};
+
+    set_segments(m, segment(BOOT_CODE, 0, UINT32_MAX, is_long ? CODE_64 : CODE_32),
+                 segment(BOOT_DATA, 0, UINT32_MAX, DATA_32));
+    machine_write(m, WHvX64RegisterTr, segment(0, 0, 0x67, TSS_BUSY));
+    if (start->gdt_gpa) {
+        table.Table.Base = start->gdt_gpa;
+        table.Table.Limit = BOOT_GDT_SIZE - 1;
+    }
+    machine_write(m, WHvX64RegisterGdtr, table);
+    if (!is_long) {
+        machine_write(m, WHvX64RegisterCr0, number(CR0_PE | CR0_ET));
+        return;
+    }
+    machine_write(m, WHvX64RegisterCr3, number(start->cr3));
+    /* SSE is on, since code for this mode is compiled with it. */
+    machine_write(m, WHvX64RegisterCr4, number(CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT));
+    machine_write(m, WHvX64RegisterEfer, number(EFER_LME | EFER_LMA));
+    machine_write(m, WHvX64RegisterCr0, number(CR0_PG | CR0_PE | CR0_ET));
+}
+
+bool start_processor(struct machine *m, const struct start *start, struct problem *problem)
+{
+    HRESULT result;
+
+    if (start->mode == START_RESET) {
+        start_reset(m);
+    } else {
+        if (start->mode == START_REAL)
+            start_real(m, start);
+        else
+            start_protected(m, start);
+        machine_write(m, WHvX64RegisterRip, number(start->rip));
+        machine_write(m, WHvX64RegisterRsp, number(start->rsp));
+        machine_write(m, WHvX64RegisterRax, number(start->rax));
+        machine_write(m, WHvX64RegisterRbx, number(start->rbx));
+        machine_write(m, WHvX64RegisterRdx, number(0));
+        machine_write(m, WHvX64RegisterRsi, number(start->rsi));
+    }
+    result = WHvSetVirtualProcessorRegisters(m->partition, 0, m->names, m->writes, m->values);
+    m->writes = 0;
+    return result == S_OK || platform_problem(problem, STATUS_HOST, "WHvSetVirtualProcessorRegisters", result);
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/* WHvGetCapability: what this build offers, and the default processor. Reference 2.1. */
+#include "state/profile.h"
+#include "whp/partition.h"
+
+/* Banks: a count that the caller may lower, a reserved word, the words. */
+static HRESULT give_banks(void *buffer, u32 size, u32 *written, const u64 *words, u32 count)
+{
+    u64 value[3] = { count, words[0], count > 1 ? words[1] : 0 };
+
+    return give(buffer, size, written, value, 8 + 8 * count);
+}
+
+static HRESULT give32(void *buffer, u32 size, u32 *written, u32 value)
+{
+    return give(buffer, size, written, &value, sizeof value);
+}
+
+static HRESULT give64(void *buffer, u32 size, u32 *written, u64 value)
+{
+    return give(buffer, size, written, &value, sizeof value);
+}
+
+HRESULT WINAPI WHvGetCapability(WHV_CAPABILITY_CODE CapabilityCode, VOID *CapabilityBuffer,
+                                UINT32 CapabilityBufferSizeInBytes, UINT32 *WrittenSizeInBytes)
+{
+    const struct profile *profile = profile_find("zen");
+    void *b = CapabilityBuffer;
+    u32 size = CapabilityBufferSizeInBytes, *written = WrittenSizeInBytes;
+
+    switch ((u32)CapabilityCode) {
+    case WHvCapabilityCodeHypervisorPresent: return give32(b, size, written, TRUE);
+    case WHvCapabilityCodeFeatures: return give64(b, size, written, OFFERED_FEATURES);
+    case WHvCapabilityCodeExtendedVmExits: return give64(b, size, written, OFFERED_EXITS);
+    case WHvCapabilityCodeExceptionExitBitmap: return give64(b, size, written, OFFERED_EXCEPTIONS);
+    case WHvCapabilityCodeX64MsrExitBitmap: return give64(b, size, written, OFFERED_MSR_EXITS);
+    case WHvCapabilityCodeGpaRangePopulateFlags: return give32(b, size, written, 3);
+    case WHvCapabilityCodeSchedulerFeatures: return give64(b, size, written, 0);
+    case WHvCapabilityCodeProcessorVendor:
+        return give32(b, size, written,
+                      profile->vendor == VENDOR_INTEL ? WHvProcessorVendorIntel : WHvProcessorVendorAmd);
+    case WHvCapabilityCodeProcessorFeatures: return give64(b, size, written, profile->features);
+    case WHvCapabilityCodeProcessorClFlushSize: {
+        u8 lines = 8;
+
+        return give(b, size, written, &lines, 1);
+    }
+    case WHvCapabilityCodeProcessorXsaveFeatures: return give64(b, size, written, profile->xsave_features);
+    case WHvCapabilityCodeProcessorClockFrequency: return give64(b, size, written, profile->frequency);
+    case WHvCapabilityCodeInterruptClockFrequency: return give64(b, size, written, profile->interrupt_frequency);
+    case WHvCapabilityCodeProcessorFeaturesBanks: {
+        u64 words[2] = { profile->features, profile->features1 };
+
+        return give_banks(b, size, written, words, WHV_PROCESSOR_FEATURES_BANKS_COUNT);
+    }
+    case WHvCapabilityCodeProcessorFrequencyCap: {
+        WHV_CAPABILITY_PROCESSOR_FREQUENCY_CAP cap = { .IsSupported = 0 };
+
+        return give(b, size, written, &cap, sizeof cap);
+    }
+    case WHvCapabilityCodeSyntheticProcessorFeaturesBanks: {
+        u64 none = 0;
+
+        return give_banks(b, size, written, &none, WHV_SYNTHETIC_PROCESSOR_FEATURES_BANKS_COUNT);
+    }
+    case WHvCapabilityCodeProcessorPerfmonFeatures: return give64(b, size, written, 0);
+    case WHvCapabilityCodePhysicalAddressWidth: return give32(b, size, written, profile->physical_width);
+    default:
+        return fail(WHV_E_UNKNOWN_CAPABILITY, "CapabilityCode: there is no %#x here", (u32)CapabilityCode);
+    }
+}

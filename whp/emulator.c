@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * WinHvEmulation: completes one instruction with the registers, memory and ports that a caller's callbacks give. The
+ * processor's own decoder and bodies do it, on a private struct vcpu whose memory is a seam; nothing here knows what
+ * any instruction means.
+ */
+#include "whp/emulator.h"
+
+#include <Zydis/Mnemonic.h>
+
+#include "cpu/fp.h"
+#include "cpu/handler.h"
+#include "mem/tlb.h"
+#include "state/host.h"
+#include "state/profile.h"
+#include "whp/error.h"
+
+/* ---- handles ---- */
+
+enum { EMULATORS = 1024, IN_USE = 1 };
+
+/* As whp/handle.c does it: handle = serial number << 16 | slot << 4, never given twice. */
+static struct emulator_slot {
+    u64 state;                   /* atomic: the handle, and IN_USE while a call is inside; 0: free */
+    struct emulator *e;
+} slots[EMULATORS];
+static pthread_mutex_t slots_lock = PTHREAD_MUTEX_INITIALIZER;
+static u64 slots_serial;
+
+static struct emulator_slot *slot_of(WHV_EMULATOR_HANDLE handle)
+{
+    return &slots[(u64)(uintptr_t)handle >> 4 & (EMULATORS - 1)];
+}
+
+/* Alone with an emulator until emulator_leave(). */
+static HRESULT emulator_enter(WHV_EMULATOR_HANDLE handle, struct emulator **e)
+{
+    struct emulator_slot *slot = slot_of(handle);
+    u64 expected = (u64)(uintptr_t)handle;
+
+    if (expected && !(expected & 15) &&
+        __atomic_compare_exchange_n(&slot->state, &expected, expected | IN_USE, false, __ATOMIC_ACQUIRE,
+                                    __ATOMIC_RELAXED)) {
+        *e = slot->e;
+        return S_OK;
+    }
+    if (expected == ((u64)(uintptr_t)handle | IN_USE))
+        return fail(E_INVALIDARG, "Emulator: another call uses it; take one for each processor");
+    return fail(E_INVALIDARG, "Emulator: %p is no live emulator", handle);
+}
+
+/* NULL: too many live. */
+static WHV_EMULATOR_HANDLE emulator_handle(struct emulator *e)
+{
+    u64 number = 0;
+
+    pthread_mutex_lock(&slots_lock);
+    for (unsigned i = 0; i < EMULATORS && !number; i++) {
+        unsigned n = (unsigned)(slots_serial + 1 + i) % EMULATORS;
+
+        if (__atomic_load_n(&slots[n].state, __ATOMIC_ACQUIRE))
+            continue;
+        number = ++slots_serial << 16 | (u64)n << 4;
+        slots[n].e = e;
+        __atomic_store_n(&slots[n].state, number, __ATOMIC_RELEASE);
+    }
+    pthread_mutex_unlock(&slots_lock);
+    return (WHV_EMULATOR_HANDLE)(uintptr_t)number;
+}
+
+static void emulator_leave(WHV_EMULATOR_HANDLE handle)
+{
+    __atomic_store_n(&slot_of(handle)->state, (u64)(uintptr_t)handle, __ATOMIC_RELEASE);
+}
+
+/* ---- one instruction ---- */
+
+enum { FETCH = 8, LONGEST = 15 };
+
+/* Bytes that the exit didn't bring: up to the page's end, eight at a time. Lands when they can't be had. */
+static unsigned fetch(struct emulator *e, u64 linear, u8 *bytes, unsigned had)
+{
+    struct vcpu *cpu = e->cpu;
+    u64 at = is_flat(e->vp) ? linear + had : (u32)(linear + had), gpa;
+    unsigned room = PAGE_SIZE - (unsigned)(at & ~PAGE_MASK), n = room < FETCH ? room : FETCH;
+
+    if (!e->seam.translate(e, cpu, at, ACCESS_EXECUTE, &gpa) || !e->seam.read(e, gpa, bytes + had, n))
+        vcpu_land(cpu);
+    return had + n;
+}
+
+/* The instruction at RIP, decoded; from memory where the same bytes came before. May land. */
+static struct known *instruction(struct emulator *e, u64 linear)
+{
+    struct vcpu *cpu = e->cpu;
+    unsigned offset = (unsigned)(linear & ~PAGE_MASK), n = e->given_size < LONGEST ? e->given_size : LONGEST;
+    struct known *k = &e->known[(linear ^ linear >> 4) % KNOWN];
+    enum decode_result result = DECODE_MORE;
+
+    if (likely(k->size && k->mode == cpu->mode && k->offset == offset && n >= k->size &&
+               memcmp(k->bytes, e->given, k->size) == 0))
+        return k;
+
+    u8 bytes[LONGEST + FETCH] = { 0 };
+
+    memcpy(bytes, e->given, n);
+    k->size = 0;
+    while (result == DECODE_MORE) {
+        if (n)
+            result = decode(cpu->mode, bytes, n < LONGEST ? n : LONGEST, offset, &k->in, &k->decoded);
+        if (result == DECODE_MORE)
+            n = fetch(e, linear, bytes, n);
+    }
+    if (result == DECODE_TOO_LONG)
+        vcpu_raise(cpu, VECTOR_GP, 0);
+    k->in.left = 1;
+    k->mode = cpu->mode;
+    k->offset = (u16)offset;
+    k->size = k->in.length;
+    memcpy(k->bytes, bytes, k->size);
+    return k;
+}
+
+/* What the instruction needs beyond general registers, by its row. */
+static unsigned needs(const struct emulator *e, const struct known *k)
+{
+    u32 a = k->decoded.attributes;
+    bool is_system = (a & (CPL0 | PROTECTED | UMIP)) || ((a & ENDS) && !(a & BRANCH)) || e->is_port;
+    bool is_xsave = k->in.op >= ZYDIS_MNEMONIC_XRSTOR && k->in.op <= ZYDIS_MNEMONIC_XSAVES64;
+    unsigned wanted = a & (FPU | MMX | SSE | AVX | WAITS) || is_xsave ? NEEDS_FX : 0;
+
+    if (is_system || is_xsave)
+        wanted |= NEEDS_SYSTEM;
+    if (is_system || k->in.segment >= FS || k->in.op == PSEUDO_PUSH_SEGMENT)
+        wanted |= NEEDS_SEGMENTS;
+    return wanted & ~e->needs;
+}
+
+static bool load_needs(struct emulator *e, unsigned wanted)
+{
+    return (!(wanted & NEEDS_SEGMENTS) || state_load_segments(e)) &&
+           (!(wanted & NEEDS_SYSTEM) || state_load_system(e)) && (!(wanted & NEEDS_FX) || state_load_fx(e));
+}
+
+/* Where a relative branch leads, as decoder/block.c has it. */
+static u64 branch_target(const struct vcpu *cpu, const struct decoded *d)
+{
+    u64 target = cpu->rip + (u64)d->branch;
+
+    return d->branch_width == W16 ? (u16)target : d->branch_width == W32 ? (u32)target : target;
+}
+
+/* May land, with a status, a fault, a reason to leave, or (a long REP) nothing of these. */
+static void carry_out(struct emulator *e)
+{
+    struct vcpu *cpu = e->cpu;
+    u64 linear = is_flat(e->vp) ? cpu->rip : (u32)(cpu->seg[CS].base + cpu->rip);
+    struct known *k = instruction(e, linear);
+    struct insn *in = &k->in;
+    u32 a = k->decoded.attributes;
+    unsigned wanted = needs(e, k);
+
+    if (unlikely(wanted) && !load_needs(e, wanted))
+        vcpu_land(cpu);
+    cpu->code_base = cpu->rip - k->offset;
+    cpu->at = in;
+    if (in->run && in->run != run_mf_or_body) { /* forbidden here: raises or leaves */
+        in->run(cpu, in);
+        vcpu_land(cpu);
+    }
+    if (unlikely(e->needs & NEEDS_FX)) {
+        if (a & (MMX | WAITS) && cpu->x87.fsw & 0x80)
+            vcpu_raise(cpu, VECTOR_MF, 0);
+        e->in_fp = true;
+        fp_enter(cpu);
+    }
+    if (k->decoded.is_relative)
+        in->imm = branch_target(cpu, &k->decoded);
+
+    u64 past = next_rip(cpu, in);
+
+    if (a & (ENDS | BRANCH)) {
+        cpu->rip = past;
+        ops[in->op].body(cpu, in);
+    } else {
+        ops[in->op].body(cpu, in);
+        cpu->rip = past;
+    }
+    cpu->at = NULL;
+    cpu->rflags &= ~(u64)RF;
+}
+
+/* False: it landed. No local lives across. */
+static NOINLINE bool attempt(struct emulator *e)
+{
+    if (__builtin_setjmp(e->cpu->landing))
+        return false;
+    carry_out(e);
+    return true;
+}
+
+static void emulate(struct emulator *e)
+{
+    struct vcpu *cpu = e->cpu;
+
+    if (!state_load(e))
+        return;
+    attempt(e);
+    if (unlikely(e->in_fp)) {
+        e->in_fp = false;
+        fp_leave(cpu);
+    }
+    if (!e->status.AsUINT32) {
+        if (cpu->exit_reason)
+            e->status.InternalEmulationFailure = 1;
+        else
+            state_store(e);
+    }
+    if (unlikely(e->needs & NEEDS_FX)) { /* decoding knows nothing of unmasked exceptions */
+        cpu->mxcsr = MXCSR_MASKS;
+        cpu->x87.fcw = 0x37f;
+        cpu->x87.fsw = 0;
+    }
+}
+
+/* ---- the calls ---- */
+
+HRESULT WINAPI WHvEmulatorCreateEmulator(const WHV_EMULATOR_CALLBACKS *Callbacks, WHV_EMULATOR_HANDLE *Emulator)
+{
+    if (!Callbacks || !Emulator)
+        return fail(E_INVALIDARG, "%s is NULL", Callbacks ? "Emulator" : "Callbacks");
+    if (Callbacks->Size != sizeof *Callbacks)
+        return fail(E_INVALIDARG, "Callbacks: Size is %u, must be %zu", Callbacks->Size, sizeof *Callbacks);
+    if (Callbacks->Reserved)
+        return fail(E_INVALIDARG, "Callbacks: Reserved is %u, must be 0", Callbacks->Reserved);
+    if (!Callbacks->WHvEmulatorIoPortCallback || !Callbacks->WHvEmulatorMemoryCallback ||
+        !Callbacks->WHvEmulatorGetVirtualProcessorRegisters || !Callbacks->WHvEmulatorSetVirtualProcessorRegisters ||
+        !Callbacks->WHvEmulatorTranslateGvaPage)
+        return fail(E_INVALIDARG, "Callbacks: one of the five is NULL");
+
+    struct emulator *e = host_alloc(sizeof *e);
+    struct vcpu *cpu = host_alloc(sizeof *cpu);
+    WHV_EMULATOR_HANDLE handle = NULL;
+
+    if (e && cpu) {
+        const struct profile *profile = profile_find("zen");
+
+        e->callbacks = *Callbacks;
+        e->cpu = cpu;
+        e->partition.profile = profile;
+        e->partition.physical_width = profile->physical_width;
+        e->partition.features = profile->features;
+        e->partition.features1 = profile->features1;
+        e->partition.xsave_features = profile->xsave_features;
+        e->partition.clock = SwhpClockVirtual; /* nothing asks the host for its time */
+        e->partition.rate = 1;
+        e->partition.frequency = profile->frequency;
+        cpu->partition = &e->partition;
+        cpu->exit = &e->exit;
+        tlb_init(cpu);
+        vcpu_reset(cpu);
+        seam_init(e);
+        handle = emulator_handle(e);
+    }
+    if (!handle) {
+        if (e)
+            host_free(e, sizeof *e);
+        if (cpu)
+            host_free(cpu, sizeof *cpu);
+        return fail(E_OUTOFMEMORY, "no memory for an emulator, or %u live already", EMULATORS);
+    }
+    *Emulator = handle;
+    return S_OK;
+}
+
+HRESULT WINAPI WHvEmulatorDestroyEmulator(WHV_EMULATOR_HANDLE Emulator)
+{
+    struct emulator *e;
+    HRESULT hr = emulator_enter(Emulator, &e);
+
+    if (FAILED(hr))
+        return hr;
+    __atomic_store_n(&slot_of(Emulator)->state, 0, __ATOMIC_RELEASE);
+    host_free(e->cpu, sizeof *e->cpu);
+    host_free(e, sizeof *e);
+    return S_OK;
+}
+
+/* The arguments that both calls have. */
+static HRESULT begin(WHV_EMULATOR_HANDLE handle, VOID *context, const WHV_VP_EXIT_CONTEXT *vp, const void *access,
+                     const UINT8 *bytes, unsigned size, WHV_EMULATOR_STATUS *status, struct emulator **e)
+{
+    if (!vp || !access || !status)
+        return fail(E_INVALIDARG, "%s is NULL", !vp ? "VpContext" : !access ? "the instruction's context"
+                                                                            : "EmulatorReturnStatus");
+    if (size > 16)
+        return fail(E_INVALIDARG, "InstructionByteCount: %u, at most 16", size);
+
+    HRESULT hr = emulator_enter(handle, e);
+
+    if (FAILED(hr))
+        return hr;
+    (*e)->context = context;
+    (*e)->vp = vp;
+    (*e)->given = bytes;
+    (*e)->given_size = size;
+    (*e)->status.AsUINT32 = 0;
+    (*e)->is_port = false;
+    (*e)->ports = 0;
+    (*e)->status.InterruptCausedIntercept = vp->ExecutionState.InterruptionPending;
+    return S_OK;
+}
+
+static HRESULT end(WHV_EMULATOR_HANDLE handle, struct emulator *e, WHV_EMULATOR_STATUS *status)
+{
+    *status = e->status;
+    emulator_leave(handle);
+    return S_OK;
+}
+
+HRESULT WINAPI WHvEmulatorTryMmioEmulation(WHV_EMULATOR_HANDLE Emulator, VOID *Context,
+                                           const WHV_VP_EXIT_CONTEXT *VpContext,
+                                           const WHV_MEMORY_ACCESS_CONTEXT *MmioInstructionContext,
+                                           WHV_EMULATOR_STATUS *EmulatorReturnStatus)
+{
+    const WHV_MEMORY_ACCESS_CONTEXT *m = MmioInstructionContext;
+    struct emulator *e;
+    HRESULT hr = begin(Emulator, Context, VpContext, m, m ? m->InstructionBytes : NULL, m ? m->InstructionByteCount : 0,
+                       EmulatorReturnStatus, &e);
+
+    if (FAILED(hr))
+        return hr;
+    if (!e->status.AsUINT32)
+        emulate(e);
+    return end(Emulator, e, EmulatorReturnStatus);
+}
+
+/* IN and OUT need no more than the exit brought. */
+static void plain_port(struct emulator *e, const WHV_X64_IO_PORT_ACCESS_CONTEXT *io)
+{
+    const WHV_VP_EXIT_CONTEXT *vp = e->vp;
+    unsigned size = io->AccessInfo.AccessSize;
+    u64 rip = vp->Rip + vp->InstructionLength;
+    u32 data = (u32)io->Rax;
+    WHV_REGISTER_NAME names[3] = { WHvX64RegisterRip };
+    WHV_REGISTER_VALUE values[3];
+    unsigned n = 1;
+
+    if (io->AccessInfo.IsWrite ? !e->seam.port_out(e, io->PortNumber, size, data)
+                               : !e->seam.port_in(e, io->PortNumber, size, &data))
+        return;
+    memset(values, 0, sizeof values);
+    values[0].Reg64 = is_flat(vp) ? rip : (u32)rip;
+    if (!io->AccessInfo.IsWrite) {
+        names[n] = WHvX64RegisterRax;
+        values[n++].Reg64 = size == 4 ? data : (io->Rax & ~ones(8 * size)) | data;
+    }
+    if (vp->Rflags & RF) {
+        names[n] = WHvX64RegisterRflags;
+        values[n++].Reg64 = vp->Rflags & ~(u64)RF;
+    }
+    if (SUCCEEDED(e->callbacks.WHvEmulatorSetVirtualProcessorRegisters(e->context, names, n, values)))
+        e->status.EmulationSuccessful = 1;
+    else
+        e->status.SetVirtualProcessorRegistersCallbackFailed = 1;
+}
+
+HRESULT WINAPI WHvEmulatorTryIoEmulation(WHV_EMULATOR_HANDLE Emulator, VOID *Context,
+                                         const WHV_VP_EXIT_CONTEXT *VpContext,
+                                         const WHV_X64_IO_PORT_ACCESS_CONTEXT *IoInstructionContext,
+                                         WHV_EMULATOR_STATUS *EmulatorReturnStatus)
+{
+    const WHV_X64_IO_PORT_ACCESS_CONTEXT *io = IoInstructionContext;
+    unsigned size = io ? io->AccessInfo.AccessSize : 1;
+    struct emulator *e;
+
+    if (size != 1 && size != 2 && size != 4)
+        return fail(E_INVALIDARG, "IoInstructionContext: AccessSize is %u, must be 1, 2 or 4", size);
+
+    HRESULT hr = begin(Emulator, Context, VpContext, io, io ? io->InstructionBytes : NULL,
+                       io ? io->InstructionByteCount : 0, EmulatorReturnStatus, &e);
+
+    if (FAILED(hr))
+        return hr;
+    e->is_port = true;
+    if (e->status.AsUINT32)
+        return end(Emulator, e, EmulatorReturnStatus);
+    if (!io->AccessInfo.StringOp && VpContext->InstructionLength)
+        plain_port(e, io);
+    else
+        emulate(e);
+    return end(Emulator, e, EmulatorReturnStatus);
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/* An emulator of WinHvEmulation, for the files that it is made of. */
+#ifndef WHP_EMULATOR_H
+#define WHP_EMULATOR_H
+
+#include "decoder/decode.h"
+#include "include/WinHvEmulation.h"
+#include "state/partition.h"
+#include "whp/fx_image.h"
+
+/*
+ * Registers in the order that they are asked for: always the first part, and the segments too outside 64-bit code; the
+ * others where an instruction needs them. RIP, RFLAGS, CS and CR8 come with the exit.
+ */
+enum {
+    AT_CR0 = 16,
+    AT_CR4,
+    AT_EFER,
+    AT_SEGMENTS,                 /* ES SS DS FS GS */
+    AT_SYSTEM = AT_SEGMENTS + 5, /* CR3 GDTR IDTR LDTR TR XCR0 */
+    ASKED = AT_SYSTEM + 6
+};
+
+/* x87, MMX and SSE registers in the order of FXSAVE's image, whose first bytes their values are. */
+enum { FX_NAMES = 2 + 8 + 16 };
+
+/* The instruction bytes of earlier calls, decoded. */
+struct known {
+    u32 mode;
+    u16 offset;
+    u8 size;            /* 0: nothing */
+    u8 bytes[16];
+    struct insn in;
+    struct decoded decoded;
+};
+enum { KNOWN = 16 };
+
+/* A REP instruction gives its registers back after so many rounds, and the guest comes again for the rest. */
+enum { MOST_ROUNDS = 1 << 20 };
+
+enum needs { NEEDS_SEGMENTS = 1, NEEDS_SYSTEM = 2, NEEDS_FX = 4 };
+
+struct emulator {
+    struct vcpu *cpu;
+    struct seam seam;
+    struct partition partition;  /* as much of one as instructions look at */
+    WHV_EMULATOR_CALLBACKS callbacks;
+
+    /* The call under way. */
+    void *context;
+    const WHV_VP_EXIT_CONTEXT *vp;
+    const UINT8 *given;          /* bytes of the instruction */
+    unsigned given_size;
+    WHV_EMULATOR_STATUS status;
+    unsigned loaded;             /* of `asked`: those before this one, and enum needs beyond */
+    unsigned needs;
+    bool in_fp;                  /* the host's control words are the guest's */
+    bool is_port;                /* the exit was a port's */
+    unsigned ports;              /* port callbacks so far */
+    WHV_RUN_VP_EXIT_CONTEXT exit; /* of instructions that leave, which nobody looks at */
+    WHV_REGISTER_VALUE asked[ASKED];
+    _Alignas(16) u8 fx[FX_SIZE];
+
+    WHV_REGISTER_NAME names[ASKED + FX_NAMES + 4];
+    WHV_REGISTER_VALUE values[ASKED + FX_NAMES + 4];
+    unsigned changed;
+
+    struct known known[KNOWN];
+};
+
+/* Where the caller's callbacks stand for memory and ports: emulator_seam.c. */
+void seam_init(struct emulator *e);
+
+/* Fetching registers, emulator_state.c. False: the callback failed, and the status says so. */
+bool state_load(struct emulator *e);
+bool state_load_segments(struct emulator *e);
+bool state_load_system(struct emulator *e);
+bool state_load_fx(struct emulator *e);
+
+/* Gives all that changed back by one call, and a fault of the guest's as a pending event; sets the status. */
+void state_store(struct emulator *e);
+
+/* In 64-bit code nobody looks at the segments' bases and limits, but for FS and GS; CPL comes with the exit. */
+INLINE bool is_flat(const WHV_VP_EXIT_CONTEXT *vp)
+{
+    return vp->ExecutionState.EferLma && vp->Cs.Attributes & SEG_L;
+}
+
+#endif

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+/* Registers of an emulated instruction: from the caller's callback, and what changed back to it. */
+#include "state/flags.h"
+#include "state/profile.h"
+#include "whp/emulator.h"
+
+static const WHV_REGISTER_NAME asked_names[ASKED] = {
+    WHvX64RegisterRax, WHvX64RegisterRcx, WHvX64RegisterRdx,  WHvX64RegisterRbx,  WHvX64RegisterRsp,  WHvX64RegisterRbp,
+    WHvX64RegisterRsi, WHvX64RegisterRdi, WHvX64RegisterR8,   WHvX64RegisterR9,   WHvX64RegisterR10,  WHvX64RegisterR11,
+    WHvX64RegisterR12, WHvX64RegisterR13, WHvX64RegisterR14,  WHvX64RegisterR15,  WHvX64RegisterCr0,  WHvX64RegisterCr4,
+    WHvX64RegisterEfer, WHvX64RegisterEs, WHvX64RegisterSs,   WHvX64RegisterDs,   WHvX64RegisterFs,   WHvX64RegisterGs,
+    WHvX64RegisterCr3, WHvX64RegisterGdtr, WHvX64RegisterIdtr, WHvX64RegisterLdtr, WHvX64RegisterTr,  WHvX64RegisterXCr0
+};
+static const u8 asked_segments[] = { ES, SS, DS, FS, GS };
+
+/* ---- registers in ---- */
+
+static void put_segment(struct segment *to, const WHV_X64_SEGMENT_REGISTER *from)
+{
+    to->base = from->Base;
+    to->limit = from->Limit;
+    to->selector = from->Selector;
+    to->attributes = from->Attributes;
+}
+
+/* Asks for a part of the list. False: the callback failed, and the status says so. */
+static bool ask(struct emulator *e, unsigned from, unsigned to)
+{
+    if (SUCCEEDED(e->callbacks.WHvEmulatorGetVirtualProcessorRegisters(e->context, asked_names + from, to - from,
+                                                                       e->asked + from)))
+        return true;
+    e->status.GetVirtualProcessorRegistersCallbackFailed = 1;
+    return false;
+}
+
+static void put_segments(struct emulator *e)
+{
+    for (unsigned i = 0; i < sizeof asked_segments; i++)
+        put_segment(&e->cpu->seg[asked_segments[i]], &e->asked[AT_SEGMENTS + i].Segment);
+    e->needs |= NEEDS_SEGMENTS;
+}
+
+bool state_load(struct emulator *e)
+{
+    const WHV_VP_EXIT_CONTEXT *vp = e->vp;
+    struct vcpu *cpu = e->cpu;
+    bool flat = is_flat(vp);
+
+    if (!ask(e, 0, flat ? AT_SEGMENTS : AT_SYSTEM))
+        return false;
+    for (unsigned i = 0; i < 16; i++)
+        cpu->gpr[i] = e->asked[i].Reg64;
+    cpu->cr0 = e->asked[AT_CR0].Reg64;
+    cpu->cr4 = e->asked[AT_CR4].Reg64;
+    cpu->efer = e->asked[AT_EFER].Reg64;
+    cpu->cr8 = vp->Cr8;
+    cpu->cpl = vp->ExecutionState.Cpl;
+    cpu->rip = flat ? vp->Rip : (u32)vp->Rip;
+    rflags_write(cpu, vp->Rflags);
+    put_segment(&cpu->seg[CS], &vp->Cs);
+    e->needs = 0;
+    if (!flat)
+        put_segments(e);
+    cpu->at = NULL;
+    cpu->fault.pending = false;
+    cpu->exit_reason = 0;
+    cpu->attention = 0;
+    cpu->in_delivery = cpu->shadow = cpu->running_rf = cpu->running_shadow = cpu->trap_due = false;
+    cpu->count = 1;
+    cpu->limit = MOST_ROUNDS;
+    mode_update(cpu);
+    return true;
+}
+
+bool state_load_segments(struct emulator *e)
+{
+    if (!ask(e, AT_SEGMENTS, AT_SYSTEM))
+        return false;
+    put_segments(e);
+    return true;
+}
+
+bool state_load_system(struct emulator *e)
+{
+    struct vcpu *cpu = e->cpu;
+    const WHV_REGISTER_VALUE *v = e->asked + AT_SYSTEM;
+
+    if (!ask(e, AT_SYSTEM, ASKED))
+        return false;
+    cpu->cr3 = v[0].Reg64;
+    cpu->gdtr = (struct table){ v[1].Table.Base, v[1].Table.Limit };
+    cpu->idtr = (struct table){ v[2].Table.Base, v[2].Table.Limit };
+    put_segment(&cpu->seg[LDTR], &v[3].Segment);
+    put_segment(&cpu->seg[TR], &v[4].Segment);
+    cpu->xcr0 = v[5].Reg64;
+    e->needs |= NEEDS_SYSTEM;
+    return true;
+}
+
+static void fx_names(WHV_REGISTER_NAME names[FX_NAMES])
+{
+    names[0] = WHvX64RegisterFpControlStatus;
+    names[1] = WHvX64RegisterXmmControlStatus;
+    for (unsigned i = 0; i < 8; i++)
+        names[2 + i] = (WHV_REGISTER_NAME)(WHvX64RegisterFpMmx0 + i);
+    for (unsigned i = 0; i < 16; i++)
+        names[10 + i] = (WHV_REGISTER_NAME)(WHvX64RegisterXmm0 + i);
+}
+
+bool state_load_fx(struct emulator *e)
+{
+    WHV_REGISTER_NAME names[FX_NAMES];
+    struct vcpu *cpu = e->cpu;
+
+    fx_names(names);
+    if (FAILED(e->callbacks.WHvEmulatorGetVirtualProcessorRegisters(e->context, names, FX_NAMES,
+                                                                    (WHV_REGISTER_VALUE *)e->fx))) {
+        e->status.GetVirtualProcessorRegistersCallbackFailed = 1;
+        return false;
+    }
+    if (load_bytes(e->fx + FX_MXCSR, 4) & ~(u64)e->partition.profile->mxcsr_mask) {
+        e->status.InternalEmulationFailure = 1;
+        return false;
+    }
+    fx_load(cpu, e->fx);
+    mode_update(cpu);
+    e->needs |= NEEDS_FX;
+    return true;
+}
+
+/* ---- registers out ---- */
+
+static WHV_REGISTER_VALUE *change(struct emulator *e, WHV_REGISTER_NAME name)
+{
+    e->names[e->changed] = name;
+    memset(&e->values[e->changed], 0, sizeof e->values[0]);
+    return &e->values[e->changed++];
+}
+
+static void change_64(struct emulator *e, WHV_REGISTER_NAME name, u64 was, u64 is)
+{
+    if (is != was)
+        change(e, name)->Reg64 = is;
+}
+
+static void change_segment(struct emulator *e, WHV_REGISTER_NAME name, const WHV_X64_SEGMENT_REGISTER *was, unsigned s)
+{
+    const struct segment *is = &e->cpu->seg[s];
+
+    if (is->base == was->Base && is->limit == was->Limit && is->selector == was->Selector &&
+        is->attributes == was->Attributes)
+        return;
+    WHV_X64_SEGMENT_REGISTER *to = &change(e, name)->Segment;
+
+    to->Base = is->base;
+    to->Limit = is->limit;
+    to->Selector = is->selector;
+    to->Attributes = is->attributes;
+}
+
+static void change_table(struct emulator *e, WHV_REGISTER_NAME name, const WHV_X64_TABLE_REGISTER *was,
+                         const struct table *is)
+{
+    if (is->base == was->Base && is->limit == was->Limit)
+        return;
+    WHV_X64_TABLE_REGISTER *to = &change(e, name)->Table;
+
+    to->Base = is->base;
+    to->Limit = is->limit;
+}
+
+static void change_system(struct emulator *e)
+{
+    const struct vcpu *cpu = e->cpu;
+    const WHV_REGISTER_VALUE *v = e->asked + AT_SYSTEM;
+
+    change_64(e, WHvX64RegisterCr3, v[0].Reg64, cpu->cr3);
+    change_table(e, WHvX64RegisterGdtr, &v[1].Table, &cpu->gdtr);
+    change_table(e, WHvX64RegisterIdtr, &v[2].Table, &cpu->idtr);
+    change_segment(e, WHvX64RegisterLdtr, &v[3].Segment, LDTR);
+    change_segment(e, WHvX64RegisterTr, &v[4].Segment, TR);
+    change_64(e, WHvX64RegisterXCr0, v[5].Reg64, cpu->xcr0);
+    change_64(e, WHvX64RegisterCr0, e->asked[AT_CR0].Reg64, cpu->cr0);
+    change_64(e, WHvX64RegisterCr4, e->asked[AT_CR4].Reg64, cpu->cr4);
+    change_64(e, WHvX64RegisterEfer, e->asked[AT_EFER].Reg64, cpu->efer);
+    change_64(e, WHvX64RegisterCr8, e->vp->Cr8, cpu->cr8);
+}
+
+static void change_fx(struct emulator *e)
+{
+    WHV_REGISTER_NAME names[FX_NAMES];
+    _Alignas(16) u8 now[FX_SIZE];
+
+    fx_names(names);
+    fx_store(e->cpu, now);
+    for (unsigned i = 0; i < FX_NAMES; i++)
+        if (memcmp(now + 16 * i, e->fx + 16 * i, 16) != 0)
+            memcpy(change(e, names[i]), now + 16 * i, 16);
+}
+
+/* A fault of the guest's becomes a pending event; the platform delivers it at the next Run. */
+static void change_event(struct emulator *e)
+{
+    const struct event *fault = &e->cpu->fault;
+    WHV_X64_PENDING_EXCEPTION_EVENT *to = &change(e, WHvRegisterPendingEvent)->ExceptionEvent;
+
+    to->EventPending = 1;
+    to->EventType = WHvX64PendingEventException;
+    to->DeliverErrorCode = fault->has_error;
+    to->Vector = fault->vector;
+    to->ErrorCode = fault->error;
+    to->ExceptionParameter = fault->parameter;
+}
+
+void state_store(struct emulator *e)
+{
+    const struct vcpu *cpu = e->cpu;
+    bool faulted = cpu->fault.pending;
+
+    e->changed = 0;
+    change(e, WHvX64RegisterRip)->Reg64 = cpu->rip;
+    for (unsigned i = 0; i < 16; i++)
+        change_64(e, asked_names[i], e->asked[i].Reg64, cpu->gpr[i]);
+    change_64(e, WHvX64RegisterRflags, e->vp->Rflags, rflags_read(cpu));
+    if (e->needs) {
+        if (e->needs & NEEDS_SEGMENTS)
+            for (unsigned i = 0; i < sizeof asked_segments; i++)
+                change_segment(e, asked_names[AT_SEGMENTS + i], &e->asked[AT_SEGMENTS + i].Segment, asked_segments[i]);
+        if (e->needs & NEEDS_SYSTEM) {
+            change_segment(e, WHvX64RegisterCs, &e->vp->Cs, CS);
+            change_system(e);
+        }
+        if (e->needs & NEEDS_FX)
+            change_fx(e);
+    }
+    if (faulted)
+        change_event(e);
+    if (SUCCEEDED(e->callbacks.WHvEmulatorSetVirtualProcessorRegisters(e->context, e->names, e->changed, e->values))) {
+        e->status.EmulationSuccessful = 1;
+        return;
+    }
+    e->status.SetVirtualProcessorRegistersCallbackFailed = 1;
+    e->status.GuestCannotBeFaulted = faulted;
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/* Partitions from creation to deletion, and their time. */
+#include "whp/partition.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "mem/ram.h"
+#include "mem/tlb.h"
+#include "state/clock.h"
+#include "state/host.h"
+#include "state/profile.h"
+#include "whp/processor.h"
+
+void partition_use_profile(struct partition *p, const struct profile *profile)
+{
+    p->profile = profile;
+    p->physical_width = profile->physical_width;
+    p->features = profile->features;
+    p->features1 = profile->features1;
+    p->xsave_features = profile->xsave_features;
+    p->frequency = profile->frequency;
+    p->interrupt_frequency = profile->interrupt_frequency;
+}
+
+static void destroy(struct partition *p)
+{
+    if (p->ram)
+        ram_delete(p->ram);
+    if (p->trace_file)
+        fclose(p->trace_file);
+    free(p->cpuid_list);
+    free(p->cpuid_results);
+    pthread_cond_destroy(&p->met);
+    pthread_mutex_destroy(&p->lock);
+    pthread_mutex_destroy(&p->locked_access);
+    free(p);
+}
+
+HRESULT WINAPI WHvCreatePartition(WHV_PARTITION_HANDLE *Partition)
+{
+    if (!Partition)
+        return fail(E_POINTER, "Partition is NULL");
+
+    struct partition *p = calloc(1, sizeof *p);
+
+    if (!p)
+        return fail(E_OUTOFMEMORY, "no memory for a partition");
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_mutex_init(&p->locked_access, NULL);
+    pthread_cond_init(&p->met, NULL);
+    partition_use_profile(p, profile_find("zen"));
+    p->msr_bitmap.UnhandledMsrs = 1;
+    p->rate = 1;
+    p->host_start = host_nanoseconds();
+    p->ram = ram_new();
+
+    HRESULT hr = p->ram ? environment_apply(p) : fail(E_OUTOFMEMORY, "no memory for a partition");
+
+    if (SUCCEEDED(hr)) {
+        WHV_PARTITION_HANDLE handle = handle_new(p);
+
+        if (handle) {
+            *Partition = handle;
+            return S_OK;
+        }
+        hr = fail(E_OUTOFMEMORY, "%u partitions live already", HANDLES);
+    }
+    destroy(p);
+    return hr;
+}
+
+HRESULT WINAPI WHvSetupPartition(WHV_PARTITION_HANDLE Partition)
+{
+    struct partition *p;
+    HRESULT hr = partition_enter(Partition, &p);
+
+    if (FAILED(hr))
+        return hr;
+    pthread_mutex_lock(&p->lock);
+    if (p->is_set_up)
+        hr = fail(HV_INVALID_PARTITION_STATE, "Partition: it is set up already");
+    else if (!p->processors)
+        hr = fail(WHV_E_INVALID_PARTITION_CONFIG, "Partition: the property ProcessorCount was never set");
+    else
+        p->is_set_up = true;
+    pthread_mutex_unlock(&p->lock);
+    partition_leave(Partition);
+    return hr;
+}
+
+HRESULT WINAPI WHvResetPartition(WHV_PARTITION_HANDLE Partition)
+{
+    struct partition *p;
+    u64 held;
+    HRESULT hr = partition_enter(Partition, &p);
+
+    if (FAILED(hr))
+        return hr;
+    if (!p->is_set_up) {
+        hr = fail(HRESULT_FROM_WIN32(ERROR_INVALID_STATE), "Partition: not set up");
+    } else if (FAILED(partition_stop(Partition, p, &held))) {
+        hr = HRESULT_FROM_WIN32(ERROR_INVALID_STATE);
+    } else {
+        for (u32 i = 0; i < p->processors; i++) {
+            if (!(held >> i & 1))
+                continue;
+            vcpu_reset(p->doors[i].cpu); /* forgets cancels too */
+            p->doors[i].cpu->load_pdptes = false;
+            tlb_flush(p->doors[i].cpu, false);
+        }
+        partition_go(Partition, held);
+    }
+    partition_leave(Partition);
+    return hr;
+}
+
+HRESULT WINAPI WHvDeletePartition(WHV_PARTITION_HANDLE Partition)
+{
+    struct partition *p;
+    HRESULT hr = handle_retire(Partition, &p);
+
+    if (FAILED(hr))
+        return hr;
+    for (u32 i = 0; i < p->processors; i++) {
+        struct door *door = &p->doors[i];
+
+        if (!door->cpu)
+            continue;
+        __atomic_store_n(&door->state, 0, __ATOMIC_SEQ_CST);
+        while (__atomic_load_n(&door->pins, __ATOMIC_SEQ_CST))
+            sched_yield(); /* a cancel that we overtook */
+        processor_delete(p, i);
+    }
+    destroy(p);
+    handle_free(Partition);
+    return S_OK;
+}
+
+/* ---- time ---- */
+
+void partition_resume_time(struct partition *p)
+{
+    pthread_mutex_lock(&p->lock);
+    if (p->is_suspended) {
+        if (p->suspended_at)
+            p->host_start += host_nanoseconds() - p->suspended_at;
+        p->suspended_at = 0;
+        __atomic_store_n(&p->is_suspended, false, __ATOMIC_RELAXED);
+    }
+    pthread_mutex_unlock(&p->lock);
+}
+
+HRESULT WINAPI WHvSuspendPartitionTime(WHV_PARTITION_HANDLE Partition)
+{
+    struct partition *p;
+    u64 held;
+    HRESULT hr = partition_enter(Partition, &p);
+
+    if (FAILED(hr))
+        return hr;
+    hr = partition_stop(Partition, p, &held);
+    if (FAILED(hr)) {
+        hr = fail(HRESULT_FROM_WIN32(ERROR_INVALID_STATE), "Partition: a processor runs, and so does its time");
+    } else {
+        pthread_mutex_lock(&p->lock);
+        if (!p->is_suspended)
+            p->suspended_at = p->clock == SwhpClockHost ? host_nanoseconds() : 0;
+        __atomic_store_n(&p->is_suspended, true, __ATOMIC_RELAXED);
+        pthread_mutex_unlock(&p->lock);
+        partition_go(Partition, held);
+    }
+    partition_leave(Partition);
+    return hr;
+}
+
+HRESULT WINAPI WHvResumePartitionTime(WHV_PARTITION_HANDLE Partition)
+{
+    struct partition *p;
+    HRESULT hr = partition_enter(Partition, &p);
+
+    if (FAILED(hr))
+        return hr;
+    partition_resume_time(p);
+    partition_leave(Partition);
+    return S_OK;
+}
+
+HRESULT WINAPI SwhpGetClock(WHV_PARTITION_HANDLE Partition, UINT64 *Clock)
+{
+    struct partition *p;
+
+    if (!Clock)
+        return fail(E_POINTER, "Clock is NULL");
+
+    HRESULT hr = partition_enter(Partition, &p);
+
+    if (FAILED(hr))
+        return hr;
+    if (meet_begin(p)) { /* counts stand still */
+        *Clock = clock_now(p);
+        meet_end(p);
+    } else {
+        hr = fail(WHV_E_INVALID_VP_STATE, "Partition: this thread runs one of its processors");
+    }
+    partition_leave(Partition);
+    return hr;
+}
+
+HRESULT WINAPI SwhpAdvanceClock(WHV_PARTITION_HANDLE Partition, UINT64 Counts)
+{
+    struct partition *p;
+    u64 held;
+    HRESULT hr = partition_enter(Partition, &p);
+
+    if (FAILED(hr))
+        return hr;
+    if (p->clock != SwhpClockVirtual) {
+        hr = fail(E_INVALIDARG, "Partition: its clock is the host's, which nobody moves");
+    } else {
+        hr = partition_stop(Partition, p, &held);
+        if (SUCCEEDED(hr)) {
+            pthread_mutex_lock(&p->lock);
+            u64 now = clock_now(p), most = (u64)1 << 63;
+
+            if (now > most || Counts > most - now)
+                hr = fail(E_INVALIDARG, "Counts: the clock can't go past 2^63");
+            else
+                p->advanced += Counts;
+            pthread_mutex_unlock(&p->lock);
+            partition_go(Partition, held);
+        }
+    }
+    partition_leave(Partition);
+    return hr;
+}

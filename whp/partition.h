@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* Partitions, for the other files of this folder. */
+#ifndef WHP_PARTITION_H
+#define WHP_PARTITION_H
+
+#include "whp/handle.h"
+
+/* Makes everything that follows from the processor's profile do so. */
+void partition_use_profile(struct partition *p, const struct profile *profile);
+
+/* Lets time go on that WHvSuspendPartitionTime stopped. */
+void partition_resume_time(struct partition *p);
+
+/* What the environment variable SOFTWHP asks for. E_INVALIDARG for a word that isn't known; also says so on stderr. */
+HRESULT environment_apply(struct partition *p);
+
+/* Sets a partition property as WHvSetPartitionProperty does, before Setup or with all processors stopped. */
+HRESULT property_set(struct partition *p, u32 code, const void *buffer, u32 size);
+
+/* What this build offers: capabilities, and what the properties of the same names accept. */
+enum {
+    OFFERED_FEATURES = 1 << 0 | 1 << 2,                    /* PartialUnmap, Xsave */
+    OFFERED_EXITS = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 3,     /* CPUID, MSR, exceptions, RDTSC */
+    OFFERED_EXCEPTIONS = 0xf7dfb,                          /* all vectors that exceptions have, but NMI */
+    OFFERED_MSR_EXITS = 0x3f
+};
+
+#endif

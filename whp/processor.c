@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: MIT */
+/* Creating, running, cancelling and deleting virtual processors. */
+#include "whp/processor.h"
+
+#include <sched.h>
+
+#include "cpu/run.h"
+#include "decoder/block.h"
+#include "mem/ram.h"
+#include "mem/tlb.h"
+#include "state/clock.h"
+#include "state/host.h"
+#include "state/profile.h"
+#include "whp/partition.h"
+#include "whp/trace.h"
+
+enum {
+    CONTEXT_SIZE = sizeof(WHV_RUN_VP_EXIT_CONTEXT),
+    CONTEXT_SIZE_OLD = 144 /* before there were hypercall exits */
+};
+
+/* ---- creating and deleting ---- */
+
+static HRESULT fail_inside(void)
+{
+    return fail(WHV_E_INVALID_VP_STATE, "Partition: this thread runs one of its processors");
+}
+
+static struct vcpu *processor_new(struct partition *p, u32 index)
+{
+    struct vcpu *cpu = host_alloc(sizeof *cpu);
+
+    if (!cpu)
+        return NULL;
+    cpu->partition = p;
+    cpu->index = index;
+    cpu->explain = host_alloc(EXPLAIN_SIZE);
+    if (!cpu->explain || !code_init(cpu)) {
+        if (cpu->explain)
+            host_free(cpu->explain, EXPLAIN_SIZE);
+        host_free(cpu, sizeof *cpu);
+        return NULL;
+    }
+    tlb_init(cpu);
+    vcpu_reset(cpu);
+    return cpu;
+}
+
+void processor_delete(struct partition *p, u32 index)
+{
+    struct vcpu *cpu = p->doors[index].cpu;
+
+    p->advanced += cpu->count;
+    p->cpu[index] = NULL;
+    p->doors[index].cpu = NULL;
+    __atomic_fetch_sub(&p->created, 1, __ATOMIC_SEQ_CST);
+    code_free(cpu);
+    host_free(cpu->explain, EXPLAIN_SIZE);
+    host_free(cpu, sizeof *cpu);
+}
+
+static HRESULT create(WHV_PARTITION_HANDLE handle, struct partition *p, u32 index)
+{
+    if (!p->is_set_up)
+        return fail(HV_INVALID_PARTITION_STATE, "Partition: not set up; WHvSetupPartition comes before its processors");
+    if (index >= p->processors)
+        return fail(E_INVALIDARG, "VpIndex: %u, but ProcessorCount is %u", index, p->processors);
+    if (p->doors[index].state)
+        return fail(WHV_E_VP_ALREADY_EXISTS, "VpIndex: processor %u exists", index);
+
+    struct vcpu *cpu = processor_new(p, index);
+
+    if (!cpu)
+        return fail(E_OUTOFMEMORY, "no memory for processor %u", index);
+    p->doors[index].cpu = p->cpu[index] = cpu;
+    __atomic_fetch_add(&p->created, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&p->doors[index].state, handle_number(handle), __ATOMIC_SEQ_CST);
+    return S_OK;
+}
+
+HRESULT WINAPI WHvCreateVirtualProcessor2(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex,
+                                          const WHV_VIRTUAL_PROCESSOR_PROPERTY *Properties, UINT32 PropertyCount)
+{
+    struct partition *p;
+
+    if (PropertyCount && !Properties)
+        return fail(E_POINTER, "Properties is NULL");
+    for (u32 i = 0; i < PropertyCount; i++) {
+        if (Properties[i].PropertyCode != WHvVirtualProcessorPropertyCodeNumaNode)
+            return fail(E_INVALIDARG, "Properties[%u]: there is no property %u", i, (u32)Properties[i].PropertyCode);
+        if (Properties[i].NumaNode)
+            return fail(E_INVALIDARG, "Properties[%u]: there is no NUMA node %u, only 0", i, Properties[i].NumaNode);
+    }
+
+    HRESULT hr = partition_enter(Partition, &p);
+
+    if (FAILED(hr))
+        return hr;
+    if (meet_begin(p)) { /* running processors look at each other's counts */
+        hr = create(Partition, p, VpIndex);
+        meet_end(p);
+    } else {
+        hr = fail_inside();
+    }
+    partition_leave(Partition);
+    return hr;
+}
+
+HRESULT WINAPI WHvCreateVirtualProcessor(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex, UINT32 Flags)
+{
+    if (Flags)
+        return fail(E_INVALIDARG, "Flags: %#x, must be 0", Flags);
+    return WHvCreateVirtualProcessor2(Partition, VpIndex, NULL, 0);
+}
+
+HRESULT WINAPI WHvDeleteVirtualProcessor(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex)
+{
+    struct partition *p;
+    struct vcpu *cpu;
+    HRESULT hr = partition_enter(Partition, &p);
+
+    if (FAILED(hr))
+        return hr;
+    hr = meet_is_inside(p) ? fail_inside() : vcpu_enter(Partition, VpIndex, &cpu);
+    if (SUCCEEDED(hr)) {
+        struct door *door = handle_door(Partition, VpIndex);
+
+        __atomic_store_n(&door->state, 0, __ATOMIC_SEQ_CST); /* from now on nobody comes in */
+        while (__atomic_load_n(&door->pins, __ATOMIC_SEQ_CST))
+            sched_yield();
+        meet_begin(p);
+        processor_delete(p, VpIndex);
+        meet_end(p);
+    }
+    partition_leave(Partition);
+    return hr;
+}
+
+/* ---- running ---- */
+
+/*
+ * Whoever writes CR3 may write the tables after it, so PDPTEs are read as late as they can be. Entries that can't be read
+ * are not present: a Set has no way to leave with a memory exit.
+ */
+void processor_load_pdptes(struct vcpu *cpu)
+{
+    cpu->load_pdptes = false;
+    if (!(cpu->cr0 & CR0_PG) || !(cpu->cr4 & CR4_PAE) || (cpu->efer & EFER_LMA))
+        return;
+    for (unsigned i = 0; i < 4; i++) {
+        u64 gpa = (cpu->cr3 & 0xffffffe0) + i * 8;
+        u64 page = ram_find(cpu->partition->ram, gpa);
+
+        cpu->pdpte[i] = page & PAGE_READ ? load_bytes((const u8 *)(page & PAGE_MASK) + (gpa & ~PAGE_MASK), 8) : 0;
+    }
+}
+
+/* A meeting is held: steps back until it is over. */
+static COLD void step_back(WHV_PARTITION_HANDLE handle, u32 index, struct vcpu *cpu)
+{
+    struct door *door = handle_door(handle, index);
+
+    __atomic_fetch_add(&door->pins, 1, __ATOMIC_SEQ_CST);
+    vcpu_leave_door(handle, index);
+    meet_wait(cpu->partition);
+    vcpu_unpin(handle, index);
+}
+
+/* Whatever is rarely due before a Run. */
+static COLD HRESULT prepare(struct vcpu *cpu, bool is_exclusive)
+{
+    struct partition *p = cpu->partition;
+
+    if (is_exclusive) {
+        u32 other = p->processors;
+
+        for (u32 i = 0; i < p->processors; i++) {
+            if (i != cpu->index && (__atomic_load_n(&p->doors[i].state, __ATOMIC_SEQ_CST) & DOOR_STATE) == DOOR_RUNNING)
+                other = i;
+        }
+        if (other < p->processors)
+            return fail(WHV_E_INVALID_VP_STATE, "VpIndex: processor %u runs, and with the virtual clock they run one "
+                        "at a time", other);
+    }
+    if (__atomic_load_n(&p->is_suspended, __ATOMIC_RELAXED))
+        partition_resume_time(p);
+    if (cpu->load_pdptes)
+        processor_load_pdptes(cpu);
+    return S_OK;
+}
+
+static HRESULT run(WHV_PARTITION_HANDLE handle, u32 index, u64 until, void *context, u32 size)
+{
+    WHV_RUN_VP_EXIT_CONTEXT own;
+    struct vcpu *cpu;
+
+    if (unlikely(size < CONTEXT_SIZE_OLD))
+        return fail(WHV_E_INSUFFICIENT_BUFFER, "ExitContextSizeInBytes: %u, at least %u", size, CONTEXT_SIZE_OLD);
+    if (unlikely(!context))
+        return fail(E_POINTER, "ExitContext is NULL");
+    for (;;) {
+        HRESULT hr = vcpu_enter_as(handle, index, DOOR_RUNNING, &cpu);
+
+        if (FAILED(hr))
+            return hr;
+        if (likely(!__atomic_load_n(&cpu->partition->meeting, __ATOMIC_SEQ_CST)))
+            break;
+        step_back(handle, index, cpu);
+    }
+
+    struct partition *p = cpu->partition;
+    struct door *door = handle_door(handle, index);
+    bool is_exclusive = p->clock == SwhpClockVirtual && __atomic_load_n(&p->created, __ATOMIC_RELAXED) > 1;
+    HRESULT hr = S_OK;
+
+    __atomic_store_n(&door->thread, thread_mark(), __ATOMIC_RELAXED);
+    if (unlikely(is_exclusive || __atomic_load_n(&p->is_suspended, __ATOMIC_RELAXED) || cpu->load_pdptes))
+        hr = prepare(cpu, is_exclusive);
+    if (likely(SUCCEEDED(hr))) {
+        bool is_direct = size >= CONTEXT_SIZE && !((uintptr_t)context % _Alignof(WHV_RUN_VP_EXIT_CONTEXT));
+
+        cpu->exit = likely(is_direct) ? context : &own;
+        cpu->until = until;
+        __atomic_store_n(&cpu->is_running, 1, __ATOMIC_RELAXED);
+        vcpu_run(cpu);
+        if (unlikely(p->trace != NULL))
+            trace_exit(cpu);
+        __atomic_store_n(&cpu->is_running, 0, __ATOMIC_RELAXED);
+        if (unlikely(!is_direct))
+            memcpy(context, &own, size < CONTEXT_SIZE ? size : CONTEXT_SIZE);
+        cpu->exit = NULL;
+    }
+    __atomic_store_n(&door->thread, NULL, __ATOMIC_RELAXED);
+    vcpu_leave_door(handle, index);
+    return hr;
+}
+
+HRESULT WINAPI WHvRunVirtualProcessor(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex, VOID *ExitContext,
+                                      UINT32 ExitContextSizeInBytes)
+{
+    return run(Partition, VpIndex, ~(u64)0, ExitContext, ExitContextSizeInBytes);
+}
+
+HRESULT WINAPI SwhpRunVirtualProcessorUntil(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex, UINT64 Count,
+                                            VOID *ExitContext, UINT32 ExitContextSizeInBytes)
+{
+    return run(Partition, VpIndex, Count, ExitContext, ExitContextSizeInBytes);
+}
+
+HRESULT WINAPI WHvCancelRunVirtualProcessor(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex, UINT32 Flags)
+{
+    struct vcpu *cpu;
+
+    if (Flags)
+        return fail(E_INVALIDARG, "Flags: %#x, must be 0", Flags);
+
+    HRESULT hr = vcpu_pin(Partition, VpIndex, &cpu);
+
+    if (FAILED(hr))
+        return hr;
+    vcpu_call(cpu, ATTENTION_CANCEL);
+    vcpu_unpin(Partition, VpIndex);
+    return S_OK;
+}
+
+/* ---- looking ---- */
+
+HRESULT WINAPI SwhpGetInstructionCount(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex, UINT64 *Count)
+{
+    struct reading r;
+
+    if (!Count)
+        return fail(E_POINTER, "Count is NULL");
+
+    HRESULT hr = vcpu_read_begin(Partition, VpIndex, &r);
+
+    if (FAILED(hr))
+        return hr;
+    *Count = r.cpu->count;
+    vcpu_read_end(&r);
+    return S_OK;
+}
+
+HRESULT WINAPI SwhpExplainLastExit(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex, char *Text, UINT32 Size,
+                                   UINT32 *Written)
+{
+    struct vcpu *cpu;
+    HRESULT hr = vcpu_enter(Partition, VpIndex, &cpu);
+
+    if (FAILED(hr))
+        return hr;
+    hr = give_text(Text, Size, Written, cpu->explain);
+    vcpu_leave_door(Partition, VpIndex);
+    return hr;
+}
+
+HRESULT WINAPI WHvGetVirtualProcessorCpuidOutput(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex, UINT32 Eax, UINT32 Ecx,
+                                                 WHV_CPUID_OUTPUT *CpuidOutput)
+{
+    struct reading r;
+    u32 out[4];
+
+    if (!CpuidOutput)
+        return fail(E_POINTER, "CpuidOutput is NULL");
+
+    HRESULT hr = vcpu_read_begin(Partition, VpIndex, &r);
+
+    if (FAILED(hr))
+        return hr;
+    profile_cpuid(r.cpu, Eax, Ecx, out);
+    vcpu_read_end(&r);
+    *CpuidOutput = (WHV_CPUID_OUTPUT){ .Eax = out[0], .Ebx = out[1], .Ecx = out[2], .Edx = out[3] };
+    return S_OK;
+}

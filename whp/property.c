@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: MIT */
+/* Partition properties: a table of the plain ones, and functions for lists, banks and time. Reference 2.2. */
+#include <stdlib.h>
+
+#include "state/clock.h"
+#include "state/profile.h"
+#include "whp/partition.h"
+
+enum when { SETUP, ALWAYS }; /* settable before Setup only, or afterwards too while no processor runs */
+
+struct property {
+    u32 code;
+    u8 size;
+    u8 when;
+    u16 where;   /* in struct partition; 0: it can only be zero */
+    const char *name;
+    const char *(*check)(const struct partition *p, u64 value); /* NULL: it may have the value */
+};
+
+#define AT(field) (u16)offsetof(struct partition, field)
+
+/* ---- checks of plain values ---- */
+
+static const char *check_zero(const struct partition *p, u64 v)
+{
+    (void)p;
+    return v ? "this platform doesn't offer it; only 0" : NULL;
+}
+
+static const char *check_bool(const struct partition *p, u64 v)
+{
+    (void)p;
+    return v > 1 ? "neither FALSE nor TRUE" : NULL;
+}
+
+static const char *check_count(const struct partition *p, u64 v)
+{
+    (void)p;
+    return v < 1 || v > MAX_PROCESSORS ? "1 to 64 processors" : NULL;
+}
+
+static const char *check_exits(const struct partition *p, u64 v)
+{
+    (void)p;
+    return v & ~(u64)OFFERED_EXITS ? "exits that the capability ExtendedVmExits doesn't offer" : NULL;
+}
+
+static const char *check_exceptions(const struct partition *p, u64 v)
+{
+    (void)p;
+    return v & ~(u64)OFFERED_EXCEPTIONS ? "vectors that the capability ExceptionExitBitmap doesn't offer" : NULL;
+}
+
+static const char *check_msr_exits(const struct partition *p, u64 v)
+{
+    (void)p;
+    return v & ~(u64)OFFERED_MSR_EXITS ? "bits that the capability X64MsrExitBitmap doesn't offer" : NULL;
+}
+
+static const char *check_features(const struct partition *p, u64 v)
+{
+    return v & ~p->profile->features ? "features that the processor lacks; bits can only be taken away" : NULL;
+}
+
+static const char *check_xsave_features(const struct partition *p, u64 v)
+{
+    return v & ~p->profile->xsave_features ? "features that the processor lacks; bits can only be taken away" : NULL;
+}
+
+static const char *check_line(const struct partition *p, u64 v)
+{
+    (void)p;
+    return v != 8 ? "8, as the capability has it" : NULL;
+}
+
+static const char *check_apic(const struct partition *p, u64 v)
+{
+    (void)p;
+    return v ? "this version emulates no local APIC; only WHvX64LocalApicEmulationModeNone" : NULL;
+}
+
+static const char *check_frequency(const struct partition *p, u64 v)
+{
+    (void)p;
+    return v < 1000000 || v > 100000000000 ? "1 MHz to 100 GHz" : NULL;
+}
+
+static const char *check_width(const struct partition *p, u64 v)
+{
+    return v < 32 || v > p->profile->physical_width ? "32 to the width of the processor's profile" : NULL;
+}
+
+static const char *check_clock(const struct partition *p, u64 v)
+{
+    (void)p;
+    return v > SwhpClockVirtual ? "neither SwhpClockHost nor SwhpClockVirtual" : NULL;
+}
+
+static const char *check_rate(const struct partition *p, u64 v)
+{
+    (void)p;
+    return v < 1 || v > 65536 ? "1 to 65536" : NULL;
+}
+
+static const char *check_any(const struct partition *p, u64 v)
+{
+    (void)p;
+    (void)v;
+    return NULL;
+}
+
+static const char *check_undefined(const struct partition *p, u64 v)
+{
+    (void)p;
+    return v != SwhpUndefinedAsHardware ? "this version knows SwhpUndefinedAsHardware only" : NULL;
+}
+
+/* ---- the plain ones ---- */
+
+#define ROW(name, size, when, where, check) { WHvPartitionPropertyCode##name, size, when, where, #name, check }
+#define OWN(name, size, where, check) { SwhpPartitionPropertyCode##name, size, SETUP, where, #name, check }
+
+/* clflush_size and the like that can have one value only are 0 in `where`, and read as that value. */
+static const struct property properties[] = {
+    ROW(ExtendedVmExits, 8, ALWAYS, AT(exits), check_exits),
+    ROW(ExceptionExitBitmap, 8, ALWAYS, AT(exception_bitmap), check_exceptions),
+    ROW(SeparateSecurityDomain, 4, SETUP, AT(separate_domain), check_bool),
+    ROW(NestedVirtualization, 4, SETUP, 0, check_zero),
+    ROW(X64MsrExitBitmap, 8, ALWAYS, AT(msr_bitmap), check_msr_exits),
+    ROW(PrimaryNumaNode, 2, SETUP, AT(numa_node), check_any),
+    ROW(ProcessorFrequencyCap, 4, SETUP, 0, check_zero),
+    ROW(AllowDeviceAssignment, 4, SETUP, 0, check_zero),
+    ROW(ProcessorFeatures, 8, SETUP, AT(features), check_features),
+    ROW(ProcessorClFlushSize, 1, SETUP, 0, check_line),
+    ROW(LocalApicEmulationMode, 4, SETUP, 0, check_apic),
+    ROW(ProcessorXsaveFeatures, 8, SETUP, AT(xsave_features), check_xsave_features),
+    ROW(ProcessorClockFrequency, 8, SETUP, AT(frequency), check_frequency),
+    ROW(InterruptClockFrequency, 8, SETUP, AT(interrupt_frequency), check_frequency),
+    ROW(ApicRemoteReadSupport, 4, SETUP, 0, check_zero),
+    ROW(ProcessorPerfmonFeatures, 8, SETUP, 0, check_zero),
+    ROW(PhysicalAddressWidth, 4, SETUP, AT(physical_width), check_width),
+    ROW(ProcessorCount, 4, SETUP, AT(processors), check_count),
+    OWN(Clock, 4, AT(clock), check_clock),
+    OWN(ClockRate, 4, AT(rate), check_rate),
+    OWN(Seed, 8, AT(seed), check_any),
+    OWN(UndefinedResults, 4, AT(undefined), check_undefined),
+};
+
+static const struct property *find(u32 code)
+{
+    for (size_t i = 0; i < sizeof properties / sizeof properties[0]; i++) {
+        if (properties[i].code == code)
+            return &properties[i];
+    }
+    return NULL;
+}
+
+static HRESULT set_plain(struct partition *p, const struct property *row, const void *buffer, u32 size)
+{
+    if (size < row->size)
+        return fail(WHV_E_INSUFFICIENT_BUFFER, "%s: %u bytes, the value has %u", row->name, size, row->size);
+
+    u64 value = load_bytes(buffer, row->size);
+    const char *why = row->check(p, value);
+
+    if (why)
+        return fail(E_INVALIDARG, "%s: %#llx: %s", row->name, (unsigned long long)value, why);
+    if (row->where)
+        memcpy((char *)p + row->where, buffer, row->size);
+    return S_OK;
+}
+
+/* ---- lists ---- */
+
+enum { MOST_ENTRIES = 65536 };
+
+static HRESULT check_list(const char *name, u32 size, u32 element)
+{
+    if (size % element)
+        return fail(E_INVALIDARG, "%s: %u bytes are no whole number of entries of %u", name, size, element);
+    if (size / element > MOST_ENTRIES)
+        return fail(E_INVALIDARG, "%s: more than %u entries", name, MOST_ENTRIES);
+    return S_OK;
+}
+
+static HRESULT set_cpuid_exits(struct partition *p, const void *buffer, u32 size)
+{
+    HRESULT hr = check_list("CpuidExitList", size, sizeof(u32));
+
+    if (FAILED(hr))
+        return hr;
+
+    u32 *list = malloc(size ? size : 1);
+
+    if (!list)
+        return fail(E_OUTOFMEMORY, "CpuidExitList: no memory");
+    if (size)
+        memcpy(list, buffer, size);
+    free(p->cpuid_list);
+    p->cpuid_list = list;
+    p->cpuid_listed = size / (u32)sizeof(u32);
+    p->has_cpuid_list = true;
+    return S_OK;
+}
+
+static HRESULT set_cpuid_results(struct partition *p, const void *buffer, u32 size)
+{
+    HRESULT hr = check_list("CpuidResultList", size, sizeof(WHV_X64_CPUID_RESULT));
+
+    if (FAILED(hr))
+        return hr;
+
+    u32 count = size / (u32)sizeof(WHV_X64_CPUID_RESULT);
+    struct cpuid_result *results = calloc(count ? count : 1, sizeof *results);
+
+    if (!results)
+        return fail(E_OUTOFMEMORY, "CpuidResultList: no memory");
+    for (u32 i = 0; i < count; i++) {
+        WHV_X64_CPUID_RESULT from;
+
+        memcpy(&from, (const char *)buffer + i * sizeof from, sizeof from);
+        if (from.Reserved[0] || from.Reserved[1] || from.Reserved[2]) {
+            free(results);
+            return fail(E_INVALIDARG, "CpuidResultList[%u]: Reserved must be zero", i);
+        }
+        results[i] = (struct cpuid_result){ from.Function, from.Eax, from.Ebx, from.Ecx, from.Edx };
+    }
+    free(p->cpuid_results);
+    p->cpuid_results = results;
+    p->cpuid_resulted = count;
+    return S_OK;
+}
+
+/* ---- banks, names, time ---- */
+
+static HRESULT set_banks(struct partition *p, const void *buffer, u32 size, bool synthetic)
+{
+    const char *name = synthetic ? "SyntheticProcessorFeaturesBanks" : "ProcessorFeaturesBanks";
+    u32 most = synthetic ? WHV_SYNTHETIC_PROCESSOR_FEATURES_BANKS_COUNT : WHV_PROCESSOR_FEATURES_BANKS_COUNT;
+    u64 head, bank[2] = { 0 };
+
+    if (size < sizeof head)
+        return fail(WHV_E_INSUFFICIENT_BUFFER, "%s: %u bytes", name, size);
+    head = load_bytes(buffer, 8);
+    if (head == 0 || head > most)
+        return fail(E_INVALIDARG, "%s: BanksCount must be 1 to %u, and Reserved0 zero", name, most);
+    if (size < 8 + 8 * head)
+        return fail(WHV_E_INSUFFICIENT_BUFFER, "%s: %u bytes for %u banks", name, size, (u32)head);
+    memcpy(bank, (const char *)buffer + 8, 8 * head);
+    if (bank[0] & ~(synthetic ? 0 : p->profile->features) || bank[1] & ~(synthetic ? 0 : p->profile->features1))
+        return fail(E_INVALIDARG, "%s: features that the capability of that name doesn't offer", name);
+    if (!synthetic) {
+        p->features = bank[0];
+        if (head > 1)
+            p->features1 = bank[1];
+    }
+    return S_OK;
+}
+
+static HRESULT set_profile(struct partition *p, const void *buffer, u32 size)
+{
+    char name[33] = { 0 };
+
+    memcpy(name, buffer, size < 32 ? size : 32);
+
+    const struct profile *profile = profile_find(name);
+
+    if (!profile)
+        return fail(E_INVALIDARG, "Profile: there is no processor \"%s\"; \"zen\" is one", name);
+    partition_use_profile(p, profile);
+    return S_OK;
+}
+
+static HRESULT set_time(struct partition *p, const void *buffer, u32 size)
+{
+    if (size < 8)
+        return fail(WHV_E_INSUFFICIENT_BUFFER, "ReferenceTime: %u bytes, the value has 8", size);
+    if (p->is_set_up && !p->is_suspended)
+        return fail(E_INVALIDARG, "ReferenceTime: after Setup only while WHvSuspendPartitionTime holds");
+    p->reference_offset = 0;
+    p->reference_offset = load_bytes(buffer, 8) - clock_reference_time(p);
+    return S_OK;
+}
+
+HRESULT property_set(struct partition *p, u32 code, const void *buffer, u32 size)
+{
+    const struct property *row = find(code);
+    bool is_late = (row && row->when == ALWAYS) || code == WHvPartitionPropertyCodeCpuidExitList ||
+                   code == WHvPartitionPropertyCodeReferenceTime;
+
+    if (size && !buffer)
+        return fail(E_POINTER, "PropertyBuffer is NULL");
+    if (row && p->is_set_up && !is_late)
+        return fail(E_INVALIDARG, "%s: settable before WHvSetupPartition only", row->name);
+    if (row)
+        return set_plain(p, row, buffer, size);
+
+    switch (code) {
+    case WHvPartitionPropertyCodeCpuidResultList:
+    case WHvPartitionPropertyCodeProcessorFeaturesBanks:
+    case WHvPartitionPropertyCodeSyntheticProcessorFeaturesBanks:
+    case SwhpPartitionPropertyCodeProfile:
+        if (p->is_set_up)
+            return fail(E_INVALIDARG, "PropertyCode: %#x is settable before WHvSetupPartition only", code);
+        break;
+    default: break;
+    }
+    switch (code) {
+    case WHvPartitionPropertyCodeCpuidExitList: return set_cpuid_exits(p, buffer, size);
+    case WHvPartitionPropertyCodeCpuidResultList: return set_cpuid_results(p, buffer, size);
+    case WHvPartitionPropertyCodeProcessorFeaturesBanks: return set_banks(p, buffer, size, false);
+    case WHvPartitionPropertyCodeSyntheticProcessorFeaturesBanks: return set_banks(p, buffer, size, true);
+    case WHvPartitionPropertyCodeReferenceTime: return set_time(p, buffer, size);
+    case SwhpPartitionPropertyCodeProfile: return set_profile(p, buffer, size);
+    default: return fail(WHV_E_UNKNOWN_PROPERTY, "PropertyCode: %#x isn't there in this version", code);
+    }
+}
+
+static HRESULT property_get(struct partition *p, u32 code, void *buffer, u32 size, u32 *written)
+{
+    const struct property *row = find(code);
+    u64 value[3] = { 0 };
+    char name[32] = { 0 };
+
+    if (row) {
+        if (row->where)
+            memcpy(value, (char *)p + row->where, row->size);
+        else if (code == WHvPartitionPropertyCodeProcessorClFlushSize)
+            value[0] = 8;
+        return give(buffer, size, written, value, row->size);
+    }
+    switch (code) {
+    case WHvPartitionPropertyCodeCpuidExitList:
+    case WHvPartitionPropertyCodeCpuidResultList:
+        return fail(HRESULT_FROM_WIN32(ERROR_NOT_SUPPORTED), "PropertyCode: lists of CPUID leaves can't be read back");
+    case WHvPartitionPropertyCodeProcessorFeaturesBanks:
+        value[0] = WHV_PROCESSOR_FEATURES_BANKS_COUNT;
+        value[1] = p->features;
+        value[2] = p->features1;
+        return give(buffer, size, written, value, 24);
+    case WHvPartitionPropertyCodeSyntheticProcessorFeaturesBanks:
+        value[0] = WHV_SYNTHETIC_PROCESSOR_FEATURES_BANKS_COUNT;
+        return give(buffer, size, written, value, 16);
+    case WHvPartitionPropertyCodeReferenceTime:
+        value[0] = clock_reference_time(p);
+        return give(buffer, size, written, value, 8);
+    case SwhpPartitionPropertyCodeProfile:
+        memcpy(name, p->profile->name, strnlen(p->profile->name, sizeof name - 1));
+        return give(buffer, size, written, name, sizeof name);
+    default: return fail(WHV_E_UNKNOWN_PROPERTY, "PropertyCode: %#x isn't there in this version", code);
+    }
+}
+
+HRESULT WINAPI WHvGetPartitionProperty(WHV_PARTITION_HANDLE Partition, WHV_PARTITION_PROPERTY_CODE PropertyCode,
+                                       VOID *PropertyBuffer, UINT32 PropertyBufferSizeInBytes,
+                                       UINT32 *WrittenSizeInBytes)
+{
+    struct partition *p;
+    HRESULT hr = partition_enter(Partition, &p);
+
+    if (FAILED(hr))
+        return hr;
+    if (meet_begin(p)) { /* the reference time follows counts */
+        hr = property_get(p, (u32)PropertyCode, PropertyBuffer, PropertyBufferSizeInBytes, WrittenSizeInBytes);
+        meet_end(p);
+    } else {
+        hr = fail(WHV_E_INVALID_VP_STATE, "Partition: this thread runs one of its processors");
+    }
+    partition_leave(Partition);
+    return hr;
+}
+
+HRESULT WINAPI WHvSetPartitionProperty(WHV_PARTITION_HANDLE Partition, WHV_PARTITION_PROPERTY_CODE PropertyCode,
+                                       const VOID *PropertyBuffer, UINT32 PropertyBufferSizeInBytes)
+{
+    struct partition *p;
+    u64 held;
+    HRESULT hr = partition_enter(Partition, &p);
+
+    if (FAILED(hr))
+        return hr;
+    hr = partition_stop(Partition, p, &held);
+    if (SUCCEEDED(hr)) {
+        pthread_mutex_lock(&p->lock);
+        hr = property_set(p, (u32)PropertyCode, PropertyBuffer, PropertyBufferSizeInBytes);
+        pthread_mutex_unlock(&p->lock);
+        partition_go(Partition, held);
+    }
+    partition_leave(Partition);
+    return hr;
+}

@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: MIT */
+/* What the value of each kind of register looks like, which ones are taken, and what setting them brings about. */
+#include "mem/tlb.h"
+#include "state/clock.h"
+#include "state/flags.h"
+#include "state/profile.h"
+#include "whp/fx_image.h"
+#include "whp/registers.h"
+
+#define CR0_BITS (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
+#define DR6_BITS (0xfu | DR6_BD | DR6_BS | DR6_BT)
+#define DR7_RESERVED 0xd800u /* bits 11, 12, 14, 15: zero */
+#define SEG_RESERVED 0x0f00u
+
+#define FIELD64(cpu, where) ((u64 *)((char *)(cpu) + (where)))
+
+/* ---- reading ---- */
+
+static void read_interruption(const struct event *e, WHV_X64_PENDING_INTERRUPTION_REGISTER *v)
+{
+    if (!e->pending)
+        return;
+    v->InterruptionPending = 1;
+    v->InterruptionType = (unsigned)e->type & 7u;
+    v->DeliverErrorCode = e->has_error;
+    v->InstructionLength = (unsigned)e->length & 15u;
+    v->InterruptionVector = e->vector;
+    v->ErrorCode = e->has_error ? e->error : 0;
+}
+
+static void read_fx(const struct vcpu *cpu, unsigned offset, WHV_REGISTER_VALUE *v)
+{
+    u8 image[FX_SIZE];
+
+    fx_store(cpu, image);
+    memcpy(v, image + offset, sizeof *v);
+}
+
+void register_read(struct vcpu *cpu, unsigned kind, u64 where, WHV_REGISTER_VALUE *v)
+{
+    switch ((enum kind)kind) {
+    case KIND_64: v->Reg64 = *FIELD64(cpu, where); break;
+    case KIND_RFLAGS: v->Reg64 = rflags_read(cpu); break;
+    case KIND_SEGMENT: {
+        const struct segment *s = &cpu->seg[where];
+
+        v->Segment.Base = s->base;
+        v->Segment.Limit = s->limit;
+        v->Segment.Selector = s->selector;
+        v->Segment.Attributes = s->attributes;
+        break;
+    }
+    case KIND_TABLE: {
+        const struct table *t = (const struct table *)FIELD64(cpu, where);
+
+        v->Table.Base = t->base;
+        v->Table.Limit = t->limit;
+        break;
+    }
+    case KIND_CR0: v->Reg64 = cpu->cr0; break;
+    case KIND_CR3: v->Reg64 = cpu->cr3; break;
+    case KIND_CR4: v->Reg64 = cpu->cr4; break;
+    case KIND_CR8: v->Reg64 = cpu->cr8; break;
+    case KIND_DR: v->Reg64 = cpu->dr[where]; break;
+    case KIND_XCR0: v->Reg64 = cpu->xcr0; break;
+    case KIND_XMM: memcpy(v, cpu->vec[where].b, 16); break;
+    case KIND_ST: read_fx(cpu, FX_ST + (unsigned)where * 16, v); break;
+    case KIND_X87_STATUS: read_fx(cpu, FX_STATUS, v); break;
+    case KIND_MXCSR: read_fx(cpu, FX_MXCSR_LINE, v); break;
+    case KIND_TSC: v->Reg64 = clock_tsc(cpu); break;
+    case KIND_EFER: v->Reg64 = cpu->efer; break;
+    case KIND_APIC_ID: v->Reg64 = cpu->apic_id; break;
+    case KIND_MSR: {
+        u64 value = 0;
+
+        v->Reg64 = msr_read(cpu, (u32)where, &value) == MSR_DONE ? value : 0;
+        break;
+    }
+    case KIND_INTERRUPTION: read_interruption(&cpu->interruption, &v->PendingInterruption); break;
+    case KIND_INTERRUPT_STATE:
+        v->InterruptState.InterruptShadow = cpu->shadow;
+        v->InterruptState.NmiMasked = cpu->nmi_masked;
+        break;
+    case KIND_EVENT:
+        if (cpu->queued.pending)
+            memcpy(v, cpu->pending_event[0], 16);
+        break;
+    case KIND_NO_EVENT: break;
+    case KIND_NOTIFICATIONS: v->Reg64 = cpu->deliverability; break;
+    case KIND_ACTIVITY: v->Reg64 = cpu->activity; break;
+    case KIND_DEBUG: v->Reg64 = (cpu->pending_debug & 15) | (cpu->pending_debug & DR6_BS ? 16 : 0); break;
+    case KIND_APIC: break;
+    }
+}
+
+/* ---- checking ---- */
+
+static HRESULT refuse(u32 name, u64 value, const char *why)
+{
+    return fail(HV_INVALID_REGISTER_VALUE, "register %#x: %#llx: %s", name, (unsigned long long)value, why);
+}
+
+/* Under the widest linear address that the processor can have; the entry checks know the mode. */
+static bool may_be_canonical(const struct vcpu *cpu, u64 linear)
+{
+    return sign_extend(linear, cpu->partition->profile->cr4_valid & CR4_LA57 ? 57 : 48) == linear;
+}
+
+static const char *check_xcr0(const struct vcpu *cpu, u64 v)
+{
+    if (v & ~cpu->partition->profile->xcr0_valid)
+        return "components that this processor lacks";
+    if (!(v & 1))
+        return "bit 0, the x87, must be set";
+    if ((v & 4) && !(v & 2))
+        return "AVX needs SSE";
+    return NULL;
+}
+
+static const char *check_interruption(const WHV_X64_PENDING_INTERRUPTION_REGISTER *v)
+{
+    if (!v->InterruptionPending)
+        return NULL;
+    if (v->Reserved || v->NestedEvent)
+        return "bits 9 to 15 must be zero";
+    if (v->InterruptionVector > 255)
+        return "the vector is above 255";
+    switch (v->InterruptionType) {
+    case EVENT_INTERRUPT:
+    case EVENT_SOFTWARE_INTERRUPT: break;
+    case EVENT_NMI:
+        if (v->InterruptionVector != VECTOR_NMI)
+            return "an NMI has vector 2";
+        break;
+    case EVENT_EXCEPTION:
+    case EVENT_PRIVILEGED_SOFTWARE:
+    case EVENT_SOFTWARE_EXCEPTION:
+        if (v->InterruptionVector > 31)
+            return "exceptions have vectors 0 to 31";
+        break;
+    default: return "there is no such InterruptionType";
+    }
+    if (v->DeliverErrorCode && v->InterruptionType != EVENT_EXCEPTION)
+        return "only exceptions have error codes";
+    return NULL;
+}
+
+static const char *check_event(const WHV_X64_PENDING_EXCEPTION_EVENT *v)
+{
+    if (!v->EventPending)
+        return NULL;
+    if (v->EventType == WHvX64PendingEventExtInt)
+        return "ExtInt is for partitions that emulate a local APIC; use PendingInterruption";
+    if (v->EventType != WHvX64PendingEventException)
+        return "there is no such EventType";
+    if (v->Reserved0 || v->Reserved1)
+        return "reserved bits must be zero";
+    if (v->Vector > 31 || v->Vector == VECTOR_NMI)
+        return "exceptions have vectors 0 to 31, but 2";
+    return NULL;
+}
+
+static const char *check_msr(struct vcpu *cpu, u32 index, u64 v)
+{
+    u64 now = 0;
+
+    if (msr_check(cpu, index, v) == MSR_DONE)
+        return NULL;
+    return msr_read(cpu, index, &now) == MSR_DONE && now == v ? NULL : "WRMSR would refuse it with #GP";
+}
+
+static const char *check_value(struct vcpu *cpu, unsigned kind, u64 where, const WHV_REGISTER_VALUE *v)
+{
+    const struct profile *profile = cpu->partition->profile;
+    u64 q = v->Reg64;
+
+    switch ((enum kind)kind) {
+    case KIND_RFLAGS: return q & ~(u64)RFLAGS_ALL ? "reserved bits are set" : NULL;
+    case KIND_SEGMENT: return may_be_canonical(cpu, v->Segment.Base) ? NULL : "the base is not canonical";
+    case KIND_TABLE: return may_be_canonical(cpu, v->Table.Base) ? NULL : "the base is not canonical";
+    case KIND_CR0: return q >> 32 ? "bits 32 to 63 are reserved" : NULL;
+    case KIND_CR3:
+        return q & ~ones(cpu->partition->physical_width) ? "bits above the physical address's width are set" : NULL;
+    case KIND_CR4: return q & ~profile->cr4_valid ? "bits that this processor lacks" : NULL;
+    case KIND_CR8: return q > 15 ? "a task priority has 4 bits" : NULL;
+    case KIND_DR: return where >= 6 && q >> 32 ? "bits 32 to 63 are reserved" : NULL;
+    case KIND_XCR0: return check_xcr0(cpu, q);
+    case KIND_MXCSR:
+        return v->XmmControlStatus.XmmStatusControl & ~profile->mxcsr_mask ? "MXCSR has reserved bits" : NULL;
+    case KIND_EFER:
+        return q & ~(profile->efer_valid | EFER_LMA | EFER_LME) ? "bits that this processor lacks" : NULL;
+    case KIND_APIC_ID: return q >> 32 ? "an APIC ID has 32 bits" : NULL;
+    case KIND_MSR: return check_msr(cpu, (u32)where, q);
+    case KIND_INTERRUPTION: return check_interruption(&v->PendingInterruption);
+    case KIND_INTERRUPT_STATE: return q & ~(u64)3 ? "reserved bits are set" : NULL;
+    case KIND_EVENT: return check_event(&v->ExceptionEvent);
+    case KIND_NO_EVENT: return q & 1 ? "events of this register come with nested virtualization" : NULL;
+    case KIND_NOTIFICATIONS: return q & ~(u64)0x3f ? "reserved bits, or synthetic interrupts, which aren't there" : NULL;
+    case KIND_DEBUG: return q & ~(u64)0x1f ? "reserved bits are set" : NULL;
+    default: return NULL;
+    }
+}
+
+HRESULT register_check(struct vcpu *cpu, unsigned kind, u64 where, u32 name, const WHV_REGISTER_VALUE *v)
+{
+    if (kind == KIND_ACTIVITY && v->Reg64)
+        return fail(HV_ACCESS_DENIED, "register %#x: without a local APIC nothing would end a suspension", name);
+
+    const char *why = check_value(cpu, kind, where, v);
+
+    return why ? refuse(name, kind == KIND_MXCSR ? v->Reg128.High64 : v->Reg64, why) : S_OK;
+}
+
+/* ---- setting ---- */
+
+/* As a part of the whole image, so that FpMmx n stays ST(n) whatever order TOP and the registers come in. */
+static unsigned write_fx(struct vcpu *cpu, unsigned offset, const WHV_REGISTER_VALUE *v, unsigned size)
+{
+    u8 image[FX_SIZE];
+
+    fx_store(cpu, image);
+    memcpy(image + offset, v, size);
+    fx_load(cpu, image);
+    return EFFECT_MODE;
+}
+
+static void write_interruption(struct event *e, const WHV_X64_PENDING_INTERRUPTION_REGISTER *v)
+{
+    *e = (struct event){ .pending = v->InterruptionPending };
+    if (!e->pending)
+        return;
+    e->type = v->InterruptionType & 7;
+    e->vector = (u8)v->InterruptionVector;
+    e->has_error = v->DeliverErrorCode;
+    e->error = v->DeliverErrorCode ? v->ErrorCode : 0;
+    e->length = e->type >= EVENT_SOFTWARE_INTERRUPT ? v->InstructionLength & 15 : 0;
+}
+
+static void write_event(struct vcpu *cpu, const WHV_X64_PENDING_EXCEPTION_EVENT *v)
+{
+    memcpy(cpu->pending_event[0], v, 16);
+    cpu->queued = (struct event){ .pending = v->EventPending,
+                                  .type = EVENT_EXCEPTION,
+                                  .vector = (u8)v->Vector,
+                                  .has_error = v->DeliverErrorCode,
+                                  .error = v->DeliverErrorCode ? v->ErrorCode : 0,
+                                  .parameter = v->ExceptionParameter };
+}
+
+/* Effects of a control register, if it changes at all: clients write them back unchanged with every batch. */
+static unsigned write_control(u64 *reg, u64 v, unsigned effects)
+{
+    if (*reg == v)
+        return 0;
+    *reg = v;
+    return effects;
+}
+
+static unsigned write_dr(struct vcpu *cpu, u64 n, u64 v)
+{
+    if (n == 6)
+        v = (v & DR6_BITS) | DR6_FIXED;
+    if (n == 7)
+        v = (v & ~(u64)DR7_RESERVED) | DR7_FIXED;
+    return write_control(&cpu->dr[n], v, n == 6 ? 0 : EFFECT_TLB | EFFECT_MODE | EFFECT_EVENT);
+}
+
+unsigned register_write(struct vcpu *cpu, unsigned kind, u64 where, const WHV_REGISTER_VALUE *v)
+{
+    const unsigned paging = EFFECT_MODE | EFFECT_TLB | EFFECT_PDPTES;
+    u64 q = v->Reg64;
+
+    switch ((enum kind)kind) {
+    case KIND_64: *FIELD64(cpu, where) = q; return 0;
+    case KIND_RFLAGS: rflags_write(cpu, q); return EFFECT_MODE | EFFECT_EVENT;
+    case KIND_SEGMENT:
+        cpu->seg[where] = (struct segment){ .base = v->Segment.Base,
+                                            .limit = v->Segment.Limit,
+                                            .selector = v->Segment.Selector,
+                                            .attributes = v->Segment.Attributes & (u16)~SEG_RESERVED };
+        return EFFECT_MODE;
+    case KIND_TABLE:
+        *(struct table *)FIELD64(cpu, where) = (struct table){ .base = v->Table.Base, .limit = v->Table.Limit };
+        return 0;
+    case KIND_CR0: return write_control(&cpu->cr0, (q & CR0_BITS) | CR0_ET, paging);
+    case KIND_CR3:
+        write_control(&cpu->cr3, q, 0);
+        return paging; /* written back unchanged it flushes all the same, as MOV CR3 does */
+    case KIND_CR4: return write_control(&cpu->cr4, q, paging);
+    case KIND_CR8: return write_control(&cpu->cr8, q, EFFECT_EVENT);
+    case KIND_DR: return write_dr(cpu, where, q);
+    case KIND_XCR0: return write_control(&cpu->xcr0, q, EFFECT_MODE);
+    case KIND_XMM: memcpy(cpu->vec[where].b, v, 16); return 0;
+    case KIND_ST: return write_fx(cpu, FX_ST + (unsigned)where * 16, v, 10);
+    case KIND_X87_STATUS: return write_fx(cpu, FX_STATUS, v, 16);
+    case KIND_MXCSR: return write_fx(cpu, FX_MXCSR_LINE, v, 12);
+    case KIND_TSC: clock_set_tsc(cpu, q); return 0;
+    case KIND_EFER: return write_control(&cpu->efer, q, paging);
+    case KIND_APIC_ID: cpu->apic_id = (u32)q; return 0;
+    case KIND_MSR: msr_write(cpu, (u32)where, q); return 0;
+    case KIND_INTERRUPTION: write_interruption(&cpu->interruption, &v->PendingInterruption); return EFFECT_EVENT;
+    case KIND_INTERRUPT_STATE:
+        cpu->shadow_ss = cpu->shadow_ss && v->InterruptState.InterruptShadow;
+        cpu->shadow = v->InterruptState.InterruptShadow;
+        cpu->nmi_masked = v->InterruptState.NmiMasked;
+        return EFFECT_EVENT;
+    case KIND_EVENT: write_event(cpu, &v->ExceptionEvent); return EFFECT_EVENT;
+    case KIND_NOTIFICATIONS: cpu->deliverability = q; return EFFECT_EVENT;
+    case KIND_DEBUG: cpu->pending_debug = (q & 15) | (q & 16 ? DR6_BS : 0); return EFFECT_EVENT;
+    case KIND_NO_EVENT:
+    case KIND_ACTIVITY:
+    case KIND_APIC: return 0;
+    }
+    return 0;
+}
+
+void registers_settle(struct vcpu *cpu, unsigned effects)
+{
+    if (effects & EFFECT_MODE) {
+        if (!(cpu->cr0 & CR0_PE))
+            cpu->cpl = 0;
+        else if (cpu->rflags & VM)
+            cpu->cpl = 3;
+        else
+            cpu->cpl = cpu->seg[SS].attributes >> SEG_DPL_SHIFT & 3;
+        mode_update(cpu);
+    }
+    if (effects & EFFECT_PDPTES)
+        cpu->load_pdptes = true;
+    if (effects & EFFECT_TLB)
+        tlb_flush(cpu, false);
+    if (effects & EFFECT_EVENT)
+        __atomic_fetch_or(&cpu->attention, (u32)ATTENTION_EVENT, __ATOMIC_SEQ_CST);
+}

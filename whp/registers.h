@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/* Registers by their names in the API. registers.c has the table, register_values.c what each kind's value looks like. */
+#ifndef WHP_REGISTERS_H
+#define WHP_REGISTERS_H
+
+#include "state/vcpu.h"
+#include "whp/error.h"
+
+enum kind {
+    KIND_64,           /* 64 bits of struct vcpu at `where` */
+    KIND_RFLAGS,
+    KIND_SEGMENT,      /* `where`: its number */
+    KIND_TABLE,
+    KIND_CR0,
+    KIND_CR3,
+    KIND_CR4,
+    KIND_CR8,
+    KIND_DR,           /* `where`: its number */
+    KIND_XCR0,
+    KIND_XMM,
+    KIND_ST,
+    KIND_X87_STATUS,
+    KIND_MXCSR,
+    KIND_TSC,
+    KIND_EFER,
+    KIND_APIC_ID,
+    KIND_MSR,          /* `where`: its index; what state/msr.c doesn't know isn't there */
+    KIND_APIC,         /* `where`: bit n for the n-th name: it exists, where a local APIC does */
+    KIND_INTERRUPTION,
+    KIND_INTERRUPT_STATE,
+    KIND_EVENT,
+    KIND_NO_EVENT,
+    KIND_NOTIFICATIONS,
+    KIND_ACTIVITY,
+    KIND_DEBUG
+};
+
+/* A run of names of one kind. */
+struct register_row {
+    u32 first;
+    u8 count;
+    u8 kind;
+    u8 step;           /* from one's `where` to the next's */
+    u64 where;
+};
+
+/* What is to be made so after registers were set. */
+enum { EFFECT_MODE = 1, EFFECT_TLB = 2, EFFECT_PDPTES = 4, EFFECT_EVENT = 8 };
+
+/* One register of a row: row and `where` of it. NULL: this processor has none of that name. */
+const struct register_row *register_find(struct vcpu *cpu, u32 name, u64 *where);
+
+/* Reading changes nothing and can't fail. The 16 bytes are zero before. */
+void register_read(struct vcpu *cpu, unsigned kind, u64 where, WHV_REGISTER_VALUE *v);
+
+/* Would the value be taken? Says why not. */
+HRESULT register_check(struct vcpu *cpu, unsigned kind, u64 where, u32 name, const WHV_REGISTER_VALUE *v);
+
+/* Sets a checked value; returns effects. */
+unsigned register_write(struct vcpu *cpu, unsigned kind, u64 where, const WHV_REGISTER_VALUE *v);
+
+void registers_settle(struct vcpu *cpu, unsigned effects);
+
+#endif

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The functions of the API that this version hasn't: they check the handle, change nothing and say so. Those that need
+ * a local APIC refuse as the platform does for partitions without one.
+ */
+#include "whp/handle.h"
+
+static HRESULT not_here(const char *name)
+{
+    return fail(HRESULT_FROM_WIN32(ERROR_NOT_SUPPORTED), "%s isn't there in this version", name);
+}
+
+static HRESULT refuse(WHV_PARTITION_HANDLE handle, const char *name)
+{
+    struct partition *p;
+    HRESULT hr = partition_enter(handle, &p);
+
+    if (FAILED(hr))
+        return hr;
+    partition_leave(handle);
+    return not_here(name);
+}
+
+static HRESULT no_apic(WHV_PARTITION_HANDLE handle)
+{
+    struct partition *p;
+    HRESULT hr = partition_enter(handle, &p);
+
+    if (FAILED(hr))
+        return hr;
+    partition_leave(handle);
+    return fail(HV_OPERATION_DENIED, "Partition: it emulates no local APIC");
+}
+
+static HRESULT no_apic_of(WHV_PARTITION_HANDLE handle, u32 index)
+{
+    struct vcpu *cpu;
+    HRESULT hr = vcpu_pin(handle, index, &cpu);
+
+    if (FAILED(hr))
+        return hr;
+    vcpu_unpin(handle, index);
+    return fail(HV_OPERATION_DENIED, "Partition: it emulates no local APIC");
+}
+
+/* ---- what needs a local APIC ---- */
+
+HRESULT WINAPI WHvRequestInterrupt(WHV_PARTITION_HANDLE Partition, const WHV_INTERRUPT_CONTROL *Interrupt,
+                                   UINT32 InterruptControlSize)
+{
+    if (!Interrupt)
+        return fail(E_POINTER, "Interrupt is NULL");
+    if (InterruptControlSize != sizeof *Interrupt)
+        return fail(E_INVALIDARG, "InterruptControlSize: %u, not %u", InterruptControlSize, (u32)sizeof *Interrupt);
+    return no_apic(Partition);
+}
+
+HRESULT WINAPI WHvGetInterruptTargetVpSet(WHV_PARTITION_HANDLE Partition, UINT64 Destination,
+                                          WHV_INTERRUPT_DESTINATION_MODE DestinationMode, UINT32 *TargetVps,
+                                          UINT32 VpCount, UINT32 *TargetVpCount)
+{
+    (void)Destination;
+    (void)TargetVps;
+    (void)VpCount;
+    if (!TargetVpCount)
+        return fail(E_POINTER, "TargetVpCount is NULL");
+    if ((u32)DestinationMode > WHvX64InterruptDestinationModeLogical)
+        return fail(E_INVALIDARG, "DestinationMode: there is no %u", (u32)DestinationMode);
+    return no_apic(Partition);
+}
+
+HRESULT WINAPI WHvGetVirtualProcessorInterruptControllerState2(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex,
+                                                               VOID *State, UINT32 StateSize, UINT32 *WrittenSize)
+{
+    (void)State;
+    (void)StateSize;
+    (void)WrittenSize;
+    return no_apic_of(Partition, VpIndex);
+}
+
+HRESULT WINAPI WHvSetVirtualProcessorInterruptControllerState2(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex,
+                                                               const VOID *State, UINT32 StateSize)
+{
+    (void)StateSize;
+    if (!State)
+        return fail(E_POINTER, "State is NULL");
+    return no_apic_of(Partition, VpIndex);
+}
+
+HRESULT WINAPI WHvGetVirtualProcessorInterruptControllerState(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex,
+                                                              VOID *State, UINT32 StateSize, UINT32 *WrittenSize)
+{
+    return WHvGetVirtualProcessorInterruptControllerState2(Partition, VpIndex, State, StateSize, WrittenSize);
+}
+
+HRESULT WINAPI WHvSetVirtualProcessorInterruptControllerState(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex,
+                                                              const VOID *State, UINT32 StateSize)
+{
+    return WHvSetVirtualProcessorInterruptControllerState2(Partition, VpIndex, State, StateSize);
+}
+
+/* ---- counters ---- */
+
+HRESULT WINAPI WHvGetVirtualProcessorCounters(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex,
+                                              WHV_PROCESSOR_COUNTER_SET CounterSet, VOID *Buffer,
+                                              UINT32 BufferSizeInBytes, UINT32 *BytesWritten)
+{
+    struct vcpu *cpu;
+    HRESULT hr = vcpu_pin(Partition, VpIndex, &cpu);
+
+    (void)Buffer;
+    (void)BufferSizeInBytes;
+    (void)BytesWritten;
+    if (FAILED(hr))
+        return hr;
+    vcpu_unpin(Partition, VpIndex);
+    if ((u32)CounterSet > WHvProcessorCounterSetSyntheticFeatures)
+        return fail(WHV_E_UNKNOWN_PROPERTY, "CounterSet: there is no %#x", (u32)CounterSet);
+    return not_here("WHvGetVirtualProcessorCounters");
+}
+
+/* ---- the rest ---- */
+
+/* Parameters beyond the handle aren't looked at, so they have no names here. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+
+#define LACKING(name, ...)                                                                                    \
+    HRESULT WINAPI name(WHV_PARTITION_HANDLE Partition, __VA_ARGS__)                                        \
+    {                                                                                                         \
+        return refuse(Partition, #name);                                                                      \
+    }
+#define LACKING_ALONE(name)                                                                                   \
+    HRESULT WINAPI name(WHV_PARTITION_HANDLE Partition)                                                       \
+    {                                                                                                         \
+        return refuse(Partition, #name);                                                                      \
+    }
+
+LACKING(WHvQueryGpaRangeDirtyBitmap, WHV_GUEST_PHYSICAL_ADDRESS a, UINT64 b, UINT64 *c, UINT32 d)
+LACKING(WHvSignalVirtualProcessorSynicEvent, WHV_SYNIC_EVENT_PARAMETERS a, BOOL *b)
+LACKING(WHvPostVirtualProcessorSynicMessage, UINT32 a, UINT32 b, const VOID *c, UINT32 d)
+LACKING(WHvRegisterPartitionDoorbellEvent, const WHV_DOORBELL_MATCH_DATA *a, HANDLE b)
+LACKING(WHvUnregisterPartitionDoorbellEvent, const WHV_DOORBELL_MATCH_DATA *a)
+LACKING(WHvCreateNotificationPort, const WHV_NOTIFICATION_PORT_PARAMETERS *a, HANDLE b, WHV_NOTIFICATION_PORT_HANDLE *c)
+LACKING(WHvSetNotificationPortProperty, WHV_NOTIFICATION_PORT_HANDLE a, WHV_NOTIFICATION_PORT_PROPERTY_CODE b,
+        WHV_NOTIFICATION_PORT_PROPERTY c)
+LACKING(WHvDeleteNotificationPort, WHV_NOTIFICATION_PORT_HANDLE a)
+LACKING(WHvCreateTrigger, const WHV_TRIGGER_PARAMETERS *a, WHV_TRIGGER_HANDLE *b, HANDLE *c)
+LACKING(WHvUpdateTriggerParameters, const WHV_TRIGGER_PARAMETERS *a, WHV_TRIGGER_HANDLE b)
+LACKING(WHvDeleteTrigger, WHV_TRIGGER_HANDLE a)
+LACKING(WHvCreateVpciDevice, UINT64 a, HANDLE b, WHV_CREATE_VPCI_DEVICE_FLAGS c, HANDLE d)
+LACKING(WHvDeleteVpciDevice, UINT64 a)
+LACKING(WHvGetVpciDeviceProperty, UINT64 a, WHV_VPCI_DEVICE_PROPERTY_CODE b, VOID *c, UINT32 d, UINT32 *e)
+LACKING(WHvGetVpciDeviceNotification, UINT64 a, WHV_VPCI_DEVICE_NOTIFICATION *b, UINT32 c)
+LACKING(WHvMapVpciDeviceMmioRanges, UINT64 a, UINT32 *b, WHV_VPCI_MMIO_MAPPING **c)
+LACKING(WHvUnmapVpciDeviceMmioRanges, UINT64 a)
+LACKING(WHvSetVpciDevicePowerState, UINT64 a, DEVICE_POWER_STATE b)
+LACKING(WHvReadVpciDeviceRegister, UINT64 a, const WHV_VPCI_DEVICE_REGISTER *b, VOID *c)
+LACKING(WHvWriteVpciDeviceRegister, UINT64 a, const WHV_VPCI_DEVICE_REGISTER *b, const VOID *c)
+LACKING(WHvMapVpciDeviceInterrupt, UINT64 a, UINT32 b, UINT32 c, const WHV_VPCI_INTERRUPT_TARGET *d, UINT64 *e, UINT32 *f)
+LACKING(WHvUnmapVpciDeviceInterrupt, UINT64 a, UINT32 b)
+LACKING(WHvRetargetVpciDeviceInterrupt, UINT64 a, UINT64 b, UINT32 c, const WHV_VPCI_INTERRUPT_TARGET *d)
+LACKING(WHvRequestVpciDeviceInterrupt, UINT64 a, UINT64 b, UINT32 c)
+LACKING(WHvGetVpciDeviceInterruptTarget, UINT64 a, UINT32 b, UINT32 c, WHV_VPCI_INTERRUPT_TARGET *d, UINT32 e, UINT32 *f)
+LACKING(WHvStartPartitionMigration, HANDLE *a)
+LACKING_ALONE(WHvCancelPartitionMigration)
+LACKING_ALONE(WHvCompletePartitionMigration)
+
+HRESULT WINAPI WHvAllocateVpciResource(const GUID *a, WHV_ALLOCATE_VPCI_RESOURCE_FLAGS b, const VOID *c, UINT32 d,
+                                       HANDLE *e)
+{
+    return not_here("WHvAllocateVpciResource");
+}
+
+HRESULT WINAPI WHvAcceptPartitionMigration(HANDLE a, WHV_PARTITION_HANDLE *b)
+{
+    return not_here("WHvAcceptPartitionMigration");
+}
+
+#pragma GCC diagnostic pop
