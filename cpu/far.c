@@ -27,12 +27,12 @@ static struct far_pointer far_operand(CPU, IN, unsigned n, unsigned width)
         to.selector = (u16)(in->imm >> 32);
         return to;
     }
-    place_operand(cpu, in, &p, width / 8, ACCESS_READ | ACCESS_PLAIN);
-    to.offset = load_bytes(p.bytes, width / 8);
-    struct insn behind = *in;
+    u64 offset = operand_offset(cpu, in); /* two accesses, and the second wraps at the address size */
 
-    behind.disp += (i32)(width / 8);
-    place_operand(cpu, &behind, &p, 2, ACCESS_READ | ACCESS_PLAIN);
+    place_segment(cpu, &p, in->segment, offset, width / 8, ACCESS_READ | ACCESS_PLAIN);
+    to.offset = load_bytes(p.bytes, width / 8);
+    offset = (offset + width / 8) & ones(width_bits(in->address));
+    place_segment(cpu, &p, in->segment, offset, 2, ACCESS_READ | ACCESS_PLAIN);
     to.selector = (u16)load_bytes(p.bytes, 2);
     return to;
 }
@@ -58,13 +58,12 @@ static void far_real(CPU, struct far_pointer to, unsigned size, bool is_call, u6
         frame_push(&f, cpu->seg[CS].selector);
         frame_push(&f, back);
         frame_resolve(cpu, &f);
+        frame_commit(cpu, &f); /* before the target is checked, as Zen does it: what is below RSP is nobody's */
     }
     if (to.offset > cpu->seg[CS].limit)
         vcpu_raise(cpu, VECTOR_GP, 0);
-    if (is_call) {
-        frame_commit(cpu, &f);
+    if (is_call)
         cpu->gpr[RSP] = f.sp;
-    }
     segment_load_real(cpu, CS, to.selector);
     cpu->rip = to.offset;
     mode_update(cpu);
@@ -101,13 +100,12 @@ static void far_to_code(CPU, struct far_pointer to, struct descriptor *d, unsign
         frame_push(&f, cpu->seg[CS].selector);
         frame_push(&f, back);
         frame_resolve(cpu, &f);
+        frame_commit(cpu, &f); /* before the target is checked */
     }
     check_rip(cpu, &cs, to.offset, 0);
     descriptor_set_accessed(cpu, d);
-    if (is_call) {
-        frame_commit(cpu, &f);
+    if (is_call)
         cpu->gpr[RSP] = f.sp;
-    }
     commit_code(cpu, &cs, cpu->cpl, to.offset);
 }
 
@@ -247,9 +245,9 @@ void op_call_far(CPU, IN)
 void op_ret_far(CPU, IN)
 {
     unsigned size = width_size(in->width), release = in->shape == S_I ? in->imm & 0xffff : 0;
-    u64 sp = stack_pointer(cpu);
+    u64 sp = stack_pointer(cpu), rsp = 0;
+    u16 selector = (u16)stack_read(cpu, sp + size, size), ss_selector = 0; /* Zen reads top down */
     u64 rip = stack_read(cpu, sp, size);
-    u16 selector = (u16)stack_read(cpu, sp + size, size);
 
     if (in_real_mode(cpu) || in_vm86(cpu)) {
         if (rip > cpu->seg[CS].limit)
@@ -260,18 +258,24 @@ void op_ret_far(CPU, IN)
         mode_update(cpu);
         return;
     }
-    struct segment cs = check_return_code(cpu, selector);
     unsigned cpl = selector & 3;
+
+    if (cpl != cpu->cpl) {
+        ss_selector = (u16)stack_read(cpu, sp + 3 * size + release, size);
+        rsp = stack_read(cpu, sp + 2 * size + release, size);
+    }
+    struct segment cs = check_return_code(cpu, selector);
     bool to64 = in_long_mode(cpu) && (cs.attributes & SEG_L);
 
     if (cpl == cpu->cpl) {
         check_rip(cpu, &cs, rip, 0);
-        stack_set_pointer(cpu, sp + 2 * size + release);
+        if (to64)
+            cpu->gpr[RSP] += 2 * size + release; /* as wide as the target has it */
+        else
+            stack_set_pointer(cpu, sp + 2 * size + release);
         commit_code(cpu, &cs, cpl, rip);
         return;
     }
-    u64 rsp = stack_read(cpu, sp + 2 * size + release, size);
-    u16 ss_selector = (u16)stack_read(cpu, sp + 3 * size + release, size);
     struct segment ss = check_outer_stack(cpu, ss_selector, cpl, to64);
 
     check_rip(cpu, &cs, rip, 0);

@@ -17,7 +17,9 @@ enum { ALIGNED = true, UNALIGNED = false };
 /* Where the memory operand is; NULL for the body to do, which knows what to make of one that isn't aligned. */
 INLINE u8 *vector_place(CPU, IN, enum form form, unsigned size, bool aligned, unsigned access)
 {
-    u8 *m = place(cpu, in, form, size, access | (aligned ? ACCESS_ALIGNED : 0), false);
+    if (form == FORM_ANY && aligned && in->segment == SS && is_misaligned(cpu, in, size))
+        return NULL; /* before place() raises #SS */
+    u8 *m = place(cpu, in, form, size, access, false);
 
     if (unlikely(!m) || (aligned && unlikely((uintptr_t)m & 15)))
         return NULL;

@@ -86,12 +86,12 @@ static void port_string(CPU, IN, bool is_write)
     unsigned size = width_size(in->width), width = width_bits(in->address);
     u16 port = (u16)cpu->gpr[RDX];
 
+    if (!cpu->seam)
+        io_check(cpu, port, size); /* even where no round follows */
     if (in->rep != REP_NONE && reg_read(cpu, RCX * 8, width) == 0)
         return;
-    if (!cpu->seam) {
-        io_check(cpu, port, size);
+    if (!cpu->seam)
         exit_io(cpu, port, size, is_write, true, in->rep != REP_NONE);
-    }
     if (in->rep == REP_NONE) {
         one_round(cpu, in, is_write, port, size);
         return;

@@ -123,16 +123,16 @@ static struct popped pop_frame(CPU, u64 sp, unsigned size)
         f.whole = true;
         return f;
     }
-    f.rip = stack_read(cpu, sp, size);
+    f.flags = stack_read(cpu, sp + 2 * size, size); /* Zen reads top down */
     f.cs = stack_read(cpu, sp + size, size);
-    f.flags = stack_read(cpu, sp + 2 * size, size);
+    f.rip = stack_read(cpu, sp, size);
     return f;
 }
 
 static void pop_stack(CPU, u64 sp, unsigned size, struct popped *f)
 {
-    f->rsp = stack_read(cpu, sp + 3 * size, size);
     f->ss = stack_read(cpu, sp + 4 * size, size);
+    f->rsp = stack_read(cpu, sp + 3 * size, size);
 }
 
 static void iret_protected(CPU, unsigned size)
@@ -146,13 +146,14 @@ static void iret_protected(CPU, unsigned size)
         iret_to_vm86(cpu, sp, (u32)f.rip, (u16)f.cs, f.flags);
         return;
     }
-    struct segment cs = check_return_code(cpu, (u16)f.cs), ss = cpu->seg[SS];
     unsigned cpl = f.cs & 3;
+
+    if ((is64 || cpl != cpu->cpl) && !f.whole)
+        pop_stack(cpu, sp, size, &f);
+    struct segment cs = check_return_code(cpu, (u16)f.cs), ss = cpu->seg[SS];
     bool to64 = in_long_mode(cpu) && (cs.attributes & SEG_L);
 
     if (is64 || cpl != cpu->cpl) {
-        if (!f.whole)
-            pop_stack(cpu, sp, size, &f);
         ss = check_outer_stack(cpu, (u16)f.ss, cpl, to64);
     }
     check_rip(cpu, &cs, f.rip, 0);

@@ -70,6 +70,7 @@ static NOINLINE void attend(struct vcpu *cpu)
     if (asked & ATTENTION_MEET) {
         __atomic_fetch_and(&cpu->attention, ~(u32)ATTENTION_MEET, __ATOMIC_SEQ_CST);
         meet_pass(cpu);
+        asked = __atomic_load_n(&cpu->attention, __ATOMIC_SEQ_CST); /* what the meeting was for */
     }
     if (asked & ATTENTION_TLB) {
         __atomic_fetch_and(&cpu->attention, ~(u32)ATTENTION_TLB, __ATOMIC_SEQ_CST);

@@ -61,9 +61,11 @@ static void area_open(CPU, IN, struct area *a, unsigned size, unsigned alignment
     bool checks = cpu->cpl == 3 && (cpu->cr0 & CR0_AM) && (cpu->rflags & AC);
 
     a->pieces = 0;
+    if (!checks && is_misaligned(cpu, in, alignment))
+        vcpu_raise(cpu, VECTOR_GP, 0);
     a->linear = operand_linear(cpu, in, size, access);
     if (a->linear & (alignment - 1))
-        vcpu_raise(cpu, checks ? VECTOR_AC : VECTOR_GP, 0);
+        vcpu_raise(cpu, VECTOR_AC, 0);
     place_linear(cpu, &a->piece[0], a->linear + size - 1, 1, access | ACCESS_PLAIN);
 }
 

@@ -186,14 +186,14 @@ void op_lsl(CPU, IN)
 void op_arpl(CPU, IN)
 {
     unsigned rpl = (unsigned)operand_read(cpu, in, 1, 16) & 3;
+    u16 selector = (u16)operand_read(cpu, in, 0, 16); /* faults as a read; written only where it changes */
+    bool raised = (selector & 3u) < rpl;
     struct operand o;
 
-    operand_open(cpu, in, 0, 16, ACCESS_WRITE | ACCESS_READ_TOO, &o);
-    u16 selector = (u16)operand_value(cpu, &o);
-    bool raised = (selector & 3u) < rpl;
-
-    if (raised || o.in_memory)
-        operand_close(cpu, &o, raised ? (selector & ~3u) | rpl : selector);
+    if (raised) {
+        operand_open(cpu, in, 0, 16, ACCESS_WRITE, &o);
+        operand_close(cpu, &o, (selector & ~3u) | rpl);
+    }
     answer(cpu, raised);
 }
 

@@ -2,12 +2,9 @@
 /* Reading and writing the operands of vector instructions. */
 #include "cpu/vector.h"
 
-/* #GP(0) for an operand that isn't aligned comes before any other fault of it, #SS(0) for one. */
 static void check_aligned(CPU, IN, unsigned size)
 {
-    u64 base = in_code64(cpu) && in->segment < FS ? 0 : cpu->seg[in->segment].base;
-
-    if ((base + operand_offset(cpu, in)) & (size - 1))
+    if (is_misaligned(cpu, in, size))
         vcpu_raise(cpu, VECTOR_GP, 0);
 }
 

@@ -53,6 +53,14 @@ INLINE unsigned arithmetic_alignment(const struct vcpu *cpu)
     return cpu->mxcsr & MXCSR_MM ? 0 : ACCESS_ALIGNED;
 }
 
+/* #GP(0) for an operand that isn't aligned comes before its other faults, #SS(0) for one: to be asked before segments are. */
+INLINE bool is_misaligned(const struct vcpu *cpu, IN, unsigned alignment)
+{
+    u64 base = in_code64(cpu) && in->segment < FS ? 0 : cpu->seg[in->segment].base;
+
+    return (base + operand_offset(cpu, in)) & (alignment - 1);
+}
+
 /* Size of the registers that an instruction with a register as operand 0 works on. */
 INLINE unsigned vector_size(const struct insn *in)
 {

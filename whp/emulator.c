@@ -89,12 +89,34 @@ static unsigned fetch(struct emulator *e, u64 linear, u8 *bytes, unsigned had)
     return had + n;
 }
 
+/* What an instruction needs beyond general registers, by its row. */
+static unsigned needs_of(const struct insn *in, u32 a)
+{
+    bool is_system = (a & (CPL0 | PROTECTED | UMIP)) || ((a & ENDS) && !(a & BRANCH));
+    bool is_xsave = in->op >= ZYDIS_MNEMONIC_XRSTOR && in->op <= ZYDIS_MNEMONIC_XSAVES64;
+    bool is_fx = a & (FPU | MMX | SSE | AVX | WAITS) || is_xsave;
+    unsigned needs = is_fx ? NEEDS_FX : 0;
+
+    if (is_system || is_xsave)
+        needs |= NEEDS_SYSTEM;
+    if (is_system || in->segment >= FS || in->op == PSEUDO_PUSH_SEGMENT)
+        needs |= NEEDS_SEGMENTS;
+    if (needs || in->run || a & (STRING | OPSIZE)) /* these may have a second memory operand */
+        needs |= NEEDS_CONTROL;
+    return needs;
+}
+
+static struct known *known_at(struct emulator *e, u64 linear)
+{
+    return &e->known[(linear ^ linear >> 4) % KNOWN];
+}
+
 /* The instruction at RIP, decoded; from memory where the same bytes came before. May land. */
 static struct known *instruction(struct emulator *e, u64 linear)
 {
     struct vcpu *cpu = e->cpu;
     unsigned offset = (unsigned)(linear & ~PAGE_MASK), n = e->given_size < LONGEST ? e->given_size : LONGEST;
-    struct known *k = &e->known[(linear ^ linear >> 4) % KNOWN];
+    struct known *k = known_at(e, linear);
     enum decode_result result = DECODE_MORE;
 
     if (likely(k->size && k->mode == cpu->mode && k->offset == offset && n >= k->size &&
@@ -117,29 +139,9 @@ static struct known *instruction(struct emulator *e, u64 linear)
     k->mode = cpu->mode;
     k->offset = (u16)offset;
     k->size = k->in.length;
+    k->needs = (u8)needs_of(&k->in, k->decoded.attributes);
     memcpy(k->bytes, bytes, k->size);
     return k;
-}
-
-/* What the instruction needs beyond general registers, by its row. */
-static unsigned needs(const struct emulator *e, const struct known *k)
-{
-    u32 a = k->decoded.attributes;
-    bool is_system = (a & (CPL0 | PROTECTED | UMIP)) || ((a & ENDS) && !(a & BRANCH)) || e->is_port;
-    bool is_xsave = k->in.op >= ZYDIS_MNEMONIC_XRSTOR && k->in.op <= ZYDIS_MNEMONIC_XSAVES64;
-    unsigned wanted = a & (FPU | MMX | SSE | AVX | WAITS) || is_xsave ? NEEDS_FX : 0;
-
-    if (is_system || is_xsave)
-        wanted |= NEEDS_SYSTEM;
-    if (is_system || k->in.segment >= FS || k->in.op == PSEUDO_PUSH_SEGMENT)
-        wanted |= NEEDS_SEGMENTS;
-    return wanted & ~e->needs;
-}
-
-static bool load_needs(struct emulator *e, unsigned wanted)
-{
-    return (!(wanted & NEEDS_SEGMENTS) || state_load_segments(e)) &&
-           (!(wanted & NEEDS_SYSTEM) || state_load_system(e)) && (!(wanted & NEEDS_FX) || state_load_fx(e));
 }
 
 /* Where a relative branch leads, as decoder/block.c has it. */
@@ -150,18 +152,42 @@ static u64 branch_target(const struct vcpu *cpu, const struct decoded *d)
     return d->branch_width == W16 ? (u16)target : d->branch_width == W32 ? (u32)target : target;
 }
 
+/* Where the instruction is: RIP behind CS. */
+static u64 code_linear(const struct emulator *e)
+{
+    return is_flat(e->vp) ? e->vp->Rip : (u32)(e->vp->Cs.Base + e->vp->Rip);
+}
+
+/* The instruction, and all the registers that it needs. May land. */
+static struct known *prepare(struct emulator *e)
+{
+    for (;;) {
+        struct known *k = instruction(e, code_linear(e));
+        unsigned more = k->needs & ~e->needs;
+
+        if (e->is_port)
+            more |= (NEEDS_SYSTEM | NEEDS_SEGMENTS | NEEDS_CONTROL) & ~e->needs;
+        if (likely(!more))
+            return k;
+        if (!state_load_more(e, more))
+            vcpu_land(e->cpu);
+        if (k->mode == e->cpu->mode)
+            return k;
+        if (!(more & NEEDS_CONTROL)) { /* the x87 or MXCSR unmask exceptions, which decoding need not know */
+            return k;
+        }
+    }
+}
+
 /* May land, with a status, a fault, a reason to leave, or (a long REP) nothing of these. */
 static void carry_out(struct emulator *e)
 {
     struct vcpu *cpu = e->cpu;
-    u64 linear = is_flat(e->vp) ? cpu->rip : (u32)(cpu->seg[CS].base + cpu->rip);
-    struct known *k = instruction(e, linear);
+    struct known *k = prepare(e);
     struct insn *in = &k->in;
     u32 a = k->decoded.attributes;
-    unsigned wanted = needs(e, k);
 
-    if (unlikely(wanted) && !load_needs(e, wanted))
-        vcpu_land(cpu);
+    e->touched = false;
     cpu->code_base = cpu->rip - k->offset;
     cpu->at = in;
     if (in->run && in->run != run_mf_or_body) { /* forbidden here: raises or leaves */
@@ -202,14 +228,21 @@ static NOINLINE bool attempt(struct emulator *e)
 static void emulate(struct emulator *e)
 {
     struct vcpu *cpu = e->cpu;
+    struct known *k = known_at(e, code_linear(e));
+    unsigned needs = k->size ? k->needs : 0;
 
-    if (!state_load(e))
-        return;
-    attempt(e);
-    if (unlikely(e->in_fp)) {
-        e->in_fp = false;
-        fp_leave(cpu);
-    }
+    do {
+        e->touched = false;
+        if (!state_load(e, needs))
+            return;
+        attempt(e);
+        if (unlikely(e->in_fp)) {
+            e->in_fp = false;
+            fp_leave(cpu);
+        }
+        needs |= NEEDS_CONTROL;
+        /* A fault under assumed control registers, before anything happened: once more under the real ones. */
+    } while (unlikely(cpu->fault.pending) && !(e->needs & NEEDS_CONTROL) && !e->touched && !e->status.AsUINT32);
     if (!e->status.AsUINT32) {
         if (cpu->exit_reason)
             e->status.InternalEmulationFailure = 1;

@@ -9,11 +9,12 @@
 #include "whp/fx_image.h"
 
 /*
- * Registers in the order that they are asked for: always the first part, and the segments too outside 64-bit code; the
- * others where an instruction needs them. RIP, RFLAGS, CS and CR8 come with the exit.
+ * Registers in the order that they are asked for: the general ones always, everything up to the segments outside 64-bit
+ * code, the others where an instruction needs them. RIP, RFLAGS, CS and CR8 come with the exit.
  */
 enum {
-    AT_CR0 = 16,
+    AT_CONTROL = 16,
+    AT_CR0 = AT_CONTROL,
     AT_CR4,
     AT_EFER,
     AT_SEGMENTS,                 /* ES SS DS FS GS */
@@ -29,6 +30,7 @@ struct known {
     u32 mode;
     u16 offset;
     u8 size;            /* 0: nothing */
+    u8 needs;           /* enum needs */
     u8 bytes[16];
     struct insn in;
     struct decoded decoded;
@@ -38,7 +40,7 @@ enum { KNOWN = 16 };
 /* A REP instruction gives its registers back after so many rounds, and the guest comes again for the rest. */
 enum { MOST_ROUNDS = 1 << 20 };
 
-enum needs { NEEDS_SEGMENTS = 1, NEEDS_SYSTEM = 2, NEEDS_FX = 4 };
+enum needs { NEEDS_CONTROL = 1, NEEDS_SEGMENTS = 2, NEEDS_SYSTEM = 4, NEEDS_FX = 8 };
 
 struct emulator {
     struct vcpu *cpu;
@@ -52,8 +54,8 @@ struct emulator {
     const UINT8 *given;          /* bytes of the instruction */
     unsigned given_size;
     WHV_EMULATOR_STATUS status;
-    unsigned loaded;             /* of `asked`: those before this one, and enum needs beyond */
-    unsigned needs;
+    unsigned needs;              /* enum needs: what was asked for */
+    bool touched;                /* memory or a port */
     bool in_fp;                  /* the host's control words are the guest's */
     bool is_port;                /* the exit was a port's */
     unsigned ports;              /* port callbacks so far */
@@ -71,11 +73,12 @@ struct emulator {
 /* Where the caller's callbacks stand for memory and ports: emulator_seam.c. */
 void seam_init(struct emulator *e);
 
-/* Fetching registers, emulator_state.c. False: the callback failed, and the status says so. */
-bool state_load(struct emulator *e);
-bool state_load_segments(struct emulator *e);
-bool state_load_system(struct emulator *e);
-bool state_load_fx(struct emulator *e);
+/*
+ * Fetching registers, emulator_state.c: first the general ones and what is told beforehand, then more. False: the callback failed,
+ * and the status says so.
+ */
+bool state_load(struct emulator *e, unsigned needs);
+bool state_load_more(struct emulator *e, unsigned needs);
 
 /* Gives all that changed back by one call, and a fault of the guest's as a pending event; sets the status. */
 void state_store(struct emulator *e);

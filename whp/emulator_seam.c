@@ -80,6 +80,7 @@ static bool memory(struct emulator *e, u64 gpa, u8 *bytes, unsigned size, bool i
     WHV_EMULATOR_MEMORY_ACCESS_INFO info;
     HRESULT hr = S_OK;
 
+    e->touched = true;
     fp_pause(e);
     for (unsigned done = 0, part; done < size && SUCCEEDED(hr); done += part) {
         part = size - done < 8 ? size - done : 8;
@@ -118,6 +119,7 @@ static bool port(struct emulator *e, u16 number, unsigned size, bool is_write, u
 
     if (e->ports++ == MOST_ROUNDS)
         return false; /* nothing has gone wrong: a repetition gives way */
+    e->touched = true;
     if (is_write)
         info.Data = *value & (u32)ones(8 * size);
     if (FAILED(e->callbacks.WHvEmulatorIoPortCallback(e->context, &info))) {

@@ -33,54 +33,40 @@ static bool ask(struct emulator *e, unsigned from, unsigned to)
     return false;
 }
 
-static void put_segments(struct emulator *e)
+static bool load_control(struct emulator *e)
 {
-    for (unsigned i = 0; i < sizeof asked_segments; i++)
-        put_segment(&e->cpu->seg[asked_segments[i]], &e->asked[AT_SEGMENTS + i].Segment);
-    e->needs |= NEEDS_SEGMENTS;
-}
-
-bool state_load(struct emulator *e)
-{
-    const WHV_VP_EXIT_CONTEXT *vp = e->vp;
     struct vcpu *cpu = e->cpu;
-    bool flat = is_flat(vp);
 
-    if (!ask(e, 0, flat ? AT_SEGMENTS : AT_SYSTEM))
+    if (!ask(e, AT_CONTROL, AT_SEGMENTS))
         return false;
-    for (unsigned i = 0; i < 16; i++)
-        cpu->gpr[i] = e->asked[i].Reg64;
     cpu->cr0 = e->asked[AT_CR0].Reg64;
     cpu->cr4 = e->asked[AT_CR4].Reg64;
     cpu->efer = e->asked[AT_EFER].Reg64;
-    cpu->cr8 = vp->Cr8;
-    cpu->cpl = vp->ExecutionState.Cpl;
-    cpu->rip = flat ? vp->Rip : (u32)vp->Rip;
-    rflags_write(cpu, vp->Rflags);
-    put_segment(&cpu->seg[CS], &vp->Cs);
-    e->needs = 0;
-    if (!flat)
-        put_segments(e);
-    cpu->at = NULL;
-    cpu->fault.pending = false;
-    cpu->exit_reason = 0;
-    cpu->attention = 0;
-    cpu->in_delivery = cpu->shadow = cpu->running_rf = cpu->running_shadow = cpu->trap_due = false;
-    cpu->count = 1;
-    cpu->limit = MOST_ROUNDS;
     mode_update(cpu);
     return true;
 }
 
-bool state_load_segments(struct emulator *e)
+/*
+ * What 64-bit code runs under as a rule. Integer instructions with one memory operand don't look at what else there may be,
+ * but for the width of linear addresses, and then they fault before they touch anything: emulate() comes again with the truth.
+ */
+static void assume_control(struct vcpu *cpu, bool am)
+{
+    cpu->cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG | (am ? CR0_AM : 0);
+    cpu->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT;
+    cpu->efer = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
+}
+
+static bool load_segments(struct emulator *e)
 {
     if (!ask(e, AT_SEGMENTS, AT_SYSTEM))
         return false;
-    put_segments(e);
+    for (unsigned i = 0; i < sizeof asked_segments; i++)
+        put_segment(&e->cpu->seg[asked_segments[i]], &e->asked[AT_SEGMENTS + i].Segment);
     return true;
 }
 
-bool state_load_system(struct emulator *e)
+static bool load_system(struct emulator *e)
 {
     struct vcpu *cpu = e->cpu;
     const WHV_REGISTER_VALUE *v = e->asked + AT_SYSTEM;
@@ -93,7 +79,6 @@ bool state_load_system(struct emulator *e)
     put_segment(&cpu->seg[LDTR], &v[3].Segment);
     put_segment(&cpu->seg[TR], &v[4].Segment);
     cpu->xcr0 = v[5].Reg64;
-    e->needs |= NEEDS_SYSTEM;
     return true;
 }
 
@@ -107,7 +92,7 @@ static void fx_names(WHV_REGISTER_NAME names[FX_NAMES])
         names[10 + i] = (WHV_REGISTER_NAME)(WHvX64RegisterXmm0 + i);
 }
 
-bool state_load_fx(struct emulator *e)
+static bool load_fx(struct emulator *e)
 {
     WHV_REGISTER_NAME names[FX_NAMES];
     struct vcpu *cpu = e->cpu;
@@ -124,8 +109,45 @@ bool state_load_fx(struct emulator *e)
     }
     fx_load(cpu, e->fx);
     mode_update(cpu);
-    e->needs |= NEEDS_FX;
     return true;
+}
+
+bool state_load_more(struct emulator *e, unsigned needs)
+{
+    e->needs |= needs;
+    return (!(needs & NEEDS_CONTROL) || load_control(e)) && (!(needs & NEEDS_SEGMENTS) || load_segments(e)) &&
+           (!(needs & NEEDS_SYSTEM) || load_system(e)) && (!(needs & NEEDS_FX) || load_fx(e));
+}
+
+bool state_load(struct emulator *e, unsigned needs)
+{
+    const WHV_VP_EXIT_CONTEXT *vp = e->vp;
+    struct vcpu *cpu = e->cpu;
+    bool flat = is_flat(vp);
+
+    if (!ask(e, 0, AT_CONTROL))
+        return false;
+    for (unsigned i = 0; i < 16; i++)
+        cpu->gpr[i] = e->asked[i].Reg64;
+    assume_control(cpu, vp->ExecutionState.Cr0Am);
+    cpu->cr8 = vp->Cr8;
+    cpu->cpl = vp->ExecutionState.Cpl;
+    cpu->rip = flat ? vp->Rip : (u32)vp->Rip;
+    rflags_write(cpu, vp->Rflags);
+    put_segment(&cpu->seg[CS], &vp->Cs);
+    cpu->at = NULL;
+    cpu->fault.pending = false;
+    cpu->exit_reason = 0;
+    cpu->attention = 0;
+    cpu->in_delivery = cpu->shadow = cpu->running_rf = cpu->running_shadow = cpu->trap_due = false;
+    cpu->count = 1;
+    cpu->limit = MOST_ROUNDS;
+    e->needs = 0;
+    if (!flat)
+        needs |= NEEDS_CONTROL | NEEDS_SEGMENTS;
+    if (!(needs & NEEDS_CONTROL))
+        mode_update(cpu);
+    return state_load_more(e, needs & (NEEDS_CONTROL | NEEDS_SEGMENTS));
 }
 
 /* ---- registers out ---- */

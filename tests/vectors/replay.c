@@ -14,6 +14,7 @@
 
 enum { ARENA = 8 << 20, TABLES = 1 << 20, GDT_GPA = TABLES, LDT_GPA = TABLES + 0x10000, DATA = TABLES + 0x20000 };
 #define TABLES_LINEAR 0xffff900000000000ull
+#define TSS_OFFSET 0x1ff00 /* past what selectors reach */
 
 static uint8_t *arena;
 static WHV_PARTITION_HANDLE partition;
@@ -224,6 +225,7 @@ static void load_tables(const swv_file *f)
 {
     gdt_limit = 7;
     ldt_limit = 0;
+    arena[GDT_GPA + TSS_OFFSET + 0x66] = 0x68; /* no I/O permission bitmap */
     for (uint32_t i = 0; i < f->h.ndesc; i++) {
         uint16_t sel = f->desc[i].sel & ~7;
         bool ldt = f->desc[i].sel & 4;
@@ -253,6 +255,7 @@ static void set_system(const swv_file *f)
     v->Segment.Selector = 0x80;
     v->Segment.Attributes = ldt_limit ? 0x82 : 0;
     v = put(WHvX64RegisterTr);
+    v->Segment.Base = TABLES_LINEAR + TSS_OFFSET;
     v->Segment.Limit = 0x67;
     v->Segment.Selector = 0x40;
     v->Segment.Attributes = 0x8b;
