@@ -162,6 +162,7 @@ static void turn(struct vcpu *cpu)
     cpu->at = NULL;
     if (unlikely(cpu->fault.pending)) {
         cpu->running_shadow = cpu->running_rf = cpu->trap_due = false;
+        cpu->link = NULL; /* what was looked for when it came is not where we go now */
         event_fault(cpu);
         return;
     }
@@ -208,10 +209,7 @@ static void enter(struct vcpu *cpu)
 
         cpu->interruption.pending = false;
         cpu->shadow = cpu->shadow_ss = false;
-        cpu->rip += e.length; /* software events push the address behind them */
-        cpu->delivery_rewind = e.length;
         event_deliver(cpu, &e);
-        cpu->delivery_rewind = 0;
     }
     if (cpu->queued.pending) {
         cpu->fault = cpu->queued;

@@ -80,8 +80,11 @@ ORDER(ucomisd, 8)
 
 /*
  * RCPPS and RSQRTPS are approximations that each processor makes from tables of its own, with an error below 1.5 * 2^-12.
- * Ours is the true value rounded to 12 bits, in integers, so that all hosts agree. No exceptions; denormals are zeros.
+ * Ours is the true value rounded to 12 bits, in integers, so that all hosts agree; powers of two come out just below, as on a
+ * Zen 4. No exceptions; denormals are zeros.
  */
+enum { POWER_RECIPROCAL = (1 << 13) - 2, POWER_ROOT = (1 << 13) - 1 };
+
 static u32 special(u32 x)
 {
     return (x & 0x7fffffff) > 0x7f800000 ? x | 0x400000      /* NaN: quiet */
@@ -89,10 +92,10 @@ static u32 special(u32 x)
                                          : (x & 0x80000000); /* infinity */
 }
 
-/* r / 2^13, which is above 1/2 and at most 1, times 2^exponent; results below the normal range become zero. */
+/* r / 2^13, which is at least 1/2 and below 1, times 2^exponent; results below the normal range become zero. */
 static u32 approximation(u32 sign, u32 r, i32 exponent)
 {
-    i32 biased = exponent + 126 + (i32)(r >> 13);
+    i32 biased = exponent + 126;
 
     return biased <= 0 ? sign : sign | (u32)biased << 23 | ((r << 11) & 0x7fffff);
 }
@@ -103,7 +106,9 @@ static u32 reciprocal(u32 x)
 
     if (exponent == 0 || exponent == 255)
         return special(x);
-    return approximation(x & 0x80000000, (u32)((((u64)1 << 37) / m + 1) >> 1), 127 - (i32)exponent);
+    u32 r = (u32)((((u64)1 << 37) / m + 1) >> 1);
+
+    return approximation(x & 0x80000000, r > POWER_RECIPROCAL ? POWER_RECIPROCAL : r, 127 - (i32)exponent);
 }
 
 static u32 reciprocal_root(u32 x)
@@ -126,7 +131,8 @@ static u32 reciprocal_root(u32 x)
     for (u32 bit = 1 << 14; bit; bit >>= 1)
         if ((u64)(root | bit) * (root | bit) <= square)
             root |= bit;
-    return approximation(0, (root + 1) >> 1, -e / 2);
+    root = (root + 1) >> 1;
+    return approximation(0, root > POWER_ROOT ? POWER_ROOT : root, -e / 2);
 }
 
 static void approximate(CPU, IN, u32 (*f)(u32 x), unsigned size)

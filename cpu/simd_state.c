@@ -55,17 +55,21 @@ struct area {
     unsigned pieces;
 };
 
-/* As seen on a Zen 4: alignment checks, where they are on, turn FXSAVE's #GP into #AC, and its last byte is looked at first. */
+/*
+ * Opens an area whose address must be aligned. The order of faults is a Zen 4's: the first byte's segment, #AC for what isn't
+ * even 4-byte aligned where such checks are on, #GP for the rest, the segment's limit, the last byte's page.
+ */
 static void area_open(CPU, IN, struct area *a, unsigned size, unsigned alignment, unsigned access)
 {
     bool checks = cpu->cpl == 3 && (cpu->cr0 & CR0_AM) && (cpu->rflags & AC);
 
     a->pieces = 0;
-    if (!checks && is_misaligned(cpu, in, alignment))
-        vcpu_raise(cpu, VECTOR_GP, 0);
-    a->linear = operand_linear(cpu, in, size, access);
-    if (a->linear & (alignment - 1))
+    a->linear = operand_linear(cpu, in, 1, access);
+    if (checks && (a->linear & 3))
         vcpu_raise(cpu, VECTOR_AC, 0);
+    if (a->linear & (alignment - 1))
+        vcpu_raise(cpu, VECTOR_GP, 0);
+    operand_linear(cpu, in, size, access);
     place_linear(cpu, &a->piece[0], a->linear + size - 1, 1, access | ACCESS_PLAIN);
 }
 

@@ -156,4 +156,17 @@ INLINE bool x87_end(struct vcpu *cpu, u16 sw)
     return x87_masked(cpu, sw & (X87_IE | X87_DE | X87_ZE));
 }
 
+/* A memory operand that is more than one place. */
+enum { SPAN_EXTENDED = 10 };
+
+struct span {
+    struct place part[2];
+    unsigned first, size; /* bytes of the first part, of all */
+};
+
+/* Resolves `size` bytes (SPAN_EXTENDED, or up to 128 whose first field has `first` bytes). May raise; the rest can't fail. */
+void span_open(CPU, IN, struct span *s, unsigned size, unsigned first, unsigned access);
+void span_load(const struct span *s, void *bytes);
+void span_store(CPU, struct span *s, const void *bytes);
+
 #endif

@@ -112,8 +112,8 @@ ARITH(divr)
 enum { UNORDERED = X87_C3 | X87_C2 | X87_C0 };
 
 /*
- * The condition codes tell the outcome even where an unmasked exception keeps the stack from being popped; RFLAGS
- * don't change then. So does Zen; FCOMI and its kin leave C1 alone there.
+ * The condition codes or RFLAGS tell the outcome even where an unmasked exception keeps the stack from being popped.
+ * So does Zen, on which FCOMI and its kin leave C1 alone.
  */
 static bool outcome(CPU, struct x87_run *run, x87_fn *f, bool empty, bool to_flags)
 {
@@ -134,7 +134,7 @@ static bool outcome(CPU, struct x87_run *run, x87_fn *f, bool empty, bool to_fla
     }
     if (!to_flags)
         x87_condition(cpu, UNORDERED, run->sw);
-    else if (go_on)
+    else
         flags_write(cpu, (run->sw & X87_C3 ? ZF : 0) | (run->sw & X87_C2 ? PF : 0) | (run->sw & X87_C0 ? CF : 0));
     return go_on;
 }

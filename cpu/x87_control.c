@@ -118,6 +118,7 @@ void op_ffree(CPU, IN)
 {
     x87_note(cpu, in);
     x87_free(cpu, in->dst);
+    x87_condition(cpu, X87_C1, 0); /* as Zen does */
 }
 
 void op_ffreep(CPU, IN)
@@ -125,6 +126,7 @@ void op_ffreep(CPU, IN)
     x87_note(cpu, in);
     x87_free(cpu, in->dst);
     x87_pop(cpu);
+    x87_condition(cpu, X87_C1, 0);
 }
 
 /* ---- the environment, and with the registers the whole state. SDM 1 8.1.10, APM 2 11.4 ---- */
@@ -227,45 +229,14 @@ static unsigned environment_get(struct vcpu *cpu, bool wide, const u8 *bytes)
     return wide ? ENVIRONMENT32 : ENVIRONMENT16;
 }
 
-/* A memory operand longer than one place. */
-struct span {
-    struct place part[2];
-    unsigned first, size;
-};
-
-static void span_open(CPU, IN, struct span *s, unsigned size, unsigned access)
-{
-    u64 offset = operand_offset(cpu, in);
-    u64 address_mask = in->address == W64 ? ~(u64)0 : ones(in->address == W32 ? 32 : 16);
-
-    s->size = size;
-    s->first = size > 64 ? 64 : size;
-    place_segment(cpu, &s->part[0], in->segment, offset, s->first, access);
-    if (size > s->first)
-        place_segment(cpu, &s->part[1], in->segment, (offset + s->first) & address_mask, size - s->first,
-                      access | ACCESS_PLAIN);
-}
-
-static void span_load(struct span *s, u8 *bytes)
-{
-    memcpy(bytes, s->part[0].bytes, s->first);
-    if (s->size > s->first)
-        memcpy(bytes + s->first, s->part[1].bytes, s->size - s->first);
-}
-
-static void span_store(CPU, struct span *s, const u8 *bytes)
-{
-    memcpy(s->part[0].bytes, bytes, s->first);
-    place_commit(cpu, &s->part[0]);
-    if (s->size > s->first) {
-        memcpy(s->part[1].bytes, bytes + s->first, s->size - s->first);
-        place_commit(cpu, &s->part[1]);
-    }
-}
-
 static unsigned environment_size(const struct insn *in)
 {
     return is_wide(in) ? ENVIRONMENT32 : ENVIRONMENT16;
+}
+
+static void open_environment(CPU, IN, struct span *s, unsigned size, unsigned access)
+{
+    span_open(cpu, in, s, environment_size(in) + size, is_wide(in) ? 4 : 2, access);
 }
 
 void op_fnstenv(CPU, IN)
@@ -273,7 +244,7 @@ void op_fnstenv(CPU, IN)
     u8 bytes[MOST];
     struct span span;
 
-    span_open(cpu, in, &span, environment_size(in), ACCESS_WRITE);
+    open_environment(cpu, in, &span, 0, ACCESS_WRITE);
     fp_sync(cpu);
     environment_put(cpu, is_wide(in), bytes);
     span_store(cpu, &span, bytes);
@@ -286,7 +257,7 @@ void op_fldenv(CPU, IN)
     u8 bytes[MOST];
     struct span span;
 
-    span_open(cpu, in, &span, environment_size(in), ACCESS_READ);
+    open_environment(cpu, in, &span, 0, ACCESS_READ);
     span_load(&span, bytes);
     fp_sync(cpu);
     environment_get(cpu, is_wide(in), bytes);
@@ -298,7 +269,7 @@ void op_fnsave(CPU, IN)
     u8 bytes[MOST];
     struct span span;
 
-    span_open(cpu, in, &span, environment_size(in) + REGISTERS, ACCESS_WRITE);
+    open_environment(cpu, in, &span, REGISTERS, ACCESS_WRITE);
     fp_sync(cpu);
 
     u8 *p = bytes + environment_put(cpu, is_wide(in), bytes);
@@ -317,7 +288,7 @@ void op_frstor(CPU, IN)
     u8 bytes[MOST];
     struct span span;
 
-    span_open(cpu, in, &span, environment_size(in) + REGISTERS, ACCESS_READ);
+    open_environment(cpu, in, &span, REGISTERS, ACCESS_READ);
     span_load(&span, bytes);
     fp_sync(cpu);
 

@@ -225,6 +225,8 @@ run_fn *bind_fld(const struct insn *in, u32 mode, u32 live)
         return NULL;
     if (in->shape != S_M)
         return fld_st;
+    if (in->width == W80 && form == FORM_ANY) /* in two parts, each with its own checks */
+        return NULL;
     return (in->width == W32 ? fld_m32_forms : in->width == W64 ? fld_m64_forms : fld_m80_forms)[form];
 }
 
@@ -318,7 +320,7 @@ run_fn *bind_fst(const struct insn *in, u32 mode, u32 live)
     if (in->shape != S_M)
         return pop ? fast_fstp : fast_fst;
     if (in->width == W80)
-        return fst_m80_pop_forms[form];
+        return form == FORM_ANY ? NULL : fst_m80_pop_forms[form];
     return real[in->width == W64][pop][form];
 }
 

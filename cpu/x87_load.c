@@ -55,13 +55,25 @@ X87_CONSTANT(fldln2)
 
 /* ---- loads ---- */
 
+static void fetch(CPU, IN, void *bytes, unsigned size)
+{
+    struct place p;
+    struct span s;
+
+    if (size == SPAN_EXTENDED) {
+        span_open(cpu, in, &s, size, 0, ACCESS_READ);
+        span_load(&s, bytes);
+    } else {
+        place_operand(cpu, in, &p, size, ACCESS_READ);
+        memcpy(bytes, p.bytes, size);
+    }
+}
+
 static void load(CPU, IN, x87_fn *f, unsigned size)
 {
     struct x87_run run;
-    struct place p;
 
-    place_operand(cpu, in, &p, size, ACCESS_READ);
-    memcpy(&run.b, p.bytes, size);
+    fetch(cpu, in, &run.b, size);
     x87_note_memory(cpu, in);
     if (!x87_empty(cpu, 7)) {
         push_value(cpu, false, NULL);
@@ -76,19 +88,17 @@ static void load(CPU, IN, x87_fn *f, unsigned size)
 void op_fld(CPU, IN)
 {
     struct x87_register value;
-    struct place p;
 
     if (in->shape == S_M && in->width != W80) {
         load(cpu, in, in->width == W32 ? x87_ld_f32 : x87_ld_f64, width_size(in->width));
         return;
     }
     if (in->shape == S_M) {
-        place_operand(cpu, in, &p, 10, ACCESS_READ);
-        value = (struct x87_register){ load_bytes(p.bytes, 8), (u16)load_bytes(p.bytes + 8, 2) };
+        fetch(cpu, in, &value, SPAN_EXTENDED);
         x87_note_memory(cpu, in);
     } else {
         x87_note(cpu, in);
-        if (x87_empty(cpu, 7) && x87_empty(cpu, in->dst)) {
+        if (x87_empty(cpu, in->dst)) { /* before the push overflows */
             if (x87_underflow(cpu))
                 x87_push(cpu, &X87_INDEFINITE);
             return;
@@ -107,7 +117,7 @@ void op_fild(CPU, IN)
 
 void op_fbld(CPU, IN)
 {
-    load(cpu, in, x87_ld_bcd, 10);
+    load(cpu, in, x87_ld_bcd, SPAN_EXTENDED);
 }
 
 /* ---- stores ---- */
@@ -118,7 +128,20 @@ static bool is_stored(const struct vcpu *cpu, u16 sw)
     return x87_masked(cpu, sw & (X87_IE | X87_DE | X87_ZE | X87_OE | X87_UE));
 }
 
-/* `indefinite`: what an empty register stores. */
+/* What a store does to the stack, and which bytes it has for memory. `indefinite`: those of an empty register. */
+static bool convert(CPU, x87_fn *f, const struct x87_register *indefinite, struct x87_run *run)
+{
+    if (x87_empty(cpu, 0)) {
+        run->b = *indefinite;
+        return x87_underflow(cpu);
+    }
+    run->a = *x87_st(cpu, 0);
+    x87_begin(cpu, run);
+    f(run);
+    x87_end(cpu, run->sw);
+    return is_stored(cpu, run->sw);
+}
+
 static void store(CPU, IN, x87_fn *f, unsigned size, const struct x87_register *indefinite, bool pop)
 {
     struct x87_run run;
@@ -126,18 +149,8 @@ static void store(CPU, IN, x87_fn *f, unsigned size, const struct x87_register *
 
     place_operand(cpu, in, &p, size, ACCESS_WRITE);
     x87_note_memory(cpu, in);
-    if (x87_empty(cpu, 0)) {
-        if (!x87_underflow(cpu))
-            return;
-        run.b = *indefinite;
-    } else {
-        run.a = *x87_st(cpu, 0);
-        x87_begin(cpu, &run);
-        f(&run);
-        x87_end(cpu, run.sw);
-        if (!is_stored(cpu, run.sw))
-            return;
-    }
+    if (!convert(cpu, f, indefinite, &run))
+        return;
     memcpy(p.bytes, &run.b, size);
     place_commit(cpu, &p);
     if (pop)
@@ -158,9 +171,9 @@ static void store_real(CPU, IN, bool pop)
 static void store_extended(CPU, IN)
 {
     struct x87_register value = *x87_st(cpu, 0);
-    struct place p;
+    struct span s;
 
-    place_operand(cpu, in, &p, 10, ACCESS_WRITE);
+    span_open(cpu, in, &s, SPAN_EXTENDED, 0, ACCESS_WRITE);
     x87_note_memory(cpu, in);
     if (x87_empty(cpu, 0)) {
         if (!x87_underflow(cpu))
@@ -169,9 +182,7 @@ static void store_extended(CPU, IN)
     } else {
         x87_condition(cpu, X87_C1, 0);
     }
-    memcpy(p.bytes, &value.mantissa, 8);
-    memcpy(p.bytes + 8, &value.sign_exponent, 2);
-    place_commit(cpu, &p);
+    span_store(cpu, &s, &value);
     x87_pop(cpu);
 }
 
@@ -249,8 +260,15 @@ void op_fistp(CPU, IN)
 void op_fbstp(CPU, IN)
 {
     static const struct x87_register indefinite = { 0xc000000000000000u, 0xffff }; /* of packed decimals */
+    struct x87_run run;
+    struct span s;
 
-    store(cpu, in, x87_st_bcd, 10, &indefinite, true);
+    span_open(cpu, in, &s, SPAN_EXTENDED, 0, ACCESS_WRITE);
+    x87_note_memory(cpu, in);
+    if (!convert(cpu, x87_st_bcd, &indefinite, &run))
+        return;
+    span_store(cpu, &s, &run.b);
+    x87_pop(cpu);
 }
 
 /* ---- between registers ---- */

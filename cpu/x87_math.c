@@ -60,10 +60,12 @@ static bool function(CPU, IN, x87_fn *f, bool binary, u16 conditions, struct x87
     run->b = *x87_st(cpu, 1);
     x87_begin(cpu, run);
     f(run);
-    if (!x87_end(cpu, run->sw))
-        return false;
-    x87_condition(cpu, conditions, run->sw);
-    return true;
+    if (x87_end(cpu, run->sw)) {
+        x87_condition(cpu, conditions, run->sw);
+        return true;
+    }
+    x87_condition(cpu, conditions & X87_C2, 0);
+    return false;
 }
 
 static void unary(CPU, IN, x87_fn *f, bool binary, u16 conditions)
@@ -85,9 +87,30 @@ UNARY(frndint, x87_rndint, false, 0)
 UNARY(f2xm1, x87_f2xm1, false, 0)
 UNARY(fsin, x87_sin, false, X87_C2)
 UNARY(fcos, x87_cos, false, X87_C2)
-UNARY(fprem, x87_prem, true, X87_CONDITION)
-UNARY(fprem1, x87_prem1, true, X87_CONDITION)
 UNARY(fscale, x87_scale, true, 0)
+
+/* Remainders: the quotient's low bits are in C0, C3 and C1, which without a quotient (a NaN) stay but for C1. */
+static void divide(CPU, IN, x87_fn *f)
+{
+    struct x87_run run;
+    u16 old = cpu->x87.fsw & (X87_C0 | X87_C3);
+    bool yes = function(cpu, in, f, true, X87_CONDITION, &run);
+
+    if (yes && (run.r.sign_exponent & 0x7fff) == 0x7fff)
+        x87_condition(cpu, X87_CONDITION, old);
+    if (yes)
+        x87_set(cpu, 0, &run.r);
+}
+
+void op_fprem(CPU, IN)
+{
+    divide(cpu, in, x87_prem);
+}
+
+void op_fprem1(CPU, IN)
+{
+    divide(cpu, in, x87_prem1);
+}
 
 /* ST(1) = f(ST(0), ST(1)), and a pop. */
 static void popping(CPU, IN, x87_fn *f)

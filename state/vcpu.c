@@ -133,8 +133,6 @@ u64 vcpu_rip(const struct vcpu *cpu)
 
 void vcpu_rewind(struct vcpu *cpu)
 {
-    cpu->rip -= cpu->delivery_rewind;
-    cpu->delivery_rewind = 0;
     if (!cpu->at)
         return;
     cpu->rip = vcpu_rip(cpu);

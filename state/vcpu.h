@@ -277,7 +277,6 @@ struct vcpu {
     u64 until;                   /* SwhpRunVirtualProcessorUntil's count; ~0: none */
     WHV_RUN_VP_EXIT_CONTEXT *exit; /* of the caller */
     u32 exit_reason;             /* 0: go on */
-    u8 delivery_rewind;          /* of an injected software event: RIP goes back so far if its delivery doesn't happen */
     bool entered;                /* this Run's entry checks are done */
     u32 is_running;              /* atomic: a thread is inside Run */
     bool is_parked;              /* under partition->lock: it waits in meet_pass() */

@@ -350,4 +350,5 @@ void pit_reset(struct pit *pit, struct pic *pic)
         pit->channel[i].reload = 65536;
         pit->channel[i].gate = i != 2;
     }
+    pic_set_line(pic, IRQ_TIMER, true); /* OUT is high, which is no edge to who initializes the controllers */
 }

@@ -571,6 +571,11 @@ int machine_run(struct machine *m)
     }
     helpers_stop(m);
     terminal_close(&m->terminal);
+    if (m->terminal.output_error && m->status == STATUS_WELL && !m->problem.text[0]) {
+        problem_is(&m->problem, STATUS_HOST, "standard output can't be written: %s",
+                   strerror(m->terminal.output_error));
+        m->status = STATUS_HOST;
+    }
     return m->status;
 }
 

@@ -86,6 +86,7 @@ static unsigned fetch(struct emulator *e, u64 linear, u8 *bytes, unsigned had)
 
     if (!e->seam.translate(e, cpu, at, ACCESS_EXECUTE, &gpa) || !e->seam.read(e, gpa, bytes + had, n))
         vcpu_land(cpu);
+    e->touched = false; /* that was code */
     return had + n;
 }
 
@@ -94,8 +95,11 @@ static unsigned needs_of(const struct insn *in, u32 a)
 {
     bool is_system = (a & (CPL0 | PROTECTED | UMIP)) || ((a & ENDS) && !(a & BRANCH));
     bool is_xsave = in->op >= ZYDIS_MNEMONIC_XRSTOR && in->op <= ZYDIS_MNEMONIC_XSAVES64;
-    bool is_fx = a & (FPU | MMX | SSE | AVX | WAITS) || is_xsave;
-    unsigned needs = is_fx ? NEEDS_FX : 0;
+    unsigned needs = a & (FPU | MMX | WAITS) || is_xsave ? NEEDS_X87 : 0;
+
+    if (a & (SSE | AVX) || is_xsave || in->op == ZYDIS_MNEMONIC_FXSAVE || in->op == ZYDIS_MNEMONIC_FXSAVE64 ||
+        in->op == ZYDIS_MNEMONIC_FXRSTOR || in->op == ZYDIS_MNEMONIC_FXRSTOR64)
+        needs |= NEEDS_XMM;
 
     if (is_system || is_xsave)
         needs |= NEEDS_SYSTEM;
@@ -173,9 +177,6 @@ static struct known *prepare(struct emulator *e)
             vcpu_land(e->cpu);
         if (k->mode == e->cpu->mode)
             return k;
-        if (!(more & NEEDS_CONTROL)) { /* the x87 or MXCSR unmask exceptions, which decoding need not know */
-            return k;
-        }
     }
 }
 
@@ -194,7 +195,7 @@ static void carry_out(struct emulator *e)
         in->run(cpu, in);
         vcpu_land(cpu);
     }
-    if (unlikely(e->needs & NEEDS_FX)) {
+    if (unlikely(e->needs & NEEDS_FP)) {
         if (a & (MMX | WAITS) && cpu->x87.fsw & 0x80)
             vcpu_raise(cpu, VECTOR_MF, 0);
         e->in_fp = true;
@@ -249,7 +250,7 @@ static void emulate(struct emulator *e)
         else
             state_store(e);
     }
-    if (unlikely(e->needs & NEEDS_FX)) { /* decoding knows nothing of unmasked exceptions */
+    if (unlikely(e->needs & NEEDS_FP)) { /* decoding knows nothing of unmasked exceptions */
         cpu->mxcsr = MXCSR_MASKS;
         cpu->x87.fcw = 0x37f;
         cpu->x87.fsw = 0;

@@ -40,7 +40,8 @@ enum { KNOWN = 16 };
 /* A REP instruction gives its registers back after so many rounds, and the guest comes again for the rest. */
 enum { MOST_ROUNDS = 1 << 20 };
 
-enum needs { NEEDS_CONTROL = 1, NEEDS_SEGMENTS = 2, NEEDS_SYSTEM = 4, NEEDS_FX = 8 };
+enum needs { NEEDS_CONTROL = 1, NEEDS_SEGMENTS = 2, NEEDS_SYSTEM = 4, NEEDS_XMM = 8, NEEDS_X87 = 16,
+             NEEDS_FP = NEEDS_XMM | NEEDS_X87 };
 
 struct emulator {
     struct vcpu *cpu;

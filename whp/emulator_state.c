@@ -42,7 +42,6 @@ static bool load_control(struct emulator *e)
     cpu->cr0 = e->asked[AT_CR0].Reg64;
     cpu->cr4 = e->asked[AT_CR4].Reg64;
     cpu->efer = e->asked[AT_EFER].Reg64;
-    mode_update(cpu);
     return true;
 }
 
@@ -82,41 +81,55 @@ static bool load_system(struct emulator *e)
     return true;
 }
 
-static void fx_names(WHV_REGISTER_NAME names[FX_NAMES])
+/* The names of FXSAVE's lines that are needed, in order, and which line each is. Both sets bring MXCSR. */
+static unsigned fx_names(unsigned needs, WHV_REGISTER_NAME names[FX_NAMES], u8 lines[FX_NAMES])
 {
-    names[0] = WHvX64RegisterFpControlStatus;
-    names[1] = WHvX64RegisterXmmControlStatus;
-    for (unsigned i = 0; i < 8; i++)
-        names[2 + i] = (WHV_REGISTER_NAME)(WHvX64RegisterFpMmx0 + i);
-    for (unsigned i = 0; i < 16; i++)
-        names[10 + i] = (WHV_REGISTER_NAME)(WHvX64RegisterXmm0 + i);
+    unsigned n = 0;
+
+    for (u8 line = 0; line < FX_NAMES; line++) {
+        if (!(needs & (line < 1 ? NEEDS_X87 : line < 2 ? NEEDS_FP : line < 10 ? NEEDS_X87 : NEEDS_XMM)))
+            continue;
+        lines[n] = line;
+        names[n++] = (WHV_REGISTER_NAME)(line == 0   ? WHvX64RegisterFpControlStatus
+                                         : line == 1 ? WHvX64RegisterXmmControlStatus
+                                         : line < 10 ? WHvX64RegisterFpMmx0 + line - 2
+                                                     : WHvX64RegisterXmm0 + line - 10);
+    }
+    return n;
 }
 
 static bool load_fx(struct emulator *e)
 {
     WHV_REGISTER_NAME names[FX_NAMES];
-    struct vcpu *cpu = e->cpu;
+    u8 lines[FX_NAMES];
+    WHV_REGISTER_VALUE values[FX_NAMES];
+    unsigned n = fx_names(e->needs, names, lines);
 
-    fx_names(names);
-    if (FAILED(e->callbacks.WHvEmulatorGetVirtualProcessorRegisters(e->context, names, FX_NAMES,
-                                                                    (WHV_REGISTER_VALUE *)e->fx))) {
+    memset(values, 0, sizeof values);
+    if (FAILED(e->callbacks.WHvEmulatorGetVirtualProcessorRegisters(e->context, names, n, values))) {
         e->status.GetVirtualProcessorRegistersCallbackFailed = 1;
         return false;
     }
+    fx_store(e->cpu, e->fx); /* what isn't asked for compares equal afterwards */
+    for (unsigned i = 0; i < n; i++)
+        memcpy(e->fx + 16 * lines[i], &values[i], 16);
     if (load_bytes(e->fx + FX_MXCSR, 4) & ~(u64)e->partition.profile->mxcsr_mask) {
         e->status.InternalEmulationFailure = 1;
         return false;
     }
-    fx_load(cpu, e->fx);
-    mode_update(cpu);
+    fx_load(e->cpu, e->fx);
+    fx_store(e->cpu, e->fx); /* as we write it */
     return true;
 }
 
 bool state_load_more(struct emulator *e, unsigned needs)
 {
     e->needs |= needs;
-    return (!(needs & NEEDS_CONTROL) || load_control(e)) && (!(needs & NEEDS_SEGMENTS) || load_segments(e)) &&
-           (!(needs & NEEDS_SYSTEM) || load_system(e)) && (!(needs & NEEDS_FX) || load_fx(e));
+    if ((needs & NEEDS_CONTROL && !load_control(e)) || (needs & NEEDS_SEGMENTS && !load_segments(e)) ||
+        (needs & NEEDS_SYSTEM && !load_system(e)) || (needs & NEEDS_FP && !load_fx(e)))
+        return false;
+    mode_update(e->cpu);
+    return true;
 }
 
 bool state_load(struct emulator *e, unsigned needs)
@@ -145,8 +158,6 @@ bool state_load(struct emulator *e, unsigned needs)
     e->needs = 0;
     if (!flat)
         needs |= NEEDS_CONTROL | NEEDS_SEGMENTS;
-    if (!(needs & NEEDS_CONTROL))
-        mode_update(cpu);
     return state_load_more(e, needs & (NEEDS_CONTROL | NEEDS_SEGMENTS));
 }
 
@@ -211,13 +222,17 @@ static void change_system(struct emulator *e)
 static void change_fx(struct emulator *e)
 {
     WHV_REGISTER_NAME names[FX_NAMES];
+    u8 lines[FX_NAMES];
     _Alignas(16) u8 now[FX_SIZE];
+    unsigned n = fx_names(e->needs, names, lines);
 
-    fx_names(names);
     fx_store(e->cpu, now);
-    for (unsigned i = 0; i < FX_NAMES; i++)
-        if (memcmp(now + 16 * i, e->fx + 16 * i, 16) != 0)
-            memcpy(change(e, names[i]), now + 16 * i, 16);
+    for (unsigned i = 0; i < n; i++) {
+        u8 *was = e->fx + 16 * lines[i], *is = now + 16 * lines[i];
+
+        if (memcmp(is, was, 16) != 0)
+            memcpy(change(e, names[i]), is, 16);
+    }
 }
 
 /* A fault of the guest's becomes a pending event; the platform delivers it at the next Run. */
@@ -252,7 +267,7 @@ void state_store(struct emulator *e)
             change_segment(e, WHvX64RegisterCs, &e->vp->Cs, CS);
             change_system(e);
         }
-        if (e->needs & NEEDS_FX)
+        if (e->needs & NEEDS_FP)
             change_fx(e);
     }
     if (faulted)

@@ -47,18 +47,23 @@ void handle_free(WHV_PARTITION_HANDLE handle); /* after that */
  * it runs. */
 HRESULT vcpu_enter_slow(WHV_PARTITION_HANDLE handle, u32 index, enum door_state as, struct vcpu **cpu);
 
-INLINE HRESULT vcpu_enter_as(WHV_PARTITION_HANDLE handle, u32 index, enum door_state as, struct vcpu **cpu)
+/* The usual case alone: the door is there and free. */
+INLINE bool vcpu_try_enter(WHV_PARTITION_HANDLE handle, u32 index, enum door_state as, struct vcpu **cpu)
 {
     struct door *door = handle_door(handle, index);
     u64 expected = handle_number(handle);
 
-    if (likely(index < MAX_PROCESSORS && expected && !(expected & DOOR_STATE) &&
-               __atomic_compare_exchange_n(&door->state, &expected, expected | as, false, __ATOMIC_SEQ_CST,
-                                           __ATOMIC_RELAXED))) {
-        *cpu = door->cpu;
-        return S_OK;
-    }
-    return vcpu_enter_slow(handle, index, as, cpu);
+    if (unlikely(index >= MAX_PROCESSORS || !expected || expected & DOOR_STATE ||
+                 !__atomic_compare_exchange_n(&door->state, &expected, expected | as, false, __ATOMIC_SEQ_CST,
+                                              __ATOMIC_RELAXED)))
+        return false;
+    *cpu = door->cpu;
+    return true;
+}
+
+INLINE HRESULT vcpu_enter_as(WHV_PARTITION_HANDLE handle, u32 index, enum door_state as, struct vcpu **cpu)
+{
+    return likely(vcpu_try_enter(handle, index, as, cpu)) ? S_OK : vcpu_enter_slow(handle, index, as, cpu);
 }
 
 INLINE HRESULT vcpu_enter(WHV_PARTITION_HANDLE handle, u32 index, struct vcpu **cpu)

@@ -189,62 +189,89 @@ static COLD HRESULT prepare(struct vcpu *cpu, bool is_exclusive)
     return S_OK;
 }
 
-static HRESULT run(WHV_PARTITION_HANDLE handle, u32 index, u64 until, void *context, u32 size)
+static COLD HRESULT enter_to_run(WHV_PARTITION_HANDLE handle, u32 index, struct vcpu **cpu)
 {
-    WHV_RUN_VP_EXIT_CONTEXT own;
-    struct vcpu *cpu;
-
-    if (unlikely(size < CONTEXT_SIZE_OLD))
-        return fail(WHV_E_INSUFFICIENT_BUFFER, "ExitContextSizeInBytes: %u, at least %u", size, CONTEXT_SIZE_OLD);
-    if (unlikely(!context))
-        return fail(E_POINTER, "ExitContext is NULL");
     for (;;) {
-        HRESULT hr = vcpu_enter_as(handle, index, DOOR_RUNNING, &cpu);
+        HRESULT hr = vcpu_enter_slow(handle, index, DOOR_RUNNING, cpu);
 
-        if (FAILED(hr))
+        if (FAILED(hr) || !__atomic_load_n(&(*cpu)->partition->meeting, __ATOMIC_SEQ_CST))
             return hr;
-        if (likely(!__atomic_load_n(&cpu->partition->meeting, __ATOMIC_SEQ_CST)))
-            break;
-        step_back(handle, index, cpu);
+        step_back(handle, index, *cpu);
     }
+}
+
+/* context: whole and aligned. */
+INLINE HRESULT run(WHV_PARTITION_HANDLE handle, u32 index, u64 until, WHV_RUN_VP_EXIT_CONTEXT *context)
+{
+    struct vcpu *cpu;
+    HRESULT hr = S_OK;
+
+    if (unlikely(!vcpu_try_enter(handle, index, DOOR_RUNNING, &cpu))) {
+        hr = enter_to_run(handle, index, &cpu);
+    } else if (unlikely(__atomic_load_n(&cpu->partition->meeting, __ATOMIC_SEQ_CST))) {
+        step_back(handle, index, cpu);
+        hr = enter_to_run(handle, index, &cpu);
+    }
+    if (unlikely(FAILED(hr)))
+        return hr;
 
     struct partition *p = cpu->partition;
     struct door *door = handle_door(handle, index);
     bool is_exclusive = p->clock == SwhpClockVirtual && __atomic_load_n(&p->created, __ATOMIC_RELAXED) > 1;
-    HRESULT hr = S_OK;
 
     __atomic_store_n(&door->thread, thread_mark(), __ATOMIC_RELAXED);
     if (unlikely(is_exclusive || __atomic_load_n(&p->is_suspended, __ATOMIC_RELAXED) || cpu->load_pdptes))
         hr = prepare(cpu, is_exclusive);
     if (likely(SUCCEEDED(hr))) {
-        bool is_direct = size >= CONTEXT_SIZE && !((uintptr_t)context % _Alignof(WHV_RUN_VP_EXIT_CONTEXT));
-
-        cpu->exit = likely(is_direct) ? context : &own;
+        cpu->exit = context;
         cpu->until = until;
         __atomic_store_n(&cpu->is_running, 1, __ATOMIC_RELAXED);
         vcpu_run(cpu);
         if (unlikely(p->trace != NULL))
             trace_exit(cpu);
         __atomic_store_n(&cpu->is_running, 0, __ATOMIC_RELAXED);
-        if (unlikely(!is_direct))
-            memcpy(context, &own, size < CONTEXT_SIZE ? size : CONTEXT_SIZE);
-        cpu->exit = NULL;
     }
     __atomic_store_n(&door->thread, NULL, __ATOMIC_RELAXED);
     vcpu_leave_door(handle, index);
     return hr;
 }
 
+/* A context of an older SDK, or not aligned. */
+static COLD HRESULT run_aside(WHV_PARTITION_HANDLE handle, u32 index, u64 until, void *context, u32 size)
+{
+    WHV_RUN_VP_EXIT_CONTEXT own;
+
+    if (size < CONTEXT_SIZE_OLD)
+        return fail(WHV_E_INSUFFICIENT_BUFFER, "ExitContextSizeInBytes: %u, at least %u", size, CONTEXT_SIZE_OLD);
+    if (!context)
+        return fail(E_POINTER, "ExitContext is NULL");
+
+    HRESULT hr = run(handle, index, until, &own);
+
+    if (SUCCEEDED(hr))
+        memcpy(context, &own, size < CONTEXT_SIZE ? size : CONTEXT_SIZE);
+    return hr;
+}
+
+static bool fits(const void *context, u32 size)
+{
+    return size >= CONTEXT_SIZE && context && !((uintptr_t)context % _Alignof(WHV_RUN_VP_EXIT_CONTEXT));
+}
+
 HRESULT WINAPI WHvRunVirtualProcessor(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex, VOID *ExitContext,
                                       UINT32 ExitContextSizeInBytes)
 {
-    return run(Partition, VpIndex, ~(u64)0, ExitContext, ExitContextSizeInBytes);
+    if (unlikely(!fits(ExitContext, ExitContextSizeInBytes)))
+        return run_aside(Partition, VpIndex, ~(u64)0, ExitContext, ExitContextSizeInBytes);
+    return run(Partition, VpIndex, ~(u64)0, ExitContext);
 }
 
 HRESULT WINAPI SwhpRunVirtualProcessorUntil(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex, UINT64 Count,
                                             VOID *ExitContext, UINT32 ExitContextSizeInBytes)
 {
-    return run(Partition, VpIndex, Count, ExitContext, ExitContextSizeInBytes);
+    if (unlikely(!fits(ExitContext, ExitContextSizeInBytes)))
+        return run_aside(Partition, VpIndex, Count, ExitContext, ExitContextSizeInBytes);
+    return run(Partition, VpIndex, Count, ExitContext);
 }
 
 HRESULT WINAPI WHvCancelRunVirtualProcessor(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex, UINT32 Flags)

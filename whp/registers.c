@@ -113,8 +113,11 @@ static void *value_at(const void *values, u32 n)
     return (char *)(uintptr_t)values + (size_t)n * sizeof(WHV_REGISTER_VALUE);
 }
 
-static bool are_general(const WHV_REGISTER_NAME *names, u32 count)
+/* Is it a batch of general registers and RIP only, which any value fits? */
+INLINE bool are_general(const WHV_REGISTER_NAME *names, u32 count, const void *values)
 {
+    if (count && (!names || !values))
+        return false;
     for (u32 i = 0; i < count; i++) {
         if ((u32)names[i] > WHvX64RegisterRip)
             return false;
@@ -122,9 +125,9 @@ static bool are_general(const WHV_REGISTER_NAME *names, u32 count)
     return true;
 }
 
-static u64 *general(struct vcpu *cpu, u32 name)
+INLINE u64 *general(struct vcpu *cpu, u32 name)
 {
-    return name == WHvX64RegisterRip ? &cpu->rip : &cpu->gpr[name];
+    return name & 16 ? &cpu->rip : &cpu->gpr[name & 15];
 }
 
 static HRESULT no_such_register(u32 n, u32 name)
@@ -194,38 +197,58 @@ static COLD HRESULT set_any(struct vcpu *cpu, const WHV_REGISTER_NAME *names, u3
     return S_OK;
 }
 
+static COLD HRESULT get_slow(WHV_PARTITION_HANDLE handle, u32 index, const WHV_REGISTER_NAME *names, u32 count,
+                             void *values)
+{
+    struct reading r;
+
+    if (count && (!names || !values))
+        return fail(E_POINTER, "RegisterNames or RegisterValues is NULL");
+
+    HRESULT hr = vcpu_read_begin(handle, index, &r);
+
+    if (FAILED(hr))
+        return hr;
+    hr = get_any(r.cpu, names, count, values);
+    vcpu_read_end(&r);
+    return hr;
+}
+
+static COLD HRESULT set_slow(WHV_PARTITION_HANDLE handle, u32 index, const WHV_REGISTER_NAME *names, u32 count,
+                             const void *values)
+{
+    struct vcpu *cpu;
+
+    if (count && (!names || !values))
+        return fail(E_POINTER, "RegisterNames or RegisterValues is NULL");
+
+    HRESULT hr = vcpu_enter(handle, index, &cpu);
+
+    if (FAILED(hr))
+        return hr;
+    hr = set_any(cpu, names, count, values);
+    vcpu_leave_door(handle, index);
+    return hr;
+}
+
+/* The two are called around each exit, so what callers mostly ask for goes straight. */
+
 HRESULT WINAPI WHvGetVirtualProcessorRegisters(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex,
                                                const WHV_REGISTER_NAME *RegisterNames, UINT32 RegisterCount,
                                                WHV_REGISTER_VALUE *RegisterValues)
 {
-    struct reading r;
+    struct vcpu *cpu;
 
-    if (unlikely(RegisterCount && (!RegisterNames || !RegisterValues)))
-        return fail(E_POINTER, "RegisterNames or RegisterValues is NULL");
+    if (unlikely(!are_general(RegisterNames, RegisterCount, RegisterValues) ||
+                 !vcpu_try_enter(Partition, VpIndex, DOOR_BUSY, &cpu)))
+        return get_slow(Partition, VpIndex, RegisterNames, RegisterCount, RegisterValues);
+    for (u32 i = 0; i < RegisterCount; i++) {
+        u64 v[2] = { *general(cpu, (u32)RegisterNames[i]), 0 };
 
-    HRESULT hr = vcpu_enter(Partition, VpIndex, &r.cpu);
-
-    if (likely(SUCCEEDED(hr))) {
-        struct vcpu *cpu = r.cpu;
-
-        if (likely(are_general(RegisterNames, RegisterCount))) {
-            for (u32 i = 0; i < RegisterCount; i++) {
-                u64 v[2] = { *general(cpu, (u32)RegisterNames[i] & 31), 0 };
-
-                memcpy(value_at(RegisterValues, i), v, sizeof v);
-            }
-        } else {
-            hr = get_any(cpu, RegisterNames, RegisterCount, RegisterValues);
-        }
-        vcpu_leave_door(Partition, VpIndex);
-        return hr;
+        memcpy(value_at(RegisterValues, i), v, sizeof v);
     }
-    hr = vcpu_read_begin(Partition, VpIndex, &r); /* it runs, or isn't there */
-    if (SUCCEEDED(hr)) {
-        hr = get_any(r.cpu, RegisterNames, RegisterCount, RegisterValues);
-        vcpu_read_end(&r);
-    }
-    return hr;
+    vcpu_leave_door(Partition, VpIndex);
+    return S_OK;
 }
 
 HRESULT WINAPI WHvSetVirtualProcessorRegisters(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex,
@@ -234,19 +257,11 @@ HRESULT WINAPI WHvSetVirtualProcessorRegisters(WHV_PARTITION_HANDLE Partition, U
 {
     struct vcpu *cpu;
 
-    if (unlikely(RegisterCount && (!RegisterNames || !RegisterValues)))
-        return fail(E_POINTER, "RegisterNames or RegisterValues is NULL");
-
-    HRESULT hr = vcpu_enter(Partition, VpIndex, &cpu);
-
-    if (unlikely(FAILED(hr)))
-        return hr;
-    if (likely(are_general(RegisterNames, RegisterCount))) {
-        for (u32 i = 0; i < RegisterCount; i++)
-            *general(cpu, (u32)RegisterNames[i] & 31) = load_bytes(value_at(RegisterValues, i), 8);
-    } else {
-        hr = set_any(cpu, RegisterNames, RegisterCount, RegisterValues);
-    }
+    if (unlikely(!are_general(RegisterNames, RegisterCount, RegisterValues) ||
+                 !vcpu_try_enter(Partition, VpIndex, DOOR_BUSY, &cpu)))
+        return set_slow(Partition, VpIndex, RegisterNames, RegisterCount, RegisterValues);
+    for (u32 i = 0; i < RegisterCount; i++)
+        *general(cpu, (u32)RegisterNames[i]) = load_bytes(value_at(RegisterValues, i), 8);
     vcpu_leave_door(Partition, VpIndex);
-    return hr;
+    return S_OK;
 }

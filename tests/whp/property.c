@@ -139,6 +139,7 @@ START_TEST(the_environment_sets_what_a_program_does_not_know)
         ck_hr(WHvCreatePartition(&p), E_INVALIDARG);
         ck_assert_ptr_null(p);
     }
+    unsetenv("SOFTWHP");
 }
 END_TEST
 
