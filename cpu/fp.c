@@ -4,6 +4,8 @@
 
 #include "cpu/fp_host.h"
 
+#define FSW_FLAGS 0x3fu
+
 /* What the host's MXCSR is to be: the guest's rounding and DAZ, no flags, all masked. FTZ acts with underflow masked only. */
 static u32 mxcsr_for(const struct vcpu *cpu)
 {
@@ -17,14 +19,19 @@ static u16 fcw_for(const struct vcpu *cpu)
     return (u16)((cpu->x87.fcw & 0xf3f) | 0x7f);
 }
 
-/* The loads are serializing or nearly so on many hosts, the stores aren't: look first. */
-static void load(u32 mxcsr, u16 fcw)
+/*
+ * Reading MXCSR soon after loading it takes some 50 ns, so what isn't needed isn't loaded: flags may stay in the host that the
+ * guest has set anyway, and calls needn't preserve flags for the host's code (only control bits).
+ */
+static void load(const struct vcpu *cpu, u32 mxcsr, u16 fcw)
 {
-    if (host_stmxcsr() != mxcsr)
-        host_ldmxcsr(mxcsr);
-    if (host_fnstcw() != fcw)
-        host_fldcw(fcw);
-    if (host_fnstsw() & 0x3f)
+    u32 want = mxcsr_for(cpu);
+
+    if ((mxcsr & ~MXCSR_FLAGS) != want || (mxcsr & MXCSR_FLAGS & ~cpu->mxcsr))
+        host_ldmxcsr(want);
+    if (fcw != fcw_for(cpu))
+        host_fldcw(fcw_for(cpu));
+    if (host_fnstsw() & FSW_FLAGS & ~cpu->x87.fsw)
         host_fnclex();
 }
 
@@ -32,43 +39,34 @@ void fp_enter(struct vcpu *cpu)
 {
     cpu->host_mxcsr = host_stmxcsr();
     cpu->host_fcw = host_fnstcw();
-    load(mxcsr_for(cpu), fcw_for(cpu));
+    load(cpu, cpu->host_mxcsr, cpu->host_fcw);
 }
 
 void fp_sync(struct vcpu *cpu)
 {
-    u32 mxcsr = host_stmxcsr();
-    u16 fsw = host_fnstsw();
-
-    if (mxcsr & MXCSR_FLAGS) {
-        cpu->mxcsr |= mxcsr & MXCSR_FLAGS;
-        host_ldmxcsr(mxcsr & ~MXCSR_FLAGS);
-    }
-    if (fsw & 0x3f) {
-        cpu->x87.fsw |= fsw & 0x3f;
-        host_fnclex();
-    }
+    cpu->mxcsr |= host_stmxcsr() & MXCSR_FLAGS;
+    cpu->x87.fsw |= host_fnstsw() & FSW_FLAGS;
 }
 
 void fp_leave(struct vcpu *cpu)
 {
     u32 mxcsr = host_stmxcsr();
-    u16 fsw = host_fnstsw();
+    u16 fsw = host_fnstsw() & FSW_FLAGS;
 
     cpu->mxcsr |= mxcsr & MXCSR_FLAGS;
-    if (mxcsr != cpu->host_mxcsr)
+    cpu->x87.fsw |= fsw;
+    if ((mxcsr ^ cpu->host_mxcsr) & ~MXCSR_FLAGS)
         host_ldmxcsr(cpu->host_mxcsr);
-    if (fsw & 0x3f) {
-        cpu->x87.fsw |= fsw & 0x3f;
-        host_fnclex();
-    }
-    if (host_fnstcw() != cpu->host_fcw)
+    if (host_fnstcw() != cpu->host_fcw) {
+        if (fsw & ~cpu->host_fcw)
+            host_fnclex(); /* they would trap */
         host_fldcw(cpu->host_fcw);
+    }
 }
 
 void fp_reload(struct vcpu *cpu)
 {
-    load(mxcsr_for(cpu), fcw_for(cpu));
+    load(cpu, host_stmxcsr(), host_fnstcw());
 }
 
 void fp_begin_slow(struct vcpu *cpu)

@@ -27,10 +27,13 @@
 void fp_enter(struct vcpu *cpu);
 void fp_leave(struct vcpu *cpu);
 
-/* Folds the host's sticky flags into cpu->mxcsr and cpu->x87.fsw, and clears them in the host: before anybody reads those two. */
+/*
+ * Folds the host's sticky flags into cpu->mxcsr and cpu->x87.fsw: before anybody reads those two, or clears flags there. They
+ * stay set in the host, whose flags are always some of the guest's, until fp_reload() sees that the guest's are gone.
+ */
 void fp_sync(struct vcpu *cpu);
 
-/* After cpu->mxcsr or cpu->x87.fcw was changed inside a run: loads them. Call mode_update() too when masks changed. */
+/* After cpu->mxcsr, cpu->x87.fcw or flags were changed inside a run: loads them. Call mode_update() too when masks changed. */
 void fp_reload(struct vcpu *cpu);
 
 /*

@@ -221,17 +221,15 @@ void op_fstp(CPU, IN)
         store_real(cpu, in, true);
 }
 
-/* D9 D8+i, undocumented: FSTP that copies emptiness instead of faulting on it. */
+/* D9 D8+i, undocumented: FSTP that from an empty register stores nothing, instead of faulting. */
 void op_fstpnce(CPU, IN)
 {
     struct x87_register value = *x87_st(cpu, 0);
-    bool empty = x87_empty(cpu, 0);
 
     x87_note(cpu, in);
     x87_condition(cpu, X87_C1, 0);
-    x87_set(cpu, in->dst, &value);
-    if (empty)
-        x87_free(cpu, in->dst);
+    if (!x87_empty(cpu, 0))
+        x87_set(cpu, in->dst, &value);
     x87_pop(cpu);
 }
 

@@ -254,6 +254,37 @@ static run_fn *forbidden(const struct insn *in, u32 a, u32 mode)
     return NULL;
 }
 
+/* Of the flags that manuals call undefined after these, all are written; other instructions leave some as they were. */
+static bool writes_undefined(u16 op)
+{
+    switch (op) {
+    case ZYDIS_MNEMONIC_AND:
+    case ZYDIS_MNEMONIC_OR:
+    case ZYDIS_MNEMONIC_XOR:
+    case ZYDIS_MNEMONIC_TEST:
+    case ZYDIS_MNEMONIC_SHL:
+    case ZYDIS_MNEMONIC_SHR:
+    case ZYDIS_MNEMONIC_SAR: return true;
+    default: return false;
+    }
+}
+
+static void put_flags(const ZydisDecodedInstruction *z, const struct op *op, const struct insn *in, struct decoded *d)
+{
+    const ZydisAccessedFlags *f = z->cpu_flags;
+    bool is_shift = f && in->shape == S_RI && op->bind == ops[ZYDIS_MNEMONIC_SHL].bind; /* not RCL: 9 of 8 bits is none */
+    bool counted = is_shift && (in->imm & (in->width == W64 ? 63 : 31)) != 0;
+
+    if (!f)
+        return;
+    d->flags_read = f->tested & STATUS;
+    d->flags_written = (f->modified | f->set_0 | f->set_1 | (writes_undefined(in->op) ? f->undefined : 0)) & STATUS;
+    if ((op->attributes & FLAGS_MAYBE) && !counted) { /* a shift by zero writes none */
+        d->flags_read |= d->flags_written;
+        d->flags_written = 0;
+    }
+}
+
 static enum decode_result invalid(struct insn *in, struct decoded *d)
 {
     in->run = run_ud;
@@ -357,13 +388,6 @@ enum decode_result decode(u32 mode, const u8 *bytes, unsigned size, unsigned off
 
     d->may_fault = in_memory || !(op->attributes & KEEPS) || in->run;
     d->flags_read = d->flags_written = 0;
-    if (z.cpu_flags) {
-        d->flags_read = z.cpu_flags->tested & STATUS;
-        d->flags_written = (z.cpu_flags->modified | z.cpu_flags->set_0 | z.cpu_flags->set_1) & STATUS;
-        if (op->attributes & FLAGS_MAYBE) {
-            d->flags_read |= d->flags_written;
-            d->flags_written = 0;
-        }
-    }
+    put_flags(&z, op, in, d);
     return DECODED;
 }

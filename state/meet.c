@@ -37,7 +37,8 @@ static void wait_a_little(struct partition *p)
 bool meet_is_inside(const struct partition *p)
 {
     for (u32 i = 0; i < p->processors; i++) {
-        if (is_running(&p->doors[i]) && __atomic_load_n(&p->doors[i].thread, __ATOMIC_RELAXED) == thread_mark())
+        if (is_running(&p->doors[i]) &&
+            __atomic_load_n(&p->doors[i].thread, __ATOMIC_RELAXED) == thread_mark())
             return true;
     }
     return false;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The doors to processors, and meetings: how one thread makes sure that no other is inside guest execution while it
- * changes what all of them rely on (the map of memory).
+ * The doors to processors, and meetings: how one thread makes sure that no other is inside guest execution
+ * while it changes what all of them rely on (the map of memory).
  */
 #ifndef STATE_MEET_H
 #define STATE_MEET_H
@@ -10,8 +10,9 @@
 #include "state/vcpu.h"
 
 /*
- * What stands between callers and one processor. Doors live in static memory and are never freed, so a call that comes
- * too late finds a door that no longer opens. `state` is the partition's handle with one of these in its low bits.
+ * What stands between callers and one processor. Doors live in static memory and are never freed, so a call
+ * that comes too late finds a door that no longer opens. `state` is the partition's handle with one of these
+ * in its low bits.
  */
 enum door_state {
     DOOR_FREE = 0,    /* nobody inside */
@@ -23,7 +24,7 @@ enum door_state {
 struct door {
     _Alignas(64) u64 state; /* atomic; 0: no processor */
     struct vcpu *cpu;
-    u64 pins;           /* atomic: calls that look in while somebody else is inside; a delete waits for them */
+    u64 pins; /* atomic: calls that look in while somebody else is inside; a delete waits for them */
     const void *thread; /* who runs it: thread_mark() of that thread */
 };
 
@@ -37,14 +38,16 @@ INLINE const void *thread_mark(void)
 bool meet_is_inside(const struct partition *p);
 
 /*
- * Stops all processors at a block border, and returns with partition->lock held: until meet_end() none executes and none
- * starts to. False: the calling thread itself is inside Run (a callback), which would wait for itself; nothing held.
+ * Stops all processors at a block border, and returns with partition->lock held: until meet_end() none
+ * executes and none starts to. False: the calling thread itself is inside Run (a callback), which would wait
+ * for itself; nothing held.
  */
 bool meet_begin(struct partition *p);
 void meet_end(struct partition *p);
 
-/* A running processor at a block border that sees ATTENTION_MEET: waits until the meeting is over. RIP, count and flags must
- * be right. Afterwards look at the other bits of attention again: ATTENTION_TLB may be among them. */
+/* A running processor at a block border that sees ATTENTION_MEET: waits until the meeting is over. RIP, count
+ * and flags must be right. Afterwards look at the other bits of attention again: ATTENTION_TLB may be among
+ * them. */
 void meet_pass(struct vcpu *cpu);
 
 /* A thread that wanted to enter Run while a meeting is held: waits until it is over. */

@@ -270,14 +270,11 @@ static void wait_for_interrupt(struct machine *m)
 
 /* ---- Exits ---- */
 
-/* Completes an instruction that the exit describes well enough: past it, with its traps. */
-static void complete(struct machine *m)
+/* What the platform doesn't do for an instruction that it doesn't see retire: end the interrupt shadow that
+ * covered it, and raise the trap of TF. */
+static void retire(struct machine *m)
 {
-    const WHV_VP_EXIT_CONTEXT *vp = &m->exit.VpContext;
-
-    write_number(m, WHvX64RegisterRip, vp->Rip + vp->InstructionLength);
     if (m->has_shadow) {
-        /* It covered this instruction, which the platform doesn't see retire. */
         WHV_REGISTER_NAME name = WHvRegisterInterruptState;
         WHV_REGISTER_VALUE state = {0};
 
@@ -287,12 +284,32 @@ static void complete(struct machine *m)
         }
         m->has_shadow = false;
     }
-    if (vp->Rflags & RFLAGS_TF) {
+    if (m->exit.VpContext.Rflags & RFLAGS_TF) {
         WHV_REGISTER_VALUE trap = {0};
 
         trap.PendingDebugException.SingleStep = 1;
         machine_write(m, WHvX64RegisterPendingDebugException, trap);
     }
+}
+
+/* Completes an instruction that the exit describes well enough. */
+static void complete(struct machine *m)
+{
+    const WHV_VP_EXIT_CONTEXT *vp = &m->exit.VpContext;
+
+    write_number(m, WHvX64RegisterRip, vp->Rip + vp->InstructionLength);
+    if (m->has_shadow || vp->Rflags & RFLAGS_TF)
+        retire(m);
+}
+
+/* The emulator has completed one, or has queued the fault that it raised. */
+static void after_emulation(struct machine *m)
+{
+    const WHV_VP_EXIT_CONTEXT *vp = &m->exit.VpContext;
+
+    m->state_known = false;
+    if ((m->has_shadow || vp->Rflags & RFLAGS_TF) && refresh_state(m) && !m->has_event)
+        retire(m);
 }
 
 static void after_devices(struct machine *m)
@@ -324,9 +341,10 @@ static void on_port(struct machine *m)
     if (io->AccessInfo.StringOp) {
         HRESULT result = WHvEmulatorTryIoEmulation(m->emulator, m, &m->exit.VpContext, io, &status);
 
-        m->state_known = false;
         if (result != S_OK || !status.EmulationSuccessful)
             end_emulation(m, "a string port instruction", result, status);
+        else
+            after_emulation(m);
     } else if (io->AccessInfo.IsWrite) {
         bus_write(&m->bus, io->PortNumber, size, (uint32_t)io->Rax);
         complete(m);
@@ -358,12 +376,13 @@ static void on_memory(struct machine *m)
         return;
     }
     result = WHvEmulatorTryMmioEmulation(m->emulator, m, &m->exit.VpContext, access, &status);
-    m->state_known = false;
     if (result != S_OK || !status.EmulationSuccessful) {
         char text[100];
 
         snprintf(text, sizeof text, "an access to physical address %#" PRIx64, (uint64_t)access->Gpa);
         end_emulation(m, text, result, status);
+    } else {
+        after_emulation(m);
     }
     after_devices(m);
 }

@@ -47,7 +47,8 @@ HRESULT WINAPI WHvGetCapability(WHV_CAPABILITY_CODE CapabilityCode, VOID *Capabi
     }
     case WHvCapabilityCodeProcessorXsaveFeatures: return give64(b, size, written, profile->xsave_features);
     case WHvCapabilityCodeProcessorClockFrequency: return give64(b, size, written, profile->frequency);
-    case WHvCapabilityCodeInterruptClockFrequency: return give64(b, size, written, profile->interrupt_frequency);
+    case WHvCapabilityCodeInterruptClockFrequency:
+        return give64(b, size, written, profile->interrupt_frequency);
     case WHvCapabilityCodeProcessorFeaturesBanks: {
         u64 words[2] = { profile->features, profile->features1 };
 

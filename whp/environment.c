@@ -64,7 +64,7 @@ static HRESULT start_trace(struct partition *p, const char *word, const char *va
 struct choice {
     const char *name;
     u32 code;
-    u8 size;             /* of a number; 0: a text */
+    u8 size;              /* of a number; 0: a text */
     const char *names[3]; /* numbers from 0 on that have names */
 };
 
@@ -93,7 +93,8 @@ static HRESULT apply_choice(struct partition *p, const struct choice *c, const c
         memcpy(text, value, strlen(value));
     }
 
-    HRESULT hr = c->size ? property_set(p, c->code, &number, c->size) : property_set(p, c->code, text, sizeof text);
+    HRESULT hr =
+        c->size ? property_set(p, c->code, &number, c->size) : property_set(p, c->code, text, sizeof text);
 
     return FAILED(hr) ? refuse(word, "the value isn't one that this version takes") : S_OK;
 }

@@ -13,11 +13,12 @@
 #define HV_OPERATION_DENIED ((HRESULT)0xC0350008u)
 #define HV_INVALID_REGISTER_VALUE ((HRESULT)0xC0350050u)
 
-/* Remembers the text for this thread (which argument, what is wrong with it, what would help) and returns hr. */
+/* Remembers the text for this thread (which argument, what is wrong with it, what would help) and returns hr.
+ */
 COLD HRESULT fail(HRESULT hr, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Copies a value or a text out, as all functions do it: written (may be NULL) gets the natural size in any case; a buffer
- * that is smaller gets nothing and WHV_E_INSUFFICIENT_BUFFER. */
+/* Copies a value or a text out, as all functions do it: written (may be NULL) gets the natural size in any
+ * case; a buffer that is smaller gets nothing and WHV_E_INSUFFICIENT_BUFFER. */
 HRESULT give(void *buffer, u32 size, u32 *written, const void *value, u32 natural);
 
 /* The same for a text, which is cut to the buffer and ended by a zero byte. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The x87 and SSE state as FXSAVE's image shows it: what the registers FpMmx, FpControlStatus, Xmm and XmmControlStatus are
- * parts of, and what an XSAVE image begins with.
+ * The x87 and SSE state as FXSAVE's image shows it: what the registers FpMmx, FpControlStatus, Xmm and
+ * XmmControlStatus are parts of, and what an XSAVE image begins with.
  */
 #ifndef WHP_FX_IMAGE_H
 #define WHP_FX_IMAGE_H

@@ -5,11 +5,11 @@
 #include <sched.h>
 
 struct slot {
-    u64 state;           /* atomic; the handle, 0: free */
-    u64 pins;            /* atomic: calls inside */
+    u64 state; /* atomic; the handle, 0: free */
+    u64 pins;  /* atomic: calls inside */
     struct partition *p;
 };
-enum { RETIRING = 1 };   /* in slot.state: a delete is under way */
+enum { RETIRING = 1 }; /* in slot.state: a delete is under way */
 
 struct door handle_doors[HANDLES][MAX_PROCESSORS];
 static struct slot slots[HANDLES];
@@ -23,8 +23,10 @@ static struct slot *slot_of(WHV_PARTITION_HANDLE handle)
 
 static HRESULT no_such_handle(WHV_PARTITION_HANDLE handle)
 {
-    return fail(E_INVALIDARG, handle ? "Partition: %p is no live partition; it may have been deleted"
-                                     : "Partition: the handle is NULL (%p)", handle);
+    return fail(E_INVALIDARG,
+                handle ? "Partition: %p is no live partition; it may have been deleted"
+                       : "Partition: the handle is NULL (%p)",
+                handle);
 }
 
 /* Whoever pins looks at the state after that, whoever retires looks at the pins after changing the state. */
@@ -105,8 +107,8 @@ static HRESULT no_such_processor(WHV_PARTITION_HANDLE handle, u32 index)
 {
     if (!handle || __atomic_load_n(&slot_of(handle)->state, __ATOMIC_SEQ_CST) != handle_number(handle))
         return no_such_handle(handle);
-    return fail(WHV_E_VP_DOES_NOT_EXIST, "VpIndex: the partition has no processor %u; WHvCreateVirtualProcessor makes it",
-                index);
+    return fail(WHV_E_VP_DOES_NOT_EXIST,
+                "VpIndex: the partition has no processor %u; WHvCreateVirtualProcessor makes it", index);
 }
 
 HRESULT vcpu_enter_slow(WHV_PARTITION_HANDLE handle, u32 index, enum door_state as, struct vcpu **cpu)
@@ -121,15 +123,18 @@ HRESULT vcpu_enter_slow(WHV_PARTITION_HANDLE handle, u32 index, enum door_state 
     for (;;) {
         u64 seen = number;
 
-        if (__atomic_compare_exchange_n(&door->state, &seen, number | as, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
+        if (__atomic_compare_exchange_n(&door->state, &seen, number | as, false, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_RELAXED)) {
             *cpu = door->cpu;
             return S_OK;
         }
         if ((seen & ~(u64)DOOR_STATE) != number)
             return no_such_processor(handle, index);
         if (seen == (number | DOOR_RUNNING))
-            return fail(WHV_E_INVALID_VP_STATE, "VpIndex: processor %u is inside WHvRunVirtualProcessor; "
-                        "WHvCancelRunVirtualProcessor ends that", index);
+            return fail(WHV_E_INVALID_VP_STATE,
+                        "VpIndex: processor %u is inside WHvRunVirtualProcessor; "
+                        "WHvCancelRunVirtualProcessor ends that",
+                        index);
         sched_yield();
     }
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From a caller's handle to a partition or a processor that stays while it is used. Any 64-bit value is safe to ask for:
- * a handle is never given twice, so a stale one is an error, and so is a call that a delete overtakes.
+ * From a caller's handle to a partition or a processor that stays while it is used. Any 64-bit value is safe
+ * to ask for: a handle is never given twice, so a stale one is an error, and so is a call that a delete
+ * overtakes.
  *
  *   WHV_PARTITION_HANDLE = serial number << 16 | slot << 4
  */
@@ -35,16 +36,16 @@ void partition_leave(WHV_PARTITION_HANDLE handle);
 WHV_PARTITION_HANDLE handle_new(struct partition *p);
 
 /*
- * Takes a handle out of use, waits for the calls that are inside, and returns the partition with all its doors busy: it is the
- * caller's alone. Fails and changes nothing while a processor runs.
+ * Takes a handle out of use, waits for the calls that are inside, and returns the partition with all its
+ * doors busy: it is the caller's alone. Fails and changes nothing while a processor runs.
  */
 HRESULT handle_retire(WHV_PARTITION_HANDLE handle, struct partition **p);
 void handle_free(WHV_PARTITION_HANDLE handle); /* after that */
 
 /* ---- processors ---- */
 
-/* Alone with a processor, until vcpu_leave_door(): nobody runs it meanwhile. WHV_E_VP_DOES_NOT_EXIST; WHV_E_INVALID_VP_STATE while
- * it runs. */
+/* Alone with a processor, until vcpu_leave_door(): nobody runs it meanwhile. WHV_E_VP_DOES_NOT_EXIST;
+ * WHV_E_INVALID_VP_STATE while it runs. */
 HRESULT vcpu_enter_slow(WHV_PARTITION_HANDLE handle, u32 index, enum door_state as, struct vcpu **cpu);
 
 /* The usual case alone: the door is there and free. */
@@ -81,8 +82,8 @@ HRESULT vcpu_pin(WHV_PARTITION_HANDLE handle, u32 index, struct vcpu **cpu);
 void vcpu_unpin(WHV_PARTITION_HANDLE handle, u32 index);
 
 /*
- * To read a processor's state exactly, whatever it does: alone with it, or with all processors stopped where it runs. Between the two
- * nothing else of the API may be called.
+ * To read a processor's state exactly, whatever it does: alone with it, or with all processors stopped where
+ * it runs. Between the two nothing else of the API may be called.
  */
 struct reading {
     struct vcpu *cpu;
@@ -93,8 +94,8 @@ struct reading {
 HRESULT vcpu_read_begin(WHV_PARTITION_HANDLE handle, u32 index, struct reading *r);
 void vcpu_read_end(struct reading *r);
 
-/* All processors of the partition at once, busy: nothing runs. WHV_E_INVALID_VP_STATE where one does, and nothing held.
- * held: bit n for processor n, for partition_go(). */
+/* All processors of the partition at once, busy: nothing runs. WHV_E_INVALID_VP_STATE where one does, and
+ * nothing held. held: bit n for processor n, for partition_go(). */
 HRESULT partition_stop(WHV_PARTITION_HANDLE handle, struct partition *p, u64 *held);
 void partition_go(WHV_PARTITION_HANDLE handle, u64 held);
 

@@ -14,13 +14,16 @@ static HRESULT check_range(const struct partition *p, u64 gpa, u64 size)
     u64 end = (u64)1 << p->physical_width;
 
     if (!p->is_set_up)
-        return fail(HV_INVALID_PARTITION_STATE, "Partition: not set up; WHvSetupPartition comes before its memory");
+        return fail(HV_INVALID_PARTITION_STATE,
+                    "Partition: not set up; WHvSetupPartition comes before its memory");
     if (gpa & ~PAGE_MASK)
         return fail(E_INVALIDARG, "GuestAddress: %#llx is no multiple of 4096", (unsigned long long)gpa);
     if (!size || size & ~PAGE_MASK)
-        return fail(E_INVALIDARG, "SizeInBytes: %#llx is no multiple of 4096, or zero", (unsigned long long)size);
+        return fail(E_INVALIDARG, "SizeInBytes: %#llx is no multiple of 4096, or zero",
+                    (unsigned long long)size);
     if (gpa >= end || size > end - gpa)
-        return fail(E_INVALIDARG, "GuestAddress: %#llx and the size go beyond the partition's %u address bits",
+        return fail(E_INVALIDARG,
+                    "GuestAddress: %#llx and the size go beyond the partition's %u address bits",
                     (unsigned long long)gpa, p->physical_width);
     return S_OK;
 }
@@ -96,7 +99,8 @@ HRESULT WINAPI WHvMapGpaRange2(WHV_PARTITION_HANDLE Partition, HANDLE Process, V
 {
     /* -1 is GetCurrentProcess() */
     if (Process && (intptr_t)Process != -1)
-        return fail(E_INVALIDARG, "Process: %p; only memory of the calling process, NULL or -1, can be mapped", Process);
+        return fail(E_INVALIDARG,
+                    "Process: %p; only memory of the calling process, NULL or -1, can be mapped", Process);
     return WHvMapGpaRange(Partition, SourceAddress, GuestAddress, SizeInBytes, Flags);
 }
 
@@ -118,8 +122,8 @@ HRESULT WINAPI WHvUnmapGpaRange(WHV_PARTITION_HANDLE Partition, WHV_GUEST_PHYSIC
 /* ---- translating ---- */
 
 HRESULT WINAPI WHvTranslateGva(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex, WHV_GUEST_VIRTUAL_ADDRESS Gva,
-                               WHV_TRANSLATE_GVA_FLAGS TranslateFlags, WHV_TRANSLATE_GVA_RESULT *TranslationResult,
-                               WHV_GUEST_PHYSICAL_ADDRESS *Gpa)
+                               WHV_TRANSLATE_GVA_FLAGS TranslateFlags,
+                               WHV_TRANSLATE_GVA_RESULT *TranslationResult, WHV_GUEST_PHYSICAL_ADDRESS *Gpa)
 {
     const u32 smap = WHvTranslateGvaFlagEnforceSmap | WHvTranslateGvaFlagOverrideSmap;
     struct reading r;
@@ -150,7 +154,8 @@ HRESULT WINAPI WHvTranslateGva(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex, W
 
 /* ---- small accesses, and hints ---- */
 
-static HRESULT check_access(const struct partition *p, u64 gpa, WHV_ACCESS_GPA_CONTROLS controls, const void *data, u32 size)
+static HRESULT check_access(const struct partition *p, u64 gpa, WHV_ACCESS_GPA_CONTROLS controls,
+                            const void *data, u32 size)
 {
     u64 end = (u64)1 << p->physical_width;
 
@@ -174,8 +179,8 @@ static HRESULT check_access(const struct partition *p, u64 gpa, WHV_ACCESS_GPA_C
     return S_OK;
 }
 
-static HRESULT access_gpa(WHV_PARTITION_HANDLE handle, u32 index, u64 gpa, WHV_ACCESS_GPA_CONTROLS controls, void *into,
-                          const void *from, u32 size)
+static HRESULT access_gpa(WHV_PARTITION_HANDLE handle, u32 index, u64 gpa, WHV_ACCESS_GPA_CONTROLS controls,
+                          void *into, const void *from, u32 size)
 {
     struct vcpu *cpu;
     HRESULT hr = vcpu_pin(handle, index, &cpu);
@@ -207,16 +212,18 @@ static HRESULT access_gpa(WHV_PARTITION_HANDLE handle, u32 index, u64 gpa, WHV_A
     return hr;
 }
 
-HRESULT WINAPI WHvReadGpaRange(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex, WHV_GUEST_PHYSICAL_ADDRESS GuestAddress,
-                               WHV_ACCESS_GPA_CONTROLS Controls, PVOID Data, UINT32 DataSizeInBytes)
+HRESULT WINAPI WHvReadGpaRange(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex,
+                               WHV_GUEST_PHYSICAL_ADDRESS GuestAddress, WHV_ACCESS_GPA_CONTROLS Controls,
+                               PVOID Data, UINT32 DataSizeInBytes)
 {
     if (!Data)
         return fail(E_POINTER, "Data is NULL");
     return access_gpa(Partition, VpIndex, GuestAddress, Controls, Data, NULL, DataSizeInBytes);
 }
 
-HRESULT WINAPI WHvWriteGpaRange(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex, WHV_GUEST_PHYSICAL_ADDRESS GuestAddress,
-                                WHV_ACCESS_GPA_CONTROLS Controls, const VOID *Data, UINT32 DataSizeInBytes)
+HRESULT WINAPI WHvWriteGpaRange(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex,
+                                WHV_GUEST_PHYSICAL_ADDRESS GuestAddress, WHV_ACCESS_GPA_CONTROLS Controls,
+                                const VOID *Data, UINT32 DataSizeInBytes)
 {
     if (!Data)
         return fail(E_POINTER, "Data is NULL");
@@ -237,7 +244,8 @@ static HRESULT check_advice(u32 advice, const void *buffer, u32 size)
         return S_OK;
     case WHvAdviseGpaRangeCodePin:
     case WHvAdviseGpaRangeCodeUnpin:
-        return size ? fail(E_INVALIDARG, "AdviceBufferSizeInBytes: %u, there is none for this advice", size) : S_OK;
+        return size ? fail(E_INVALIDARG, "AdviceBufferSizeInBytes: %u, there is none for this advice", size)
+                    : S_OK;
     default: return fail(E_INVALIDARG, "Advice: there is no %u", advice);
     }
 }
@@ -258,8 +266,8 @@ static void add_overlap(void *context, u64 gpa, u8 *host, u64 size, u32 rights)
 
 /* Memory is the caller's and is there anyway, so this only checks. */
 HRESULT WINAPI WHvAdviseGpaRange(WHV_PARTITION_HANDLE Partition, const WHV_MEMORY_RANGE_ENTRY *GpaRanges,
-                                 UINT32 GpaRangesCount, WHV_ADVISE_GPA_RANGE_CODE Advice, const VOID *AdviceBuffer,
-                                 UINT32 AdviceBufferSizeInBytes)
+                                 UINT32 GpaRangesCount, WHV_ADVISE_GPA_RANGE_CODE Advice,
+                                 const VOID *AdviceBuffer, UINT32 AdviceBufferSizeInBytes)
 {
     struct partition *p;
 
@@ -286,8 +294,8 @@ HRESULT WINAPI WHvAdviseGpaRange(WHV_PARTITION_HANDLE Partition, const WHV_MEMOR
     return hr;
 }
 
-HRESULT WINAPI WHvGetPartitionCounters(WHV_PARTITION_HANDLE Partition, WHV_PARTITION_COUNTER_SET CounterSet, VOID *Buffer,
-                                       UINT32 BufferSizeInBytes, UINT32 *BytesWritten)
+HRESULT WINAPI WHvGetPartitionCounters(WHV_PARTITION_HANDLE Partition, WHV_PARTITION_COUNTER_SET CounterSet,
+                                       VOID *Buffer, UINT32 BufferSizeInBytes, UINT32 *BytesWritten)
 {
     struct partition *p;
     HRESULT hr = partition_enter(Partition, &p);

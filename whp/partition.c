@@ -162,7 +162,8 @@ HRESULT WINAPI WHvSuspendPartitionTime(WHV_PARTITION_HANDLE Partition)
         return hr;
     hr = partition_stop(Partition, p, &held);
     if (FAILED(hr)) {
-        hr = fail(HRESULT_FROM_WIN32(ERROR_INVALID_STATE), "Partition: a processor runs, and so does its time");
+        hr = fail(HRESULT_FROM_WIN32(ERROR_INVALID_STATE),
+                  "Partition: a processor runs, and so does its time");
     } else {
         pthread_mutex_lock(&p->lock);
         if (!p->is_suspended)

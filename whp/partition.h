@@ -11,7 +11,8 @@ void partition_use_profile(struct partition *p, const struct profile *profile);
 /* Lets time go on that WHvSuspendPartitionTime stopped. */
 void partition_resume_time(struct partition *p);
 
-/* What the environment variable SOFTWHP asks for. E_INVALIDARG for a word that isn't known; also says so on stderr. */
+/* What the environment variable SOFTWHP asks for. E_INVALIDARG for a word that isn't known; also says so on
+ * stderr. */
 HRESULT environment_apply(struct partition *p);
 
 /* Sets a partition property as WHvSetPartitionProperty does, before Setup or with all processors stopped. */
@@ -19,9 +20,9 @@ HRESULT property_set(struct partition *p, u32 code, const void *buffer, u32 size
 
 /* What this build offers: capabilities, and what the properties of the same names accept. */
 enum {
-    OFFERED_FEATURES = 1 << 0 | 1 << 2,                    /* PartialUnmap, Xsave */
-    OFFERED_EXITS = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 3,     /* CPUID, MSR, exceptions, RDTSC */
-    OFFERED_EXCEPTIONS = 0xf7dfb,                          /* all vectors that exceptions have, but NMI */
+    OFFERED_FEATURES = 1 << 0 | 1 << 2,                /* PartialUnmap, Xsave */
+    OFFERED_EXITS = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 3, /* CPUID, MSR, exceptions, RDTSC */
+    OFFERED_EXCEPTIONS = 0xf7dfb,                      /* all vectors that exceptions have, but NMI */
     OFFERED_MSR_EXITS = 0x3f
 };
 

@@ -62,7 +62,8 @@ void processor_delete(struct partition *p, u32 index)
 static HRESULT create(WHV_PARTITION_HANDLE handle, struct partition *p, u32 index)
 {
     if (!p->is_set_up)
-        return fail(HV_INVALID_PARTITION_STATE, "Partition: not set up; WHvSetupPartition comes before its processors");
+        return fail(HV_INVALID_PARTITION_STATE,
+                    "Partition: not set up; WHvSetupPartition comes before its processors");
     if (index >= p->processors)
         return fail(E_INVALIDARG, "VpIndex: %u, but ProcessorCount is %u", index, p->processors);
     if (p->doors[index].state)
@@ -79,7 +80,8 @@ static HRESULT create(WHV_PARTITION_HANDLE handle, struct partition *p, u32 inde
 }
 
 HRESULT WINAPI WHvCreateVirtualProcessor2(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex,
-                                          const WHV_VIRTUAL_PROCESSOR_PROPERTY *Properties, UINT32 PropertyCount)
+                                          const WHV_VIRTUAL_PROCESSOR_PROPERTY *Properties,
+                                          UINT32 PropertyCount)
 {
     struct partition *p;
 
@@ -87,9 +89,11 @@ HRESULT WINAPI WHvCreateVirtualProcessor2(WHV_PARTITION_HANDLE Partition, UINT32
         return fail(E_POINTER, "Properties is NULL");
     for (u32 i = 0; i < PropertyCount; i++) {
         if (Properties[i].PropertyCode != WHvVirtualProcessorPropertyCodeNumaNode)
-            return fail(E_INVALIDARG, "Properties[%u]: there is no property %u", i, (u32)Properties[i].PropertyCode);
+            return fail(E_INVALIDARG, "Properties[%u]: there is no property %u", i,
+                        (u32)Properties[i].PropertyCode);
         if (Properties[i].NumaNode)
-            return fail(E_INVALIDARG, "Properties[%u]: there is no NUMA node %u, only 0", i, Properties[i].NumaNode);
+            return fail(E_INVALIDARG, "Properties[%u]: there is no NUMA node %u, only 0", i,
+                        Properties[i].NumaNode);
     }
 
     HRESULT hr = partition_enter(Partition, &p);
@@ -139,8 +143,8 @@ HRESULT WINAPI WHvDeleteVirtualProcessor(WHV_PARTITION_HANDLE Partition, UINT32 
 /* ---- running ---- */
 
 /*
- * Whoever writes CR3 may write the tables after it, so PDPTEs are read as late as they can be. Entries that can't be read
- * are not present: a Set has no way to leave with a memory exit.
+ * Whoever writes CR3 may write the tables after it, so PDPTEs are read as late as they can be. Entries that
+ * can't be read are not present: a Set has no way to leave with a memory exit.
  */
 void processor_load_pdptes(struct vcpu *cpu)
 {
@@ -151,7 +155,8 @@ void processor_load_pdptes(struct vcpu *cpu)
         u64 gpa = (cpu->cr3 & 0xffffffe0) + i * 8;
         u64 page = ram_find(cpu->partition->ram, gpa);
 
-        cpu->pdpte[i] = page & PAGE_READ ? load_bytes((const u8 *)(page & PAGE_MASK) + (gpa & ~PAGE_MASK), 8) : 0;
+        cpu->pdpte[i] =
+            page & PAGE_READ ? load_bytes((const u8 *)(page & PAGE_MASK) + (gpa & ~PAGE_MASK), 8) : 0;
     }
 }
 
@@ -175,12 +180,15 @@ static COLD HRESULT prepare(struct vcpu *cpu, bool is_exclusive)
         u32 other = p->processors;
 
         for (u32 i = 0; i < p->processors; i++) {
-            if (i != cpu->index && (__atomic_load_n(&p->doors[i].state, __ATOMIC_SEQ_CST) & DOOR_STATE) == DOOR_RUNNING)
+            if (i != cpu->index &&
+                (__atomic_load_n(&p->doors[i].state, __ATOMIC_SEQ_CST) & DOOR_STATE) == DOOR_RUNNING)
                 other = i;
         }
         if (other < p->processors)
-            return fail(WHV_E_INVALID_VP_STATE, "VpIndex: processor %u runs, and with the virtual clock they run one "
-                        "at a time", other);
+            return fail(WHV_E_INVALID_VP_STATE,
+                        "VpIndex: processor %u runs, and with the virtual clock they run one "
+                        "at a time",
+                        other);
     }
     if (__atomic_load_n(&p->is_suspended, __ATOMIC_RELAXED))
         partition_resume_time(p);
@@ -242,7 +250,8 @@ static COLD HRESULT run_aside(WHV_PARTITION_HANDLE handle, u32 index, u64 until,
     WHV_RUN_VP_EXIT_CONTEXT own;
 
     if (size < CONTEXT_SIZE_OLD)
-        return fail(WHV_E_INSUFFICIENT_BUFFER, "ExitContextSizeInBytes: %u, at least %u", size, CONTEXT_SIZE_OLD);
+        return fail(WHV_E_INSUFFICIENT_BUFFER, "ExitContextSizeInBytes: %u, at least %u", size,
+                    CONTEXT_SIZE_OLD);
     if (!context)
         return fail(E_POINTER, "ExitContext is NULL");
 
@@ -321,8 +330,8 @@ HRESULT WINAPI SwhpExplainLastExit(WHV_PARTITION_HANDLE Partition, UINT32 VpInde
     return hr;
 }
 
-HRESULT WINAPI WHvGetVirtualProcessorCpuidOutput(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex, UINT32 Eax, UINT32 Ecx,
-                                                 WHV_CPUID_OUTPUT *CpuidOutput)
+HRESULT WINAPI WHvGetVirtualProcessorCpuidOutput(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex, UINT32 Eax,
+                                                 UINT32 Ecx, WHV_CPUID_OUTPUT *CpuidOutput)
 {
     struct reading r;
     u32 out[4];

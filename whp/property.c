@@ -12,12 +12,12 @@ struct property {
     u32 code;
     u8 size;
     u8 when;
-    u16 where;   /* in struct partition; 0: it can only be zero */
+    u16 where; /* in struct partition; 0: it can only be zero */
     const char *name;
     const char *(*check)(const struct partition *p, u64 value); /* NULL: it may have the value */
 };
 
-#define AT(field) (u16)offsetof(struct partition, field)
+#define AT(field) (u16) offsetof(struct partition, field)
 
 /* ---- checks of plain values ---- */
 
@@ -48,7 +48,8 @@ static const char *check_exits(const struct partition *p, u64 v)
 static const char *check_exceptions(const struct partition *p, u64 v)
 {
     (void)p;
-    return v & ~(u64)OFFERED_EXCEPTIONS ? "vectors that the capability ExceptionExitBitmap doesn't offer" : NULL;
+    return v & ~(u64)OFFERED_EXCEPTIONS ? "vectors that the capability ExceptionExitBitmap doesn't offer"
+                                        : NULL;
 }
 
 static const char *check_msr_exits(const struct partition *p, u64 v)
@@ -59,12 +60,14 @@ static const char *check_msr_exits(const struct partition *p, u64 v)
 
 static const char *check_features(const struct partition *p, u64 v)
 {
-    return v & ~p->profile->features ? "features that the processor lacks; bits can only be taken away" : NULL;
+    return v & ~p->profile->features ? "features that the processor lacks; bits can only be taken away"
+                                     : NULL;
 }
 
 static const char *check_xsave_features(const struct partition *p, u64 v)
 {
-    return v & ~p->profile->xsave_features ? "features that the processor lacks; bits can only be taken away" : NULL;
+    return v & ~p->profile->xsave_features ? "features that the processor lacks; bits can only be taken away"
+                                           : NULL;
 }
 
 static const char *check_line(const struct partition *p, u64 v)
@@ -117,8 +120,14 @@ static const char *check_undefined(const struct partition *p, u64 v)
 
 /* ---- the plain ones ---- */
 
-#define ROW(name, size, when, where, check) { WHvPartitionPropertyCode##name, size, when, where, #name, check }
-#define OWN(name, size, where, check) { SwhpPartitionPropertyCode##name, size, SETUP, where, #name, check }
+#define ROW(name, size, when, where, check)                                                                  \
+    {                                                                                                        \
+        WHvPartitionPropertyCode##name, size, when, where, #name, check                                      \
+    }
+#define OWN(name, size, where, check)                                                                        \
+    {                                                                                                        \
+        SwhpPartitionPropertyCode##name, size, SETUP, where, #name, check                                    \
+    }
 
 /* clflush_size and the like that can have one value only are 0 in `where`, and read as that value. */
 static const struct property properties[] = {
@@ -247,7 +256,8 @@ static HRESULT set_banks(struct partition *p, const void *buffer, u32 size, bool
     if (size < 8 + 8 * head)
         return fail(WHV_E_INSUFFICIENT_BUFFER, "%s: %u bytes for %u banks", name, size, (u32)head);
     memcpy(bank, (const char *)buffer + 8, 8 * head);
-    if (bank[0] & ~(synthetic ? 0 : p->profile->features) || bank[1] & ~(synthetic ? 0 : p->profile->features1))
+    if (bank[0] & ~(synthetic ? 0 : p->profile->features) ||
+        bank[1] & ~(synthetic ? 0 : p->profile->features1))
         return fail(E_INVALIDARG, "%s: features that the capability of that name doesn't offer", name);
     if (!synthetic) {
         p->features = bank[0];
@@ -332,7 +342,8 @@ static HRESULT property_get(struct partition *p, u32 code, void *buffer, u32 siz
     switch (code) {
     case WHvPartitionPropertyCodeCpuidExitList:
     case WHvPartitionPropertyCodeCpuidResultList:
-        return fail(HRESULT_FROM_WIN32(ERROR_NOT_SUPPORTED), "PropertyCode: lists of CPUID leaves can't be read back");
+        return fail(HRESULT_FROM_WIN32(ERROR_NOT_SUPPORTED),
+                    "PropertyCode: lists of CPUID leaves can't be read back");
     case WHvPartitionPropertyCodeProcessorFeaturesBanks:
         value[0] = WHV_PROCESSOR_FEATURES_BANKS_COUNT;
         value[1] = p->features;
@@ -351,9 +362,9 @@ static HRESULT property_get(struct partition *p, u32 code, void *buffer, u32 siz
     }
 }
 
-HRESULT WINAPI WHvGetPartitionProperty(WHV_PARTITION_HANDLE Partition, WHV_PARTITION_PROPERTY_CODE PropertyCode,
-                                       VOID *PropertyBuffer, UINT32 PropertyBufferSizeInBytes,
-                                       UINT32 *WrittenSizeInBytes)
+HRESULT WINAPI WHvGetPartitionProperty(WHV_PARTITION_HANDLE Partition,
+                                       WHV_PARTITION_PROPERTY_CODE PropertyCode, VOID *PropertyBuffer,
+                                       UINT32 PropertyBufferSizeInBytes, UINT32 *WrittenSizeInBytes)
 {
     struct partition *p;
     HRESULT hr = partition_enter(Partition, &p);
@@ -361,7 +372,8 @@ HRESULT WINAPI WHvGetPartitionProperty(WHV_PARTITION_HANDLE Partition, WHV_PARTI
     if (FAILED(hr))
         return hr;
     if (meet_begin(p)) { /* the reference time follows counts */
-        hr = property_get(p, (u32)PropertyCode, PropertyBuffer, PropertyBufferSizeInBytes, WrittenSizeInBytes);
+        hr =
+            property_get(p, (u32)PropertyCode, PropertyBuffer, PropertyBufferSizeInBytes, WrittenSizeInBytes);
         meet_end(p);
     } else {
         hr = fail(WHV_E_INVALID_VP_STATE, "Partition: this thread runs one of its processors");
@@ -370,8 +382,9 @@ HRESULT WINAPI WHvGetPartitionProperty(WHV_PARTITION_HANDLE Partition, WHV_PARTI
     return hr;
 }
 
-HRESULT WINAPI WHvSetPartitionProperty(WHV_PARTITION_HANDLE Partition, WHV_PARTITION_PROPERTY_CODE PropertyCode,
-                                       const VOID *PropertyBuffer, UINT32 PropertyBufferSizeInBytes)
+HRESULT WINAPI WHvSetPartitionProperty(WHV_PARTITION_HANDLE Partition,
+                                       WHV_PARTITION_PROPERTY_CODE PropertyCode, const VOID *PropertyBuffer,
+                                       UINT32 PropertyBufferSizeInBytes)
 {
     struct partition *p;
     u64 held;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the value of each kind of register looks like, which ones are taken, and what setting them brings about. */
+/* What the value of each kind of register looks like, which ones are taken, and what setting them brings
+ * about. */
 #include "mem/tlb.h"
 #include "state/clock.h"
 #include "state/flags.h"
@@ -7,7 +8,8 @@
 #include "whp/fx_image.h"
 #include "whp/registers.h"
 
-#define CR0_BITS (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
+#define CR0_BITS                                                                                             \
+    (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
 #define DR6_BITS (0xfu | DR6_BD | DR6_BS | DR6_BT)
 #define DR7_RESERVED 0xd800u /* bits 11, 12, 14, 15: zero */
 #define SEG_RESERVED 0x0f00u
@@ -180,7 +182,8 @@ static const char *check_value(struct vcpu *cpu, unsigned kind, u64 where, const
     case KIND_TABLE: return may_be_canonical(cpu, v->Table.Base) ? NULL : "the base is not canonical";
     case KIND_CR0: return q >> 32 ? "bits 32 to 63 are reserved" : NULL;
     case KIND_CR3:
-        return q & ~ones(cpu->partition->physical_width) ? "bits above the physical address's width are set" : NULL;
+        return q & ~ones(cpu->partition->physical_width) ? "bits above the physical address's width are set"
+                                                         : NULL;
     case KIND_CR4: return q & ~profile->cr4_valid ? "bits that this processor lacks" : NULL;
     case KIND_CR8: return q > 15 ? "a task priority has 4 bits" : NULL;
     case KIND_DR: return where >= 6 && q >> 32 ? "bits 32 to 63 are reserved" : NULL;
@@ -195,7 +198,8 @@ static const char *check_value(struct vcpu *cpu, unsigned kind, u64 where, const
     case KIND_INTERRUPT_STATE: return q & ~(u64)3 ? "reserved bits are set" : NULL;
     case KIND_EVENT: return check_event(&v->ExceptionEvent);
     case KIND_NO_EVENT: return q & 1 ? "events of this register come with nested virtualization" : NULL;
-    case KIND_NOTIFICATIONS: return q & ~(u64)0x3f ? "reserved bits, or synthetic interrupts, which aren't there" : NULL;
+    case KIND_NOTIFICATIONS:
+        return q & ~(u64)0x3f ? "reserved bits, or synthetic interrupts, which aren't there" : NULL;
     case KIND_DEBUG: return q & ~(u64)0x1f ? "reserved bits are set" : NULL;
     default: return NULL;
     }
@@ -204,7 +208,8 @@ static const char *check_value(struct vcpu *cpu, unsigned kind, u64 where, const
 HRESULT register_check(struct vcpu *cpu, unsigned kind, u64 where, u32 name, const WHV_REGISTER_VALUE *v)
 {
     if (kind == KIND_ACTIVITY && v->Reg64)
-        return fail(HV_ACCESS_DENIED, "register %#x: without a local APIC nothing would end a suspension", name);
+        return fail(HV_ACCESS_DENIED, "register %#x: without a local APIC nothing would end a suspension",
+                    name);
 
     const char *why = check_value(cpu, kind, where, v);
 
@@ -280,7 +285,8 @@ unsigned register_write(struct vcpu *cpu, unsigned kind, u64 where, const WHV_RE
                                             .attributes = v->Segment.Attributes & (u16)~SEG_RESERVED };
         return EFFECT_MODE;
     case KIND_TABLE:
-        *(struct table *)FIELD64(cpu, where) = (struct table){ .base = v->Table.Base, .limit = v->Table.Limit };
+        *(struct table *)FIELD64(cpu, where) =
+            (struct table){ .base = v->Table.Base, .limit = v->Table.Limit };
         return 0;
     case KIND_CR0: return write_control(&cpu->cr0, (q & CR0_BITS) | CR0_ET, paging);
     case KIND_CR3:
@@ -298,7 +304,9 @@ unsigned register_write(struct vcpu *cpu, unsigned kind, u64 where, const WHV_RE
     case KIND_EFER: return write_control(&cpu->efer, q, paging);
     case KIND_APIC_ID: cpu->apic_id = (u32)q; return 0;
     case KIND_MSR: msr_write(cpu, (u32)where, q); return 0;
-    case KIND_INTERRUPTION: write_interruption(&cpu->interruption, &v->PendingInterruption); return EFFECT_EVENT;
+    case KIND_INTERRUPTION:
+        write_interruption(&cpu->interruption, &v->PendingInterruption);
+        return EFFECT_EVENT;
     case KIND_INTERRUPT_STATE:
         cpu->shadow_ss = cpu->shadow_ss && v->InterruptState.InterruptShadow;
         cpu->shadow = v->InterruptState.InterruptShadow;

@@ -8,9 +8,9 @@
 #define AT(field) offsetof(struct vcpu, field)
 
 /* Local APIC registers that have names, by offset / 16. */
-#define APIC_NAMES                                                                                            \
-    (1ull << 0x02 | 1ull << 0x03 | 1ull << 0x08 | 1ull << 0x0a | 1ull << 0x0b | 1ull << 0x0d | 1ull << 0x0f | \
-     0x1ffffffull << 0x10 | 1ull << 0x30 | 0xffull << 0x32 | 3ull << 0x3e)
+#define APIC_NAMES                                                                                           \
+    (1ull << 0x02 | 1ull << 0x03 | 1ull << 0x08 | 1ull << 0x0a | 1ull << 0x0b | 1ull << 0x0d |               \
+     1ull << 0x0f | 0x1ffffffull << 0x10 | 1ull << 0x30 | 0xffull << 0x32 | 3ull << 0x3e)
 
 /* In ascending order of names. */
 static const struct register_row rows[] = {
@@ -53,14 +53,14 @@ static const struct register_row rows[] = {
     { WHvX64RegisterMsrMtrrFix4kC0000, 8, KIND_MSR, 1, 0x268 },
     { WHvX64RegisterTscAux, 1, KIND_MSR, 0, MSR_TSC_AUX },
     { WHvX64RegisterBndcfgs, 1, KIND_MSR, 0, 0xd90 },
-    { WHvX64RegisterMCount, 2, KIND_MSR, 1, 0xe7 },  /* MPERF, APERF */
+    { WHvX64RegisterMCount, 2, KIND_MSR, 1, 0xe7 },   /* MPERF, APERF */
     { WHvX64RegisterSpecCtrl, 2, KIND_MSR, 1, 0x48 }, /* and PRED_CMD */
     { WHvX64RegisterTscVirtualOffset, 1, KIND_64, 0, AT(tsc_offset) },
     { WHvX64RegisterTsxCtrl, 1, KIND_MSR, 0, 0x122 },
     { WHvX64RegisterXss, 1, KIND_MSR, 0, 0xda0 },
     { WHvX64RegisterUCet, 1, KIND_MSR, 0, 0x6a0 },
     { WHvX64RegisterSCet, 1, KIND_MSR, 0, 0x6a2 },
-    { WHvX64RegisterPl0Ssp, 5, KIND_MSR, 1, 0x6a4 },  /* to INTERRUPT_SSP_TABLE_ADDR */
+    { WHvX64RegisterPl0Ssp, 5, KIND_MSR, 1, 0x6a4 }, /* to INTERRUPT_SSP_TABLE_ADDR */
     { WHvX64RegisterTscDeadline, 1, KIND_MSR, 0, 0x6e0 },
     { WHvX64RegisterTscAdjust, 1, KIND_MSR, 0, 0x3b },
     { WHvX64RegisterUmwaitControl, 1, KIND_MSR, 0, 0xe1 },
@@ -132,13 +132,14 @@ INLINE u64 *general(struct vcpu *cpu, u32 name)
 
 static HRESULT no_such_register(u32 n, u32 name)
 {
-    return fail(WHV_E_INVALID_VP_REGISTER_NAME, "RegisterNames[%u]: this processor has no register %#x", n, name);
+    return fail(WHV_E_INVALID_VP_REGISTER_NAME, "RegisterNames[%u]: this processor has no register %#x", n,
+                name);
 }
 
 static HRESULT denied(u32 n, u32 name)
 {
-    return fail(HV_ACCESS_DENIED, "RegisterNames[%u]: %#x is the local APIC's, which this partition doesn't emulate", n,
-                name);
+    return fail(HV_ACCESS_DENIED,
+                "RegisterNames[%u]: %#x is the local APIC's, which this partition doesn't emulate", n, name);
 }
 
 static COLD HRESULT get_any(struct vcpu *cpu, const WHV_REGISTER_NAME *names, u32 count, void *values)
@@ -197,8 +198,8 @@ static COLD HRESULT set_any(struct vcpu *cpu, const WHV_REGISTER_NAME *names, u3
     return S_OK;
 }
 
-static COLD HRESULT get_slow(WHV_PARTITION_HANDLE handle, u32 index, const WHV_REGISTER_NAME *names, u32 count,
-                             void *values)
+static COLD HRESULT get_slow(WHV_PARTITION_HANDLE handle, u32 index, const WHV_REGISTER_NAME *names,
+                             u32 count, void *values)
 {
     struct reading r;
 
@@ -214,8 +215,8 @@ static COLD HRESULT get_slow(WHV_PARTITION_HANDLE handle, u32 index, const WHV_R
     return hr;
 }
 
-static COLD HRESULT set_slow(WHV_PARTITION_HANDLE handle, u32 index, const WHV_REGISTER_NAME *names, u32 count,
-                             const void *values)
+static COLD HRESULT set_slow(WHV_PARTITION_HANDLE handle, u32 index, const WHV_REGISTER_NAME *names,
+                             u32 count, const void *values)
 {
     struct vcpu *cpu;
 

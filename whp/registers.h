@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Registers by their names in the API. registers.c has the table, register_values.c what each kind's value looks like. */
+/* Registers by their names in the API. registers.c has the table, register_values.c what each kind's value
+ * looks like. */
 #ifndef WHP_REGISTERS_H
 #define WHP_REGISTERS_H
 
@@ -7,15 +8,15 @@
 #include "whp/error.h"
 
 enum kind {
-    KIND_64,           /* 64 bits of struct vcpu at `where` */
+    KIND_64, /* 64 bits of struct vcpu at `where` */
     KIND_RFLAGS,
-    KIND_SEGMENT,      /* `where`: its number */
+    KIND_SEGMENT, /* `where`: its number */
     KIND_TABLE,
     KIND_CR0,
     KIND_CR3,
     KIND_CR4,
     KIND_CR8,
-    KIND_DR,           /* `where`: its number */
+    KIND_DR, /* `where`: its number */
     KIND_XCR0,
     KIND_XMM,
     KIND_ST,
@@ -24,8 +25,8 @@ enum kind {
     KIND_TSC,
     KIND_EFER,
     KIND_APIC_ID,
-    KIND_MSR,          /* `where`: its index; what state/msr.c doesn't know isn't there */
-    KIND_APIC,         /* `where`: bit n for the n-th name: it exists, where a local APIC does */
+    KIND_MSR,  /* `where`: its index; what state/msr.c doesn't know isn't there */
+    KIND_APIC, /* `where`: bit n for the n-th name: it exists, where a local APIC does */
     KIND_INTERRUPTION,
     KIND_INTERRUPT_STATE,
     KIND_EVENT,
@@ -40,7 +41,7 @@ struct register_row {
     u32 first;
     u8 count;
     u8 kind;
-    u8 step;           /* from one's `where` to the next's */
+    u8 step; /* from one's `where` to the next's */
     u64 where;
 };
 

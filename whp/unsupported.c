@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The functions of the API that this version hasn't: they check the handle, change nothing and say so. Those that need
- * a local APIC refuse as the platform does for partitions without one.
+ * The functions of the API that this version hasn't: they check the handle, change nothing and say so. Those
+ * that need a local APIC refuse as the platform does for partitions without one.
  */
 #include "whp/handle.h"
 
@@ -51,7 +51,8 @@ HRESULT WINAPI WHvRequestInterrupt(WHV_PARTITION_HANDLE Partition, const WHV_INT
     if (!Interrupt)
         return fail(E_POINTER, "Interrupt is NULL");
     if (InterruptControlSize != sizeof *Interrupt)
-        return fail(E_INVALIDARG, "InterruptControlSize: %u, not %u", InterruptControlSize, (u32)sizeof *Interrupt);
+        return fail(E_INVALIDARG, "InterruptControlSize: %u, not %u", InterruptControlSize,
+                    (u32)sizeof *Interrupt);
     return no_apic(Partition);
 }
 
@@ -70,7 +71,8 @@ HRESULT WINAPI WHvGetInterruptTargetVpSet(WHV_PARTITION_HANDLE Partition, UINT64
 }
 
 HRESULT WINAPI WHvGetVirtualProcessorInterruptControllerState2(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex,
-                                                               VOID *State, UINT32 StateSize, UINT32 *WrittenSize)
+                                                               VOID *State, UINT32 StateSize,
+                                                               UINT32 *WrittenSize)
 {
     (void)State;
     (void)StateSize;
@@ -88,7 +90,8 @@ HRESULT WINAPI WHvSetVirtualProcessorInterruptControllerState2(WHV_PARTITION_HAN
 }
 
 HRESULT WINAPI WHvGetVirtualProcessorInterruptControllerState(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex,
-                                                              VOID *State, UINT32 StateSize, UINT32 *WrittenSize)
+                                                              VOID *State, UINT32 StateSize,
+                                                              UINT32 *WrittenSize)
 {
     return WHvGetVirtualProcessorInterruptControllerState2(Partition, VpIndex, State, StateSize, WrittenSize);
 }
@@ -125,15 +128,15 @@ HRESULT WINAPI WHvGetVirtualProcessorCounters(WHV_PARTITION_HANDLE Partition, UI
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 
-#define LACKING(name, ...)                                                                                    \
-    HRESULT WINAPI name(WHV_PARTITION_HANDLE Partition, __VA_ARGS__)                                        \
-    {                                                                                                         \
-        return refuse(Partition, #name);                                                                      \
+#define LACKING(name, ...)                                                                                   \
+    HRESULT WINAPI name(WHV_PARTITION_HANDLE Partition, __VA_ARGS__)                                         \
+    {                                                                                                        \
+        return refuse(Partition, #name);                                                                     \
     }
-#define LACKING_ALONE(name)                                                                                   \
-    HRESULT WINAPI name(WHV_PARTITION_HANDLE Partition)                                                       \
-    {                                                                                                         \
-        return refuse(Partition, #name);                                                                      \
+#define LACKING_ALONE(name)                                                                                  \
+    HRESULT WINAPI name(WHV_PARTITION_HANDLE Partition)                                                      \
+    {                                                                                                        \
+        return refuse(Partition, #name);                                                                     \
     }
 
 LACKING(WHvQueryGpaRangeDirtyBitmap, WHV_GUEST_PHYSICAL_ADDRESS a, UINT64 b, UINT64 *c, UINT32 d)
@@ -141,7 +144,8 @@ LACKING(WHvSignalVirtualProcessorSynicEvent, WHV_SYNIC_EVENT_PARAMETERS a, BOOL 
 LACKING(WHvPostVirtualProcessorSynicMessage, UINT32 a, UINT32 b, const VOID *c, UINT32 d)
 LACKING(WHvRegisterPartitionDoorbellEvent, const WHV_DOORBELL_MATCH_DATA *a, HANDLE b)
 LACKING(WHvUnregisterPartitionDoorbellEvent, const WHV_DOORBELL_MATCH_DATA *a)
-LACKING(WHvCreateNotificationPort, const WHV_NOTIFICATION_PORT_PARAMETERS *a, HANDLE b, WHV_NOTIFICATION_PORT_HANDLE *c)
+LACKING(WHvCreateNotificationPort, const WHV_NOTIFICATION_PORT_PARAMETERS *a, HANDLE b,
+        WHV_NOTIFICATION_PORT_HANDLE *c)
 LACKING(WHvSetNotificationPortProperty, WHV_NOTIFICATION_PORT_HANDLE a, WHV_NOTIFICATION_PORT_PROPERTY_CODE b,
         WHV_NOTIFICATION_PORT_PROPERTY c)
 LACKING(WHvDeleteNotificationPort, WHV_NOTIFICATION_PORT_HANDLE a)
@@ -157,17 +161,19 @@ LACKING(WHvUnmapVpciDeviceMmioRanges, UINT64 a)
 LACKING(WHvSetVpciDevicePowerState, UINT64 a, DEVICE_POWER_STATE b)
 LACKING(WHvReadVpciDeviceRegister, UINT64 a, const WHV_VPCI_DEVICE_REGISTER *b, VOID *c)
 LACKING(WHvWriteVpciDeviceRegister, UINT64 a, const WHV_VPCI_DEVICE_REGISTER *b, const VOID *c)
-LACKING(WHvMapVpciDeviceInterrupt, UINT64 a, UINT32 b, UINT32 c, const WHV_VPCI_INTERRUPT_TARGET *d, UINT64 *e, UINT32 *f)
+LACKING(WHvMapVpciDeviceInterrupt, UINT64 a, UINT32 b, UINT32 c, const WHV_VPCI_INTERRUPT_TARGET *d,
+        UINT64 *e, UINT32 *f)
 LACKING(WHvUnmapVpciDeviceInterrupt, UINT64 a, UINT32 b)
 LACKING(WHvRetargetVpciDeviceInterrupt, UINT64 a, UINT64 b, UINT32 c, const WHV_VPCI_INTERRUPT_TARGET *d)
 LACKING(WHvRequestVpciDeviceInterrupt, UINT64 a, UINT64 b, UINT32 c)
-LACKING(WHvGetVpciDeviceInterruptTarget, UINT64 a, UINT32 b, UINT32 c, WHV_VPCI_INTERRUPT_TARGET *d, UINT32 e, UINT32 *f)
+LACKING(WHvGetVpciDeviceInterruptTarget, UINT64 a, UINT32 b, UINT32 c, WHV_VPCI_INTERRUPT_TARGET *d, UINT32 e,
+        UINT32 *f)
 LACKING(WHvStartPartitionMigration, HANDLE *a)
 LACKING_ALONE(WHvCancelPartitionMigration)
 LACKING_ALONE(WHvCompletePartitionMigration)
 
-HRESULT WINAPI WHvAllocateVpciResource(const GUID *a, WHV_ALLOCATE_VPCI_RESOURCE_FLAGS b, const VOID *c, UINT32 d,
-                                       HANDLE *e)
+HRESULT WINAPI WHvAllocateVpciResource(const GUID *a, WHV_ALLOCATE_VPCI_RESOURCE_FLAGS b, const VOID *c,
+                                       UINT32 d, HANDLE *e)
 {
     return not_here("WHvAllocateVpciResource");
 }

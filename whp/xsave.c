@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* XSAVE state in its compacted form: AMD64 APM volume 2, 11.5.4; reference 7.3. All components that the profile has. */
+/* XSAVE state in its compacted form: AMD64 APM volume 2, 11.5.4; reference 7.3. All components that the
+ * profile has. */
 #include "whp/xsave.h"
 
 #include "state/profile.h"
 #include "whp/fx_image.h"
 #include "whp/handle.h"
 
-enum {
-    XSTATE_BV = FX_SIZE,
-    XCOMP_BV = FX_SIZE + 8,
-    HEADER_END = FX_SIZE + 64,
-    MOST = HEADER_END + 256 + 8
-};
+enum { XSTATE_BV = FX_SIZE, XCOMP_BV = FX_SIZE + 8, HEADER_END = FX_SIZE + 64, MOST = HEADER_END + 256 + 8 };
 #define X87 (1u << 0)
 #define SSE (1u << 1)
 #define AVX (1u << 2)
@@ -64,7 +60,8 @@ static HRESULT check(const struct vcpu *cpu, const u8 *image, u32 size)
     u32 mxcsr = (u32)load_bytes(image + FX_MXCSR, 4);
 
     if (!(layout & COMPACTED))
-        return fail(E_INVALIDARG, "Buffer: XCOMP_BV (byte 520) has bit 63 clear; the image must be compacted");
+        return fail(E_INVALIDARG,
+                    "Buffer: XCOMP_BV (byte 520) has bit 63 clear; the image must be compacted");
     if (unknown)
         return fail(E_INVALIDARG, "Buffer: XCOMP_BV has components %#llx that this processor lacks",
                     (unsigned long long)unknown);
@@ -73,7 +70,8 @@ static HRESULT check(const struct vcpu *cpu, const u8 *image, u32 size)
     if (memcmp(image + XCOMP_BV + 8, zero, sizeof zero))
         return fail(E_INVALIDARG, "Buffer: bytes 528 to 575 of the header must be zero");
     if (size < size_of(layout))
-        return fail(E_INVALIDARG, "Buffer: %u bytes, the components in XCOMP_BV need %u", size, size_of(layout));
+        return fail(E_INVALIDARG, "Buffer: %u bytes, the components in XCOMP_BV need %u", size,
+                    size_of(layout));
     if ((present & SSE) && (mxcsr & ~cpu->partition->profile->mxcsr_mask))
         return fail(E_INVALIDARG, "Buffer: MXCSR %#x has reserved bits", mxcsr);
     return S_OK;
@@ -86,7 +84,8 @@ HRESULT xsave_set(struct vcpu *cpu, const void *buffer, u32 size)
     if (!buffer)
         return fail(E_POINTER, "Buffer is NULL");
     if (size < HEADER_END)
-        return fail(WHV_E_INSUFFICIENT_BUFFER, "Buffer: %u bytes, an image has at least %u", size, (u32)HEADER_END);
+        return fail(WHV_E_INSUFFICIENT_BUFFER, "Buffer: %u bytes, an image has at least %u", size,
+                    (u32)HEADER_END);
     memcpy(image, buffer, size < MOST ? size : MOST);
 
     HRESULT hr = check(cpu, image, size);
@@ -136,8 +135,8 @@ HRESULT WINAPI WHvGetVirtualProcessorXsaveState(WHV_PARTITION_HANDLE Partition, 
     return hr;
 }
 
-HRESULT WINAPI WHvSetVirtualProcessorXsaveState(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex, const VOID *Buffer,
-                                                UINT32 BufferSizeInBytes)
+HRESULT WINAPI WHvSetVirtualProcessorXsaveState(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex,
+                                                const VOID *Buffer, UINT32 BufferSizeInBytes)
 {
     struct vcpu *cpu;
     HRESULT hr = vcpu_enter(Partition, VpIndex, &cpu);
@@ -154,17 +153,16 @@ HRESULT WINAPI WHvSetVirtualProcessorXsaveState(WHV_PARTITION_HANDLE Partition, 
 static HRESULT check_kind(u32 kind)
 {
     switch (kind) {
-    case WHvVirtualProcessorStateTypeXsaveState:
-        return S_OK;
+    case WHvVirtualProcessorStateTypeXsaveState: return S_OK;
     case WHvVirtualProcessorStateTypeInterruptControllerState2:
         return fail(HV_OPERATION_DENIED, "StateType: the partition emulates no local APIC");
     case WHvVirtualProcessorStateTypeSynicMessagePage:
     case WHvVirtualProcessorStateTypeSynicEventFlagPage:
     case WHvVirtualProcessorStateTypeSynicTimerState:
     case WHvVirtualProcessorStateTypeNestedState:
-        return fail(HRESULT_FROM_WIN32(ERROR_NOT_SUPPORTED), "StateType: %#x isn't there in this version", kind);
-    default:
-        return fail(E_INVALIDARG, "StateType: there is no %#x", kind);
+        return fail(HRESULT_FROM_WIN32(ERROR_NOT_SUPPORTED), "StateType: %#x isn't there in this version",
+                    kind);
+    default: return fail(E_INVALIDARG, "StateType: there is no %#x", kind);
     }
 }
 
@@ -195,7 +193,8 @@ HRESULT WINAPI WHvSetVirtualProcessorState(WHV_PARTITION_HANDLE Partition, UINT3
         return hr;
     hr = check_kind((u32)StateType);
     if (SUCCEEDED(hr) && Buffer && BufferSizeInBytes != xsave_size(cpu))
-        hr = fail(E_INVALIDARG, "BufferSizeInBytes: %u, this processor's state has %u", BufferSizeInBytes, xsave_size(cpu));
+        hr = fail(E_INVALIDARG, "BufferSizeInBytes: %u, this processor's state has %u", BufferSizeInBytes,
+                  xsave_size(cpu));
     if (SUCCEEDED(hr))
         hr = xsave_set(cpu, Buffer, BufferSizeInBytes);
     vcpu_leave_door(Partition, VpIndex);

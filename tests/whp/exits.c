@@ -2,7 +2,12 @@
 /* Every exit reason in every mode that it can come from: reference section 4. */
 #include "tests/whp/guest.h"
 
-enum { IN_REAL = 1 << GUEST_REAL, IN_PROTECTED = 1 << GUEST_PROTECTED, IN_LONG = 1 << GUEST_LONG, IN_ALL = 7 };
+enum {
+    IN_REAL = 1 << GUEST_REAL,
+    IN_PROTECTED = 1 << GUEST_PROTECTED,
+    IN_LONG = 1 << GUEST_LONG,
+    IN_ALL = 7
+};
 enum { NO_CHECK = 0xff };
 
 #define X(name) WHvRunVpExitReason##name
@@ -16,33 +21,47 @@ struct row {
     u16 at;
     u32 exits, exceptions;
     u32 reason;
-    u8 rip;       /* from the code's start */
-    u8 length;    /* InstructionLength */
-    u64 first;    /* the first eight bytes of the union from offset 20 on, where the contexts tell the access; or as told below */
+    u8 rip;    /* from the code's start */
+    u8 length; /* InstructionLength */
+    u64 first; /* the first eight bytes of the union from offset 20 on, where the contexts tell the access; or
+                  as told below */
 };
 
-#define ROW(name, bytes, modes, ...) { name, bytes, sizeof bytes - 1, modes, __VA_ARGS__ }
+#define ROW(name, bytes, modes, ...)                                                                         \
+    {                                                                                                        \
+        name, bytes, sizeof bytes - 1, modes, __VA_ARGS__                                                    \
+    }
 
 static const struct row rows[] = {
     ROW("hlt", "\xf4", IN_ALL, 0, 0, 0, X(X64Halt), 1, 0, 0),
     ROW("out 0x42, al", "\xe6\x42", IN_ALL, 0, 0, 0, X(X64IoPortAccess), 0, 2, 1 | 1 << 1 | 0x42ull << 32),
     ROW("out dx, al", "\xee", IN_ALL, 0, 0, 0, X(X64IoPortAccess), 0, 1, 1 | 1 << 1 | 0x3f8ull << 32),
     ROW("in al, dx", "\xec", IN_ALL, 0, 0, 0, X(X64IoPortAccess), 0, 1, 1 << 1 | 0x3f8ull << 32),
-    ROW("in eax, dx", "\xed", IN_PROTECTED | IN_LONG, 0, 0, 0, X(X64IoPortAccess), 0, 1, 4 << 1 | 0x3f8ull << 32),
+    ROW("in eax, dx", "\xed", IN_PROTECTED | IN_LONG, 0, 0, 0, X(X64IoPortAccess), 0, 1,
+        4 << 1 | 0x3f8ull << 32),
     ROW("in ax, dx", "\xed", IN_REAL, 0, 0, 0, X(X64IoPortAccess), 0, 1, 2 << 1 | 0x3f8ull << 32),
     ROW("insb", "\x6c", IN_ALL, 0x9000, 0, 0, X(X64IoPortAccess), 0, 1, 1 << 1 | 16 | 0x3f8ull << 32),
-    ROW("rep outsb", "\xf3\x6e", IN_ALL, 0x9000, 0, 0, X(X64IoPortAccess), 0, 2, 1 | 1 << 1 | 48 | 0x3f8ull << 32),
+    ROW("rep outsb", "\xf3\x6e", IN_ALL, 0x9000, 0, 0, X(X64IoPortAccess), 0, 2,
+        1 | 1 << 1 | 48 | 0x3f8ull << 32),
     ROW("rep insb, rcx=0", "\x31\xc9\xf3\x6c\xf4", IN_ALL, 0x9000, 0, 0, X(X64Halt), 5, 0, 0),
-    ROW("nop; out 0x42, al", "\x90\x90\xe6\x42", IN_ALL, 0, 0, 0, X(X64IoPortAccess), 2, 2, 3 | 0x42ull << 32),
+    ROW("nop; out 0x42, al", "\x90\x90\xe6\x42", IN_ALL, 0, 0, 0, X(X64IoPortAccess), 2, 2,
+        3 | 0x42ull << 32),
 
-    ROW("read of a hole", "\x8a\x05", IN_REAL | IN_PROTECTED | IN_LONG, GUEST_HOLE + 16, 0, 0, X(MemoryAccess), 0, NO_CHECK, 0 | 4 | 8),
-    ROW("write to a hole", "\x88\x05", IN_ALL, GUEST_HOLE + 16, 0, 0, X(MemoryAccess), 0, NO_CHECK, 1 | 4 | 8),
-    ROW("write without the right", "\x88\x05", IN_ALL, GUEST_READ_ONLY + 16, 0, 0, X(MemoryAccess), 0, NO_CHECK, 1 | 8),
+    ROW("read of a hole", "\x8a\x05", IN_REAL | IN_PROTECTED | IN_LONG, GUEST_HOLE + 16, 0, 0,
+        X(MemoryAccess), 0, NO_CHECK, 0 | 4 | 8),
+    ROW("write to a hole", "\x88\x05", IN_ALL, GUEST_HOLE + 16, 0, 0, X(MemoryAccess), 0, NO_CHECK,
+        1 | 4 | 8),
+    ROW("write without the right", "\x88\x05", IN_ALL, GUEST_READ_ONLY + 16, 0, 0, X(MemoryAccess), 0,
+        NO_CHECK, 1 | 8),
     ROW("read of read-only", "\x8a\x05\xf4", IN_ALL, GUEST_READ_ONLY + 16, 0, 0, X(X64Halt), 3, 0, 0),
-    ROW("inc in read-only", "\xfe\x05", IN_ALL, GUEST_READ_ONLY + 16, 0, 0, X(MemoryAccess), 0, NO_CHECK, 1 | 8),
-    ROW("jump to a hole", "\xff\xe7", IN_ALL, GUEST_HOLE + 16, 0, 0, X(MemoryAccess), 0xfe, NO_CHECK, 2 | 4 | 8),
-    ROW("jump to no-execute", "\xff\xe7", IN_ALL, GUEST_NO_EXECUTE + 16, 0, 0, X(MemoryAccess), 0xfe, NO_CHECK, 2 | 8),
-    ROW("push into a hole", "\x89\xfc\x50", IN_ALL, GUEST_HOLE + 16, 0, 0, X(MemoryAccess), 2, NO_CHECK, 1 | 4 | 8),
+    ROW("inc in read-only", "\xfe\x05", IN_ALL, GUEST_READ_ONLY + 16, 0, 0, X(MemoryAccess), 0, NO_CHECK,
+        1 | 8),
+    ROW("jump to a hole", "\xff\xe7", IN_ALL, GUEST_HOLE + 16, 0, 0, X(MemoryAccess), 0xfe, NO_CHECK,
+        2 | 4 | 8),
+    ROW("jump to no-execute", "\xff\xe7", IN_ALL, GUEST_NO_EXECUTE + 16, 0, 0, X(MemoryAccess), 0xfe,
+        NO_CHECK, 2 | 8),
+    ROW("push into a hole", "\x89\xfc\x50", IN_ALL, GUEST_HOLE + 16, 0, 0, X(MemoryAccess), 2, NO_CHECK,
+        1 | 4 | 8),
 
     ROW("cpuid, no exit", "\x0f\xa2\xf4", IN_ALL, 0, 0, 0, X(X64Halt), 3, 0, 0),
     ROW("cpuid", "\x0f\xa2", IN_ALL, 0, 1, 0, X(X64Cpuid), 0, 2, NO_CHECK),
@@ -55,10 +74,10 @@ static const struct row rows[] = {
     ROW("ud2", "\x0f\x0b", IN_ALL, 0, 4, 1 << 6, X(Exception), 0, NO_CHECK, 0 | 6ull << 32),
     ROW("int3", "\xcc", IN_ALL, 0, 4, 1 << 3, X(Exception), 0, 1, 2 | 3ull << 32),
     ROW("div by zero", "\x31\xc9\xf7\xf1", IN_ALL, 0, 4, 1 << 0, X(Exception), 2, NO_CHECK, 0),
-    ROW("wrmsr refused", "\xb9\x80\x00\x00\xc0\x0f\x30", IN_PROTECTED | IN_LONG, 0, 4, 1 << 13, X(Exception), 5, NO_CHECK,
-        1 | 13ull << 32),
-    ROW("unknown msr without exits", "\x0f\x32", IN_PROTECTED | IN_LONG, 0, 4, 1 << 13, X(Exception), 0, NO_CHECK,
-        1 | 13ull << 32),
+    ROW("wrmsr refused", "\xb9\x80\x00\x00\xc0\x0f\x30", IN_PROTECTED | IN_LONG, 0, 4, 1 << 13, X(Exception),
+        5, NO_CHECK, 1 | 13ull << 32),
+    ROW("unknown msr without exits", "\x0f\x32", IN_PROTECTED | IN_LONG, 0, 4, 1 << 13, X(Exception), 0,
+        NO_CHECK, 1 | 13ull << 32),
     ROW("triple fault", "\x0f\x0b", IN_PROTECTED | IN_LONG, 0, 0, 0, X(UnrecoverableException), 0, 0, 0),
 };
 
@@ -66,7 +85,8 @@ static const struct row rows[] = {
 static void place_code(u8 *code, const struct row *row, enum guest_mode mode)
 {
     memcpy(code, row->code, row->size);
-    if (row->at && row->size >= 2 && (code[1] == 0x05) && (code[0] == 0x8a || code[0] == 0x88 || code[0] == 0xfe))
+    if (row->at && row->size >= 2 && (code[1] == 0x05) &&
+        (code[0] == 0x8a || code[0] == 0x88 || code[0] == 0xfe))
         code[1] = mode == GUEST_REAL ? 0x05 : 0x07; /* [di] in 16-bit addressing, else [rdi] */
 }
 
@@ -98,11 +118,11 @@ static void check_context(const struct guest *g, enum guest_mode mode, const str
     const WHV_VP_EXIT_CONTEXT *x = &g->exit.VpContext;
     u64 rip = row->rip == 0xfe ? row->at : GUEST_CODE + row->rip;
 
-    ck_assert_msg((u32)g->exit.ExitReason == row->reason, "%s in mode %d: reason %#x, not %#x", row->name, mode,
-                  (u32)g->exit.ExitReason, row->reason);
+    ck_assert_msg((u32)g->exit.ExitReason == row->reason, "%s in mode %d: reason %#x, not %#x", row->name,
+                  mode, (u32)g->exit.ExitReason, row->reason);
     ck_assert_msg(x->Rip == rip, "%s in mode %d: RIP %#llx", row->name, mode, (unsigned long long)x->Rip);
-    ck_assert_msg(row->length == NO_CHECK || x->InstructionLength == row->length, "%s in mode %d: length %u", row->name,
-                  mode, x->InstructionLength);
+    ck_assert_msg(row->length == NO_CHECK || x->InstructionLength == row->length, "%s in mode %d: length %u",
+                  row->name, mode, x->InstructionLength);
     ck_assert_uint_eq(g->exit.Reserved, 0);
     ck_assert_uint_eq(x->Reserved, 0);
     ck_assert_uint_eq(x->ExecutionState.Cpl, 0);
@@ -175,7 +195,8 @@ START_TEST(an_exit_tells_what_the_reference_says)
         WHV_RUN_VP_EXIT_CONTEXT first = g.exit;
 
         guest_run(&g);
-        ck_assert_msg(!memcmp(&first, &g.exit, sizeof first), "%s in mode %d differs the second time", row->name, mode);
+        ck_assert_msg(!memcmp(&first, &g.exit, sizeof first), "%s in mode %d differs the second time",
+                      row->name, mode);
     }
     guest_close(&g);
 }
@@ -367,7 +388,8 @@ TCase *exit_case(void)
 {
     TCase *t = tcase_create("exits");
 
-    tcase_add_loop_test(t, an_exit_tells_what_the_reference_says, 0, (int)(sizeof rows / sizeof rows[0]) * GUEST_MODES);
+    tcase_add_loop_test(t, an_exit_tells_what_the_reference_says, 0,
+                        (int)(sizeof rows / sizeof rows[0]) * GUEST_MODES);
     tcase_add_test(t, a_listed_leaf_leaves_and_others_do_not);
     tcase_add_test(t, cpuid_defaults_are_what_the_guest_would_see);
     tcase_add_test(t, an_impossible_state_leaves_as_invalid_and_says_why);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A small machine for the tests of the API, made through the API alone: one processor on a virtual clock in one of three
- * modes, and a megabyte of memory.
+ * A small machine for the tests of the API, made through the API alone: one processor on a virtual clock in
+ * one of three modes, and a megabyte of memory.
  *
  *   0000  IVT (real mode)        5000  a page without the right to write
  *   1000  GDT                    6000  a hole: nothing mapped
@@ -46,10 +46,10 @@ u32 guest_run(struct guest *g);
 u64 guest_get(struct guest *g, WHV_REGISTER_NAME name);
 void guest_set(struct guest *g, WHV_REGISTER_NAME name, u64 value);
 
-#define ck_hr(call, wanted)                                                                                   \
-    do {                                                                                                      \
-        HRESULT hr_got_ = (call), hr_wanted_ = (wanted);                                                      \
-        ck_assert_msg(hr_got_ == hr_wanted_, #call " is %08x, not %08x", (u32)hr_got_, (u32)hr_wanted_);      \
+#define ck_hr(call, wanted)                                                                                  \
+    do {                                                                                                     \
+        HRESULT hr_got_ = (call), hr_wanted_ = (wanted);                                                     \
+        ck_assert_msg(hr_got_ == hr_wanted_, #call " is %08x, not %08x", (u32)hr_got_, (u32)hr_wanted_);     \
     } while (0)
 #define ck_ok(call) ck_hr(call, S_OK)
 

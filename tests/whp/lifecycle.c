@@ -38,7 +38,9 @@ END_TEST
 
 START_TEST(garbage_handles_are_errors_and_no_crash)
 {
-    static const u64 garbage[] = { 0, 1, 8, 0x10, 0x10000, 0xffff, 0x7fff12345678, 0x4141414141414141, ~(u64)0, ~(u64)15 };
+    static const u64 garbage[] = {
+        0, 1, 8, 0x10, 0x10000, 0xffff, 0x7fff12345678, 0x4141414141414141, ~(u64)0, ~(u64)15
+    };
     WHV_RUN_VP_EXIT_CONTEXT x;
     WHV_PARTITION_HANDLE live = partition_new(1);
 

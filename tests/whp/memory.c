@@ -82,7 +82,8 @@ START_TEST(translation_follows_the_guests_tables)
     ck_assert_uint_eq(result.ResultCode, WHvTranslateGvaResultSuccess);
     ck_assert_uint_eq(gpa, 0x9123);
     ck_ok(WHvTranslateGva(g.partition, 0, GUEST_HOLE, WHvTranslateGvaFlagValidateRead, &result, &gpa));
-    ck_assert_uint_eq(result.ResultCode, WHvTranslateGvaResultSuccess); /* nothing is mapped there, but it translates */
+    ck_assert_uint_eq(result.ResultCode,
+                      WHvTranslateGvaResultSuccess); /* nothing is mapped there, but it translates */
     ck_assert_uint_eq(gpa, GUEST_HOLE);
     ck_ok(WHvTranslateGva(g.partition, 0, 0x8000000000, WHvTranslateGvaFlagNone, &result, &gpa));
     ck_assert_uint_eq(result.ResultCode, WHvTranslateGvaResultPageNotPresent);
@@ -119,7 +120,8 @@ START_TEST(counters_know_the_pages)
     u32 written;
 
     guest_open(&g, GUEST_REAL, reader, sizeof reader);
-    ck_ok(WHvGetPartitionCounters(g.partition, WHvPartitionCounterSetMemory, counters, sizeof counters, &written));
+    ck_ok(WHvGetPartitionCounters(g.partition, WHvPartitionCounterSetMemory, counters, sizeof counters,
+                                  &written));
     ck_assert_uint_eq(written, 24);
     ck_assert_uint_eq(counters[0], GUEST_MEMORY / 4096 - 1);
     guest_close(&g);
@@ -141,13 +143,13 @@ START_TEST(a_page_unmapped_under_a_running_processor_is_gone_when_the_call_retur
     static const u8 writer[] = { 0xff, 0x03, 0xeb, 0xfc }; /* inc dword [rbx]; jmp back */
     struct guest g;
     pthread_t thread;
-    volatile u32 *count;
+    const u32 *count;
 
     guest_open(&g, GUEST_LONG, writer, sizeof writer);
     guest_set(&g, WHvX64RegisterRbx, 0x9000);
-    count = (volatile u32 *)(g.memory + 0x9000);
+    count = (const u32 *)(g.memory + 0x9000);
     ck_assert_int_eq(pthread_create(&thread, NULL, run_until_it_leaves, &g), 0);
-    while (*count < 1000)
+    while (__atomic_load_n(count, __ATOMIC_RELAXED) < 1000)
         ;
     for (unsigned i = 0; i < 50; i++) { /* something that matters not to it */
         ck_ok(WHvUnmapGpaRange(g.partition, 0xb000, 4096));
@@ -155,7 +157,7 @@ START_TEST(a_page_unmapped_under_a_running_processor_is_gone_when_the_call_retur
     }
     ck_ok(WHvUnmapGpaRange(g.partition, 0x9000, 4096));
 
-    u32 then = *count;
+    u32 then = __atomic_load_n(count, __ATOMIC_RELAXED);
 
     ck_assert_int_eq(pthread_join(thread, NULL), 0);
     ck_assert_uint_eq(*count, then);

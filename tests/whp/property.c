@@ -9,8 +9,8 @@ struct capability {
 };
 
 static const struct capability capabilities[] = {
-    { 0, 4 },      { 1, 8 },      { 2, 8 },       { 3, 8 },       { 4, 8 },       { 5, 4 },
-    { 6, 8 },      { 0x1000, 4 }, { 0x1001, 8 },  { 0x1002, 1 },  { 0x1003, 8 },  { 0x1004, 8 },
+    { 0, 4 },      { 1, 8 },       { 2, 8 },       { 3, 8 },       { 4, 8 },      { 5, 4 },
+    { 6, 8 },      { 0x1000, 4 },  { 0x1001, 8 },  { 0x1002, 1 },  { 0x1003, 8 }, { 0x1004, 8 },
     { 0x1005, 8 }, { 0x1006, 24 }, { 0x1007, 20 }, { 0x1008, 16 }, { 0x1009, 8 }, { 0x100a, 4 },
 };
 
@@ -27,7 +27,8 @@ START_TEST(capabilities_have_their_natural_sizes)
         ck_assert_uint_eq(bytes[i], 0xcc);
     ck_ok(WHvGetCapability((WHV_CAPABILITY_CODE)c->code, bytes, c->size, NULL));
     written = 0;
-    ck_hr(WHvGetCapability((WHV_CAPABILITY_CODE)c->code, bytes, c->size - 1, &written), WHV_E_INSUFFICIENT_BUFFER);
+    ck_hr(WHvGetCapability((WHV_CAPABILITY_CODE)c->code, bytes, c->size - 1, &written),
+          WHV_E_INSUFFICIENT_BUFFER);
     ck_assert_uint_eq(written, c->size);
 }
 END_TEST
@@ -124,15 +125,18 @@ START_TEST(the_environment_sets_what_a_program_does_not_know)
 
     setenv("SOFTWHP", "clock=virtual,seed=0x77,rate=3", 1);
     ck_ok(WHvCreatePartition(&p));
-    ck_ok(WHvGetPartitionProperty(p, (WHV_PARTITION_PROPERTY_CODE)SwhpPartitionPropertyCodeClock, &got, 8, NULL));
+    ck_ok(WHvGetPartitionProperty(p, (WHV_PARTITION_PROPERTY_CODE)SwhpPartitionPropertyCodeClock, &got, 8,
+                                  NULL));
     ck_assert_uint_eq(got, 1);
-    ck_ok(WHvGetPartitionProperty(p, (WHV_PARTITION_PROPERTY_CODE)SwhpPartitionPropertyCodeSeed, &got, 8, NULL));
+    ck_ok(WHvGetPartitionProperty(p, (WHV_PARTITION_PROPERTY_CODE)SwhpPartitionPropertyCodeSeed, &got, 8,
+                                  NULL));
     ck_assert_uint_eq(got, 0x77);
     ck_ok(WHvDeletePartition(p));
     p = NULL;
 
-    static const char *const wrong[] = { "clock=sundial", "colour=red", "seed=", "seed=x", "rate=0", "trace=exit:/",
-                                         "trace=insn", "clock", "=", "profile=z80", "rate=4294967297" };
+    static const char *const wrong[] = { "clock=sundial",  "colour=red", "seed=", "seed=x", "rate=0",
+                                         "trace=exit:/",   "trace=insn", "clock", "=",      "profile=z80",
+                                         "rate=4294967297" };
 
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         setenv("SOFTWHP", wrong[i], 1);
@@ -173,8 +177,10 @@ TCase *property_case(void)
 {
     TCase *t = tcase_create("properties");
 
-    tcase_add_loop_test(t, capabilities_have_their_natural_sizes, 0, sizeof capabilities / sizeof capabilities[0]);
-    tcase_add_loop_test(t, properties_read_back_whatever_size_the_buffer_has, 0, sizeof plain / sizeof plain[0]);
+    tcase_add_loop_test(t, capabilities_have_their_natural_sizes, 0,
+                        sizeof capabilities / sizeof capabilities[0]);
+    tcase_add_loop_test(t, properties_read_back_whatever_size_the_buffer_has, 0,
+                        sizeof plain / sizeof plain[0]);
     tcase_add_test(t, features_can_be_taken_away_and_not_added);
     tcase_add_test(t, a_narrow_partition_takes_no_mapping_above_its_width);
     tcase_add_test(t, the_environment_sets_what_a_program_does_not_know);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Registers read back what was written, but for what hardware fixes; a fresh processor has the values it should. */
+/* Registers read back what was written, but for what hardware fixes; a fresh processor has the values it
+ * should. */
 #include "tests/whp/guest.h"
 
 #define REG(name) WHvX64Register##name
@@ -10,15 +11,38 @@ struct fresh {
 };
 
 static const struct fresh fresh[] = {
-    { REG(Rax), 0 },          { REG(Rsp), 0 },       { REG(R15), 0 },       { REG(Rip), 0xfff0 },
-    { REG(Rflags), 2 },       { REG(Cr0), 0x60000010 }, { REG(Cr2), 0 },    { REG(Cr3), 0 },
-    { REG(Cr4), 0 },          { REG(Cr8), 0 },       { REG(Efer), 0 },      { REG(Dr0), 0 },
-    { REG(Dr6), 0xffff0ff0 }, { REG(Dr7), 0x400 },   { REG(XCr0), 1 },      { REG(Pat), 0x0007040600070406 },
-    { REG(ApicBase), 0xfee00900 }, { REG(Star), 0 }, { REG(Lstar), 0 },     { REG(KernelGsBase), 0 },
-    { REG(SysenterCs), 0 },   { REG(TscAux), 0 },    { REG(MsrMtrrDefType), 0 }, { REG(MsrMtrrPhysBase0), 0 },
-    { REG(MsrMtrrFix4kF8000), 0 }, { REG(InitialApicId), 0 }, { REG(Tsc), 0 },
-    { WHvRegisterPendingInterruption, 0 }, { WHvRegisterInterruptState, 0 }, { WHvRegisterPendingEvent, 0 },
-    { REG(DeliverabilityNotifications), 0 }, { WHvRegisterInternalActivityState, 0 },
+    { REG(Rax), 0 },
+    { REG(Rsp), 0 },
+    { REG(R15), 0 },
+    { REG(Rip), 0xfff0 },
+    { REG(Rflags), 2 },
+    { REG(Cr0), 0x60000010 },
+    { REG(Cr2), 0 },
+    { REG(Cr3), 0 },
+    { REG(Cr4), 0 },
+    { REG(Cr8), 0 },
+    { REG(Efer), 0 },
+    { REG(Dr0), 0 },
+    { REG(Dr6), 0xffff0ff0 },
+    { REG(Dr7), 0x400 },
+    { REG(XCr0), 1 },
+    { REG(Pat), 0x0007040600070406 },
+    { REG(ApicBase), 0xfee00900 },
+    { REG(Star), 0 },
+    { REG(Lstar), 0 },
+    { REG(KernelGsBase), 0 },
+    { REG(SysenterCs), 0 },
+    { REG(TscAux), 0 },
+    { REG(MsrMtrrDefType), 0 },
+    { REG(MsrMtrrPhysBase0), 0 },
+    { REG(MsrMtrrFix4kF8000), 0 },
+    { REG(InitialApicId), 0 },
+    { REG(Tsc), 0 },
+    { WHvRegisterPendingInterruption, 0 },
+    { WHvRegisterInterruptState, 0 },
+    { WHvRegisterPendingEvent, 0 },
+    { REG(DeliverabilityNotifications), 0 },
+    { WHvRegisterInternalActivityState, 0 },
     { REG(PendingDebugException), 0 },
 };
 
@@ -127,7 +151,8 @@ static const struct change changes[] = {
     { REG(XmmControlStatus), 0x1000, 0x0000000000001fa0, 0x1000, 0x0002ffff00001fa0 },
     { WHvRegisterPendingInterruption, 0xabcd000d0017, 0, 0xabcd000d0017, 0 }, /* #GP with an error code */
     { WHvRegisterPendingInterruption, 0x0000001000210001, 0, 0x00210001, 0 },
-    { WHvRegisterPendingInterruption, 0x00030000 | 1 | 6 << 1 | 1 << 5, 0, 0x00030000 | 1 | 6 << 1 | 1 << 5, 0 },
+    { WHvRegisterPendingInterruption, 0x00030000 | 1 | 6 << 1 | 1 << 5, 0, 0x00030000 | 1 | 6 << 1 | 1 << 5,
+      0 },
     { WHvRegisterPendingInterruption, 0xff0000, 0, 0, 0 },
     { WHvRegisterInterruptState, 3, 0, 3, 0 },
     { WHvRegisterPendingEvent, 0x00000002000e0101, 0x1234000, 0x00000002000e0101, 0x1234000 },
@@ -147,14 +172,16 @@ START_TEST(registers_read_back)
 
     WHV_REGISTER_VALUE v = get(c->name);
 
-    ck_assert_msg(v.Reg128.Low64 == c->low_back && v.Reg128.High64 == c->high_back, "register %#x is %#llx %#llx", c->name,
-                  (unsigned long long)v.Reg128.High64, (unsigned long long)v.Reg128.Low64);
+    ck_assert_msg(v.Reg128.Low64 == c->low_back && v.Reg128.High64 == c->high_back,
+                  "register %#x is %#llx %#llx", c->name, (unsigned long long)v.Reg128.High64,
+                  (unsigned long long)v.Reg128.Low64);
 }
 END_TEST
 
 START_TEST(st_registers_stay_in_place_when_top_comes_after_them)
 {
-    u64 value[2] = { 0x8000000000000001, 0x3fff }, status[2] = { 0x037f | 5ull << 11 << 16 | 0xffull << 32, 0 };
+    u64 value[2] = { 0x8000000000000001, 0x3fff },
+        status[2] = { 0x037f | 5ull << 11 << 16 | 0xffull << 32, 0 };
 
     ck_ok(set(REG(FpMmx2), value));
     ck_ok(set(REG(FpControlStatus), status));

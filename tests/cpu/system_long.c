@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+/* Long mode: gates, returns, system calls, control registers, what level 3 may not do. */
+#include "tests/cpu/system_machine.h"
+
+#define GP(e) FAULT(13, e)
+
+static const struct scenario scenarios[] = {
+    /* Interrupts. */
+    { "INT to level 0", LONG3, "cd 30", .set = { GPR(Rflags, 0x202) }, DELIVERS(0x30),
+      .want = { GPR(Cs, CODE64), GPR(Rsp, STACK0 - 40), GPR(Rflags, 2) },
+      .see = { { STACK0 - 40, 8, CODE + 2 }, { STACK0 - 32, 8, USER_CODE64 }, { STACK0 - 24, 8, 0x202 },
+               { STACK0 - 16, 8, STACK3 }, { STACK0 - 8, 8, USER_DATA } } },
+    { "a trap gate leaves IF", LONG0, "cd 40", .set = { GPR(Rflags, 0x302) }, DELIVERS(0x40),
+      .want = { GPR(Rflags, 0x202), GPR(Rsp, STACK0 - 40) } },
+    { "the stack is aligned", LONG0, "cd 30", .set = { GPR(Rsp, STACK0 - 3) }, DELIVERS(0x30),
+      .want = { GPR(Rsp, STACK0 - 16 - 40) }, .see = { { STACK0 - 32, 8, STACK0 - 3 } } },
+    { "IST", LONG0, "cd 30", .poke = { { IDT + 0x30 * 16 + 4, 1, 1 } }, DELIVERS(0x30), .want = { GPR(Rsp, IST1 - 40) } },
+    { "INT through a gate of DPL 0", LONG3, "cd 20", GP(0x20 * 8 + 2) },
+    { "INT through an absent gate", LONG3, "cd 30", .poke = { { IDT + 0x30 * 16 + 5, 1, 0x6e } },
+      FAULT(11, 0x30 * 8 + 2) },
+    { "absent comes after DPL", LONG3, "cd 30", .poke = { { IDT + 0x30 * 16 + 5, 1, 0x0e } }, GP(0x30 * 8 + 2) },
+    { "INT past the IDT", LONG0, "cd ff", .set = { GPR(Idtr, 0xfef) }, GP(0xff * 8 + 2) },
+    { "no task gates in long mode", LONG0, "cd 30", .poke = { { IDT + 0x30 * 16 + 5, 1, 0xe5 } }, GP(0x30 * 8 + 2) },
+    { "a handler in 32-bit code", LONG0, "cd 30", .poke = { { IDT + 0x30 * 16 + 2, 2, CODE32 } }, GP(CODE32) },
+    { "a handler at a null selector", LONG0, "cd 30", .poke = { { IDT + 0x30 * 16 + 2, 2, 0 } }, GP(0) },
+    { "a handler that isn't canonical", LONG0, "cd 30", .poke = { { IDT + 0x30 * 16 + 8, 4, 0x8000 } }, GP(0) },
+    { "a kernel stack that isn't canonical", LONG3, "cd 30", .poke = { { TSS + 4, 8, 0x800000000000 } }, FAULT(12, 0) },
+    { "INT3", LONG3, "cc", .poke = { { IDT + 3 * 16 + 5, 1, 0xee } }, DELIVERS(3), .see = { { STACK0 - 40, 8, CODE + 1 } } },
+    { "INT3 is intercepted at the instruction", LONG0, "cc", FAULT(3, 0) },
+    { "INT1 needs no DPL", LONG3, "f1", DELIVERS(1), .see = { { STACK0 - 40, 8, CODE + 1 } } },
+    { "a fault pushes RF", LONG3, "0f 0b", DELIVERS(6), .see = { { STACK0 - 40, 8, CODE }, { STACK0 - 24, 8, 0x10002 } } },
+    { "an error code is pushed", LONG3, "f4", DELIVERS(13), .want = { GPR(Rsp, STACK0 - 48) },
+      .see = { { STACK0 - 48, 8, 0 }, { STACK0 - 40, 8, CODE } } },
+    { "a page fault sets CR2", LONG3, "a0 00 00 00 40 00 00 00 00", DELIVERS(14), .want = { GPR(Cr2, 0x40000000) },
+      .see = { { STACK0 - 48, 8, 4 } } },
+    { "a contributory pair makes #DF", LONG3, "f4", .poke = { { IDT + 13 * 16 + 5, 1, 0x0e } }, DELIVERS(8),
+      .want = { GPR(Rsp, STACK0 - 48) }, .see = { { STACK0 - 48, 8, 0 }, { STACK0 - 40, 8, CODE } } },
+    { "a benign first doesn't", LONG3, "0f 0b", .poke = { { IDT + 6 * 16 + 5, 1, 0x0e } }, DELIVERS(11),
+      .see = { { STACK0 - 48, 8, 6 * 8 + 3 } } },
+    { "shutdown", LONG0, "0f 0b", .set = { GPR(Idtr, 0) }, .deliver = 1,
+      .reason = WHvRunVpExitReasonUnrecoverableException, .rip = CODE },
+    { "shutdown by the stack", LONG0, "0f 0b", .set = { GPR(Rsp, 0x40000000) }, .deliver = 1,
+      .reason = WHvRunVpExitReasonUnrecoverableException, .rip = CODE },
+
+    /* IRET. */
+    { "IRETQ to level 3", LONG0, "48 cf", .set = { GPR(Rsp, 0x6000) },
+      .poke = { { 0x6000, 8, USER }, { 0x6008, 8, USER_CODE64 }, { 0x6010, 8, 0x3202 }, { 0x6018, 8, STACK3 },
+                { 0x6020, 8, USER_DATA } },
+      GP(0), .rip = USER, .want = { GPR(Cs, USER_CODE64), GPR(Ss, USER_DATA), GPR(Rsp, STACK3), GPR(Rflags, 0x3202) } },
+    { "IRETQ to compatibility mode", LONG0, "48 cf", .set = { GPR(Rsp, 0x6000) },
+      .poke = { { 0x6000, 8, USER }, { 0x6008, 8, USER_CODE32 }, { 0x6010, 8, 0x202 }, { 0x6018, 8, STACK3 },
+                { 0x6020, 8, USER_DATA } },
+      GP(0), .rip = USER, .want = { GPR(Cs, USER_CODE32), GPR(Rsp, STACK3) } },
+    { "IRETQ with a null SS to level 0", LONG0, "48 cf", .set = { GPR(Rsp, 0x6000) },
+      .poke = { { 0x6000, 8, TARGET }, { 0x6008, 8, CODE64 }, { 0x6010, 8, 2 }, { 0x6018, 8, 0x6800 }, { 0x6020, 8, 0 } },
+      HALTS, .rip = TARGET + 1, .want = { GPR(Ss, 0), GPR(Rsp, 0x6800) } },
+    { "IRETQ with a null SS to level 3", LONG0, "48 cf", .set = { GPR(Rsp, 0x6000) },
+      .poke = { { 0x6000, 8, USER }, { 0x6008, 8, USER_CODE64 }, { 0x6010, 8, 2 }, { 0x6018, 8, 0x6800 },
+                { 0x6020, 8, 3 } },
+      GP(0) },
+    { "IRETQ to an address that isn't canonical", LONG0, "48 cf", .set = { GPR(Rsp, 0x6000) },
+      .poke = { { 0x6000, 8, 0x800000000000 }, { 0x6008, 8, CODE64 }, { 0x6010, 8, 2 }, { 0x6018, 8, 0x6800 },
+                { 0x6020, 8, DATA0 } },
+      GP(0) },
+    { "IRETQ to L and D", LONG0, "48 cf", .set = { GPR(Rsp, 0x6000) },
+      .poke = { { 0x6000, 8, TARGET }, { 0x6008, 8, BAD_CODE }, { 0x6010, 8, 2 }, { 0x6018, 8, 0x6800 },
+                { 0x6020, 8, DATA0 } },
+      GP(BAD_CODE) },
+    { "IRET with NT", LONG0, "48 cf", .set = { GPR(Rflags, 0x4002) }, GP(0) },
+    { "IRETQ at level 3 keeps IF and IOPL", LONG3, "48 cf", .set = { GPR(Rsp, 0x6000) },
+      .poke = { { 0x6000, 8, USER }, { 0x6008, 8, USER_CODE64 }, { 0x6010, 8, 0x3202 }, { 0x6018, 8, STACK3 },
+                { 0x6020, 8, USER_DATA } },
+      GP(0), .rip = USER, .want = { GPR(Rflags, 2) } },
+
+    /* SYSCALL and friends. */
+    { "SYSCALL", LONG3, "0f 05",
+      .set = { GPR(Star, 0x0020000800000000), GPR(Lstar, TARGET), GPR(Sfmask, 0x300), GPR(Rflags, 0x246) },
+      HALTS, .rip = TARGET + 1,
+      .want = { GPR(Rcx, CODE + 2), GPR(R11, 0x246), GPR(Cs, 8), GPR(Ss, 0x10), GPR(Rflags, 0x46) } },
+    { "SYSCALL without SCE", LONG0, "0f 05", .set = { GPR(Efer, 0x500) }, FAULT(6, 0) },
+    { "SYSRET", LONG0, "48 0f 07", .set = { GPR(Star, 0x0023000800000000), GPR(Rcx, USER), GPR(R11, 0x3246) }, GP(0),
+      .rip = USER, .want = { GPR(Cs, 0x33), GPR(Ss, 0x2b), GPR(Rflags, 0x3246) } },
+    { "SYSRET to compatibility mode", LONG0, "0f 07",
+      .set = { GPR(Star, 0x0023000800000000), GPR(Rcx, USER), GPR(R11, 2) }, GP(0), .rip = USER,
+      .want = { GPR(Cs, 0x23), GPR(Ss, 0x2b) } },
+    { "SYSRET at level 3", LONG3, "48 0f 07", GP(0) },
+    { "SYSENTER in long mode", LONG3, "0f 34", FAULT(6, 0) },
+    { "SWAPGS", LONG0, "0f 01 f8", .set = { GPR(KernelGsBase, 0x1234) }, HALTS, .want = { GPR(KernelGsBase, 0) } },
+    { "SWAPGS at level 3", LONG3, "0f 01 f8", GP(0) },
+    { "VMMCALL", LONG0, "0f 01 d9", FAULT(6, 0) },
+    { "RSM", LONG0, "0f aa", FAULT(6, 0) },
+
+    /* Far transfers. */
+    { "call gate from level 3", LONG3, "ff 1d 00 00 00 00 00 00 00 00 78 00", HALTS, .rip = TARGET + 1,
+      .want = { GPR(Cs, CODE64), GPR(Rsp, STACK0 - 32) },
+      .see = { { STACK0 - 32, 8, CODE + 6 }, { STACK0 - 24, 8, USER_CODE64 }, { STACK0 - 16, 8, STACK3 },
+               { STACK0 - 8, 8, USER_DATA } } },
+    { "call gate whose upper type isn't zero", LONG3, "ff 1d 00 00 00 00 00 00 00 00 78 00",
+      .poke = { { GDT + GATE64 + 13, 1, 1 } }, GP(GATE64) },
+    { "far RET to level 3", LONG0, "48 cb", .set = { GPR(Rsp, 0x6000) },
+      .poke = { { 0x6000, 8, USER }, { 0x6008, 8, USER_CODE64 }, { 0x6010, 8, STACK3 }, { 0x6018, 8, USER_DATA } },
+      GP(0), .rip = USER, .want = { GPR(Cs, USER_CODE64), GPR(Rsp, STACK3), GPR(Ds, 0) } },
+    { "far RET inwards", LONG3, "48 cb", .set = { GPR(Rsp, 0x6000) },
+      .poke = { { 0x6000, 8, TARGET }, { 0x6008, 8, CODE64 } }, GP(CODE64) },
+
+    /* Segment registers and tables. */
+    { "a null SS at level 0", LONG0, "31 c0 8e d0", HALTS, .want = { GPR(Ss, 0) } },
+    { "a null SS at level 3", LONG3, "8e d0", GP(0) },
+    { "SS of another level", LONG0, "8e d0", .set = { GPR(Rax, USER_DATA) }, GP(USER_DATA & ~3) },
+    { "an absent DS", LONG0, "8e d8", .set = { GPR(Rax, ABSENT_DATA) }, FAULT(11, ABSENT_DATA) },
+    { "DS past the GDT", LONG0, "8e d8", .set = { GPR(Rax, 0xfff8) }, GP(0xfff8) },
+    { "DS in an LDT that isn't there", LONG0, "8e d8", .set = { GPR(Rax, 0xc) }, GP(0xc) },
+    { "LTR of a busy TSS", LONG0, "0f 00 d8", .set = { GPR(Rax, TSS64) }, GP(TSS64) },
+    { "LTR", LONG0, "0f 00 d8", .set = { GPR(Rax, FREE_TSS64) }, HALTS, .want = { GPR(Tr, FREE_TSS64) },
+      .see = { { GDT + FREE_TSS64 + 5, 1, 0x8b } } },
+    { "LGDT of an address that isn't canonical", LONG0, "0f 01 14 25 00 60 00 00",
+      .poke = { { 0x6000, 2, 0xff }, { 0x6002, 8, 0x800000000000 } }, GP(0) },
+    { "SGDT at level 3 with UMIP", LONG3, "0f 01 04 25 00 60 00 00", .set = { GPR(Cr4, 0x820) }, GP(0) },
+    { "SGDT at level 3 without", LONG3, "0f 01 04 25 00 60 00 00 f4", GP(0), .rip = CODE + 8,
+      .see = { { 0x6000, 2, GDT_LIMIT }, { 0x6002, 8, GDT } } },
+    { "an accessed bit is set", LONG0, "8e d8", .set = { GPR(Rax, DATA0) }, .poke = { { GDT + DATA0 + 5, 1, 0x92 } },
+      HALTS, .see = { { GDT + DATA0 + 5, 1, 0x93 } } },
+
+    /* Control registers. */
+    { "CR0.PG can't be cleared in 64-bit code", LONG0, "0f 22 c0", .set = { GPR(Rax, 0x10031) }, GP(0) },
+    { "CR0.PG without PE", LONG0, "0f 22 c0", .set = { GPR(Rax, 0x80000030) }, GP(0) },
+    { "CR0.NW without CD", LONG0, "0f 22 c0", .set = { GPR(Rax, 0xa0000031) }, GP(0) },
+    { "CR0's upper half", LONG0, "0f 22 c0", .set = { GPR(Rax, 0x180010031) }, GP(0) },
+    { "CR4.PAE can't be cleared", LONG0, "0f 22 e0", GP(0) },
+    { "CR4's reserved bits", LONG0, "0f 22 e0", .set = { GPR(Rax, 0x80000020) }, GP(0) },
+    { "CR4.PCIDE with a PCID in CR3", LONG0, "0f 22 e0", .set = { GPR(Rax, 0x20020), GPR(Cr3, PML4 | 8) }, GP(0) },
+    { "CR3's reserved bits", LONG0, "0f 22 d8", .set = { GPR(Rax, 0x8000000000000000 | PML4) }, GP(0) },
+    { "CR8", LONG0, "44 0f 22 c0", .set = { GPR(Rax, 16) }, GP(0) },
+    { "CR1", LONG0, "0f 22 c8", FAULT(6, 0) },
+    { "LMSW can't clear PE", LONG0, "0f 01 f0", HALTS, .want = { GPR(Cr0, 0x80010031) } },
+    { "DR4 with CR4.DE", LONG0, "0f 23 e0", .set = { GPR(Cr4, 0x28) }, FAULT(6, 0) },
+    { "DR4 is DR6 without", LONG0, "0f 23 e0", .set = { GPR(Rax, 1) }, HALTS, .want = { GPR(Dr6, 0xffff0ff1) } },
+    { "DR7.GD", LONG0, "0f 21 c0", .set = { GPR(Dr7, 0x2400) }, DELIVERS(1),
+      .want = { GPR(Dr6, 0xffff2ff0), GPR(Dr7, 0x400) }, .see = { { STACK0 - 40, 8, CODE } } },
+    { "DR7's upper half", LONG0, "0f 23 f8", .set = { GPR(Rax, 0x100000400) }, GP(0) },
+    { "XSETBV without OSXSAVE", LONG0, "0f 01 d1", FAULT(6, 0) },
+    { "XSETBV that clears the x87", LONG0, "0f 01 d1", .set = { GPR(Cr4, 0x40020), GPR(Rax, 2) }, GP(0) },
+    { "INVPCID of type 4", LONG0, "66 0f 38 82 04 25 00 60 00 00", .set = { GPR(Rax, 4) }, GP(0) },
+
+    /* MSRs, time, keys. */
+    { "WRMSR of a base that isn't canonical", LONG0, "0f 30", .set = { GPR(Rcx, 0xc0000100), GPR(Rdx, 0x8000) }, GP(0) },
+    { "EFER.LME with paging", LONG0, "0f 30", .set = { GPR(Rcx, 0xc0000080), GPR(Rax, 1) }, GP(0) },
+    { "RDMSR at level 3", LONG3, "0f 32", GP(0) },
+    { "an unknown MSR exits", LONG0, "0f 32", .set = { GPR(Rcx, 0x12345) }, .reason = WHvRunVpExitReasonX64MsrAccess,
+      .rip = CODE },
+    { "CPUID exits", LONG3, "0f a2", .reason = WHvRunVpExitReasonX64Cpuid, .rip = CODE },
+    { "RDTSC with TSD", LONG3, "0f 31", .set = { GPR(Cr4, 0x24) }, GP(0) },
+    { "WRPKRU without PKE", LONG3, "0f 01 ef", FAULT(6, 0) },
+    { "WRPKRU with ECX", LONG3, "0f 01 ef", .set = { GPR(Cr4, 0x400020), GPR(Rcx, 1) }, GP(0) },
+    { "STAC at level 3", LONG3, "0f 01 cb", FAULT(6, 0) },
+    { "WRFSBASE without the bit", LONG3, "f3 48 0f ae d0", FAULT(6, 0) },
+    { "WRFSBASE that isn't canonical", LONG3, "f3 48 0f ae d0", .set = { GPR(Cr4, 0x10020), GPR(Rax, 0x800000000000) },
+      GP(0) },
+
+    /* Ports and IF. */
+    { "HLT at level 3", LONG3, "f4", GP(0) },
+    { "CLI at level 3", LONG3, "fa", GP(0) },
+    { "CLI at IOPL 3", LONG3, "fa f4", .set = { GPR(Rflags, 0x3202) }, GP(0), .rip = CODE + 1,
+      .want = { GPR(Rflags, 0x3002) } },
+    { "STI with PVI", LONG3, "fb f4", .set = { GPR(Cr4, 0x22) }, GP(0), .rip = CODE + 1, .want = { GPR(Rflags, 0x80002) } },
+    { "STI with PVI and VIP", LONG3, "fb", .set = { GPR(Cr4, 0x22), GPR(Rflags, 0x100002) }, GP(0) },
+    { "a closed port", LONG3, "e4 61", GP(0) },
+    { "an open port", LONG3, "e4 60", .reason = WHvRunVpExitReasonX64IoPortAccess, .rip = CODE },
+    { "half of a wide port is closed", LONG3, "e5 60", GP(0) },
+    { "a port past the bitmap", LONG3, "ec", .set = { GPR(Rdx, 0xffff) }, GP(0) },
+    { "OUT imm8, AL", LONG0, "e6 80", .reason = WHvRunVpExitReasonX64IoPortAccess, .rip = CODE },
+    { "REP INS without rounds", LONG0, "f3 6c", HALTS },
+    { "REP OUTS", LONG0, "f3 6e", .set = { GPR(Rcx, 2), GPR(Rsi, 0x40000000) },
+      .reason = WHvRunVpExitReasonX64IoPortAccess, .rip = CODE },
+    { "POPF at level 3", LONG3, "9d f4", .set = { GPR(Rsp, 0x6000) }, .poke = { { 0x6000, 8, 0x23ed7 } }, GP(0),
+      .rip = CODE + 1, .want = { GPR(Rflags, 0xcd7) } },
+};
+
+START_TEST(one)
+{
+    play(&scenarios[_i]);
+}
+END_TEST
+
+TCase *system_long_cases(void)
+{
+    TCase *t = tcase_create("long mode");
+
+    tcase_add_loop_test(t, one, 0, sizeof scenarios / sizeof *scenarios);
+    return t;
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* All scenarios of the system. */
+#include "tests/cpu/system_machine.h"
+
+Suite *system_suite(void)
+{
+    Suite *s = suite_create("system");
+
+    suite_add_tcase(s, system_long_cases());
+    suite_add_tcase(s, system_protected_cases());
+    suite_add_tcase(s, system_real_cases());
+    return s;
+}
