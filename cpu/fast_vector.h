@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The form of fast handlers on XMM registers: FAST_VECTOR() makes one for registers and three for memory of a verb, and the
- * function that chooses among them. Registers are always stored whole: a wide load after a narrow store stalls.
+ * The form of fast handlers on XMM registers: FAST_VECTOR() makes one for registers and three for memory of
+ * a verb, and the function that chooses among them. Registers are always stored whole: a wide load after a
+ * narrow store stalls.
  */
 #ifndef CPU_FAST_VECTOR_H
 #define CPU_FAST_VECTOR_H
@@ -14,7 +15,9 @@
 
 enum { ALIGNED = true, UNALIGNED = false };
 
-/* Where the memory operand is; NULL for the body to do, which knows what to make of one that isn't aligned. */
+/*
+ * Where the memory operand is; NULL for the body to do, which knows what to make of one that isn't aligned.
+ */
 INLINE u8 *vector_place(CPU, IN, enum form form, unsigned size, bool aligned, unsigned access)
 {
     if (form == FORM_ANY && aligned && in->segment == SS && is_misaligned(cpu, in, size))
@@ -58,19 +61,19 @@ INLINE run_fn *vector_choose(const struct insn *in, u32 mode, run_fn *const hand
     return (in->shape == S_RR || in->shape == S_RRI) && is_xmm(in->src) ? handlers[0] : NULL;
 }
 
-#define FAST_VECTOR_MEMORY(form, name, verb, size)                                                           \
+#define FAST_VECTOR_MEMORY(form, name, verb, size)                                                          \
     FAST(fast_##name##_##form, vector_memory(cpu, in, form, verb, size))
 
 /* `never`: mode bits under which the body must do it. */
-#define FAST_VECTOR(name, verb, size, never)                                                                 \
-    FAST(fast_##name, (VEC(in->dst) = verb(VEC(in->dst), VEC(in->src)), true))                               \
-    VECTOR_FORMS(FAST_VECTOR_MEMORY, name, verb, size)                                                       \
-    run_fn *bind_##name(const struct insn *in, u32 mode, u32 live)                                           \
-    {                                                                                                        \
-        static run_fn *const handlers[] = { fast_##name, VECTOR_HANDLERS(fast_##name) };                     \
-                                                                                                             \
-        (void)live;                                                                                          \
-        return mode & (never) ? NULL : vector_choose(in, mode, handlers);                                    \
+#define FAST_VECTOR(name, verb, size, never)                                                                \
+    FAST(fast_##name, (VEC(in->dst) = verb(VEC(in->dst), VEC(in->src)), true))                              \
+    VECTOR_FORMS(FAST_VECTOR_MEMORY, name, verb, size)                                                      \
+    run_fn *bind_##name(const struct insn *in, u32 mode, u32 live)                                          \
+    {                                                                                                       \
+        static run_fn *const handlers[] = { fast_##name, VECTOR_HANDLERS(fast_##name) };                    \
+                                                                                                            \
+        (void)live;                                                                                         \
+        return mode & (never) ? NULL : vector_choose(in, mode, handlers);                                   \
     }
 
 #endif

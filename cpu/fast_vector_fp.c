@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* Fast handlers of floating-point arithmetic, comparisons and conversions, for while every exception is masked. */
+/*
+ * Fast handlers of floating-point arithmetic, comparisons and conversions, for while every exception is
+ * masked.
+ */
 #include "cpu/fast_vector.h"
 #include "cpu/fp_host.h"
 
 #define FAST_FLOAT(name, size) FAST_VECTOR(name, host_##name, size, MODE_SSE_SLOW)
-#define FAST_FLOAT4(op)                                                                                      \
-    FAST_FLOAT(op##ps, 16)                                                                                   \
-    FAST_FLOAT(op##pd, 16)                                                                                   \
-    FAST_FLOAT(op##ss, 4)                                                                                    \
+#define FAST_FLOAT4(op)                                                                                     \
+    FAST_FLOAT(op##ps, 16)                                                                                  \
+    FAST_FLOAT(op##pd, 16)                                                                                  \
+    FAST_FLOAT(op##ss, 4)                                                                                   \
     FAST_FLOAT(op##sd, 8)
 
 FAST_FLOAT4(add)
@@ -40,17 +43,17 @@ INLINE bool order_memory(CPU, IN, enum form form, order_fn *f, unsigned size)
     return likely(m) && order(cpu, in, f, vector_fetch(m, size));
 }
 
-#define FAST_ORDER_MEMORY(form, name, size)                                                                  \
+#define FAST_ORDER_MEMORY(form, name, size)                                                                 \
     FAST(fast_##name##_##form, order_memory(cpu, in, form, host_##name, size))
-#define FAST_ORDER(name, size)                                                                               \
-    FAST(fast_##name, order(cpu, in, host_##name, VEC(in->src)))                                             \
-    VECTOR_FORMS(FAST_ORDER_MEMORY, name, size)                                                              \
-    run_fn *bind_##name(const struct insn *in, u32 mode, u32 live)                                           \
-    {                                                                                                        \
-        static run_fn *const handlers[] = { fast_##name, VECTOR_HANDLERS(fast_##name) };                     \
-                                                                                                             \
-        (void)live;                                                                                          \
-        return mode & MODE_SSE_SLOW ? NULL : vector_choose(in, mode, handlers);                              \
+#define FAST_ORDER(name, size)                                                                              \
+    FAST(fast_##name, order(cpu, in, host_##name, VEC(in->src)))                                            \
+    VECTOR_FORMS(FAST_ORDER_MEMORY, name, size)                                                             \
+    run_fn *bind_##name(const struct insn *in, u32 mode, u32 live)                                          \
+    {                                                                                                       \
+        static run_fn *const handlers[] = { fast_##name, VECTOR_HANDLERS(fast_##name) };                    \
+                                                                                                            \
+        (void)live;                                                                                         \
+        return mode & MODE_SSE_SLOW ? NULL : vector_choose(in, mode, handlers);                             \
     }
 
 FAST_ORDER(comiss, 4)
@@ -61,43 +64,43 @@ FAST_ORDER(ucomisd, 8)
 /* From a general register or memory of 32 or 64 bits. */
 #define FROM_INTEGER(name, w, value) (VEC(in->dst) = host_##name##w(VEC(in->dst), (u##w)(value)), true)
 
-#define FAST_FROM_MEMORY(form, name, w)                                                                      \
-    INLINE bool name##_##w##_##form(CPU, IN)                                                                 \
-    {                                                                                                        \
-        const u8 *m = vector_place(cpu, in, form, w / 8, UNALIGNED, ACCESS_READ);                            \
-                                                                                                             \
-        return likely(m) && FROM_INTEGER(name, w, load_bytes(m, w / 8));                                     \
-    }                                                                                                        \
+#define FAST_FROM_MEMORY(form, name, w)                                                                     \
+    INLINE bool name##_##w##_##form(CPU, IN)                                                                \
+    {                                                                                                       \
+        const u8 *m = vector_place(cpu, in, form, w / 8, UNALIGNED, ACCESS_READ);                           \
+                                                                                                            \
+        return likely(m) && FROM_INTEGER(name, w, load_bytes(m, w / 8));                                    \
+    }                                                                                                       \
     FAST(fast_##name##_##w##_##form, name##_##w##_##form(cpu, in))
-#define FAST_FROM_INTEGER(name)                                                                              \
-    FAST(fast_##name##_32, FROM_INTEGER(name, 32, REG64(in->src)))                                           \
-    FAST(fast_##name##_64, FROM_INTEGER(name, 64, REG64(in->src)))                                           \
-    VECTOR_FORMS(FAST_FROM_MEMORY, name, 32)                                                                 \
-    VECTOR_FORMS(FAST_FROM_MEMORY, name, 64)                                                                 \
-    run_fn *bind_##name(const struct insn *in, u32 mode, u32 live)                                           \
-    {                                                                                                        \
-        static run_fn *const handlers[2][4] = { { fast_##name##_32, VECTOR_HANDLERS(fast_##name##_32) },     \
-                                                { fast_##name##_64, VECTOR_HANDLERS(fast_##name##_64) } };   \
-                                                                                                             \
-        (void)live;                                                                                          \
-        if (mode & MODE_SSE_SLOW)                                                                            \
-            return NULL;                                                                                     \
-        return handlers[in->imm == W64][in->shape == S_RM ? 1 + address_form(in, mode) : 0];                 \
+#define FAST_FROM_INTEGER(name)                                                                             \
+    FAST(fast_##name##_32, FROM_INTEGER(name, 32, REG64(in->src)))                                          \
+    FAST(fast_##name##_64, FROM_INTEGER(name, 64, REG64(in->src)))                                          \
+    VECTOR_FORMS(FAST_FROM_MEMORY, name, 32)                                                                \
+    VECTOR_FORMS(FAST_FROM_MEMORY, name, 64)                                                                \
+    run_fn *bind_##name(const struct insn *in, u32 mode, u32 live)                                          \
+    {                                                                                                       \
+        static run_fn *const handlers[2][4] = { { fast_##name##_32, VECTOR_HANDLERS(fast_##name##_32) },    \
+                                                { fast_##name##_64, VECTOR_HANDLERS(fast_##name##_64) } };  \
+                                                                                                            \
+        (void)live;                                                                                         \
+        if (mode & MODE_SSE_SLOW)                                                                           \
+            return NULL;                                                                                    \
+        return handlers[in->imm == W64][in->shape == S_RM ? 1 + address_form(in, mode) : 0];                \
     }
 
 FAST_FROM_INTEGER(cvtsi2ss)
 FAST_FROM_INTEGER(cvtsi2sd)
 
 /* To a general register of 32 or 64 bits, by truncation. */
-#define FAST_TO_INTEGER(name)                                                                                \
-    FAST(fast_##name##_32, (REG64(in->dst) = host_##name##32(VEC(in->src)), true))                           \
-    FAST(fast_##name##_64, (REG64(in->dst) = host_##name##64(VEC(in->src)), true))                           \
-    run_fn *bind_##name(const struct insn *in, u32 mode, u32 live)                                           \
-    {                                                                                                        \
-        (void)live;                                                                                          \
-        if (in->shape != S_RR || (mode & MODE_SSE_SLOW))                                                     \
-            return NULL;                                                                                     \
-        return in->width == W64 ? fast_##name##_64 : fast_##name##_32;                                       \
+#define FAST_TO_INTEGER(name)                                                                               \
+    FAST(fast_##name##_32, (REG64(in->dst) = host_##name##32(VEC(in->src)), true))                          \
+    FAST(fast_##name##_64, (REG64(in->dst) = host_##name##64(VEC(in->src)), true))                          \
+    run_fn *bind_##name(const struct insn *in, u32 mode, u32 live)                                          \
+    {                                                                                                       \
+        (void)live;                                                                                         \
+        if (in->shape != S_RR || (mode & MODE_SSE_SLOW))                                                    \
+            return NULL;                                                                                    \
+        return in->width == W64 ? fast_##name##_64 : fast_##name##_32;                                      \
     }
 
 FAST_TO_INTEGER(cvttss2si)

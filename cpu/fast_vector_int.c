@@ -39,16 +39,16 @@ FAST_INTEGER(punpckhdq)
 FAST_INTEGER(punpckhqdq)
 
 /* Shifts of registers, by an immediate or by a register. */
-#define FAST_SHIFT(name)                                                                                     \
-    FAST(fast_##name##_imm, (VEC(in->dst) = verb_##name(VEC(in->dst), (u8)in->imm), true))                   \
-    FAST(fast_##name##_reg, (VEC(in->dst) = verb_##name(VEC(in->dst), xmm(cpu, in->src)->q[0]), true))       \
-    run_fn *bind_##name(const struct insn *in, u32 mode, u32 live)                                           \
-    {                                                                                                        \
-        (void)mode;                                                                                          \
-        (void)live;                                                                                          \
-        if (!is_xmm(in->dst))                                                                                \
-            return NULL;                                                                                     \
-        return in->shape == S_RI ? fast_##name##_imm : in->shape == S_RR ? fast_##name##_reg : NULL;         \
+#define FAST_SHIFT(name)                                                                                    \
+    FAST(fast_##name##_imm, (VEC(in->dst) = verb_##name(VEC(in->dst), (u8)in->imm), true))                  \
+    FAST(fast_##name##_reg, (VEC(in->dst) = verb_##name(VEC(in->dst), xmm(cpu, in->src)->q[0]), true))      \
+    run_fn *bind_##name(const struct insn *in, u32 mode, u32 live)                                          \
+    {                                                                                                       \
+        (void)mode;                                                                                         \
+        (void)live;                                                                                         \
+        if (!is_xmm(in->dst))                                                                               \
+            return NULL;                                                                                    \
+        return in->shape == S_RI ? fast_##name##_imm : in->shape == S_RR ? fast_##name##_reg : NULL;        \
     }
 
 FAST_SHIFT(psllw)
@@ -70,15 +70,19 @@ INLINE v128 shuffle(const u32 *a, const u32 *b, u64 imm)
 
 FAST(fast_pshufd, (VEC(in->dst) = shuffle(xmm(cpu, in->src)->d, xmm(cpu, in->src)->d, in->imm), true))
 FAST(fast_shufps, (VEC(in->dst) = shuffle(xmm(cpu, in->dst)->d, xmm(cpu, in->src)->d, in->imm), true))
-FAST(fast_shufpd, (VEC(in->dst) = (v128){ xmm(cpu, in->dst)->q[in->imm & 1], xmm(cpu, in->src)->q[in->imm >> 1 & 1] },
-                   true))
+INLINE v128 shuffle_q(const u64 *a, const u64 *b, u64 imm)
+{
+    return (v128){ a[imm & 1], b[imm >> 1 & 1] };
+}
 
-#define BIND_SHUFFLE(name)                                                                                   \
-    run_fn *bind_##name(const struct insn *in, u32 mode, u32 live)                                           \
-    {                                                                                                        \
-        (void)mode;                                                                                          \
-        (void)live;                                                                                          \
-        return in->shape == S_RRI ? fast_##name : NULL;                                                      \
+FAST(fast_shufpd, (VEC(in->dst) = shuffle_q(xmm(cpu, in->dst)->q, xmm(cpu, in->src)->q, in->imm), true))
+
+#define BIND_SHUFFLE(name)                                                                                  \
+    run_fn *bind_##name(const struct insn *in, u32 mode, u32 live)                                          \
+    {                                                                                                       \
+        (void)mode;                                                                                         \
+        (void)live;                                                                                         \
+        return in->shape == S_RRI ? fast_##name : NULL;                                                     \
     }
 
 BIND_SHUFFLE(pshufd)
@@ -92,7 +96,12 @@ INLINE u64 byte_signs(const union vector *v)
 }
 
 FAST(fast_pmovmskb, (REG64(in->dst) = byte_signs(xmm(cpu, in->src)), true))
-FAST(fast_movmskpd, (REG64(in->dst) = xmm(cpu, in->src)->q[0] >> 63 | xmm(cpu, in->src)->q[1] >> 63 << 1, true))
+INLINE u64 double_signs(const union vector *v)
+{
+    return v->q[0] >> 63 | v->q[1] >> 63 << 1;
+}
+
+FAST(fast_movmskpd, (REG64(in->dst) = double_signs(xmm(cpu, in->src)), true))
 
 run_fn *bind_pmovmskb(const struct insn *in, u32 mode, u32 live)
 {

@@ -2,7 +2,10 @@
 /* Fast handlers of moves between XMM registers, general registers and memory. */
 #include "cpu/fast_vector.h"
 
-/* What a move from memory makes of the destination: `size` bytes and zeros, or half of it with the other half kept. */
+/*
+ * What a move from memory makes of the destination: `size` bytes and zeros, or half of it with the other
+ * half kept.
+ */
 enum part { PART_LOW, PART_HALF_0, PART_HALF_1 };
 
 INLINE bool load(CPU, IN, enum form form, unsigned size, bool aligned, enum part part)
@@ -38,8 +41,10 @@ INLINE v128 merge(v128 a, v128 b, unsigned size)
     return a;
 }
 
-#define LOAD(form, name, size, aligned, part) FAST(name##_load_##form, load(cpu, in, form, size, aligned, part))
-#define STORE(form, name, size, aligned, half) FAST(name##_store_##form, store(cpu, in, form, size, aligned, half))
+#define LOAD(form, name, size, aligned, part)                                                               \
+    FAST(name##_load_##form, load(cpu, in, form, size, aligned, part))
+#define STORE(form, name, size, aligned, half)                                                              \
+    FAST(name##_store_##form, store(cpu, in, form, size, aligned, half))
 
 INLINE run_fn *choose(const struct insn *in, u32 mode, run_fn *const handlers[1 + 2 * FORMS])
 {
@@ -52,15 +57,16 @@ INLINE run_fn *choose(const struct insn *in, u32 mode, run_fn *const handlers[1 
 }
 
 /* reg: handler of the form with two registers, or NULL. */
-#define MOVE(name, size, aligned, part, half, reg)                                                           \
-    VECTOR_FORMS(LOAD, name, size, aligned, part)                                                            \
-    VECTOR_FORMS(STORE, name, size, aligned, half)                                                           \
-    run_fn *bind_##name(const struct insn *in, u32 mode, u32 live)                                           \
-    {                                                                                                        \
-        static run_fn *const handlers[] = { reg, VECTOR_HANDLERS(name##_load), VECTOR_HANDLERS(name##_store) }; \
-                                                                                                             \
-        (void)live;                                                                                          \
-        return choose(in, mode, handlers);                                                                   \
+#define MOVE(name, size, aligned, part, half, reg)                                                          \
+    VECTOR_FORMS(LOAD, name, size, aligned, part)                                                           \
+    VECTOR_FORMS(STORE, name, size, aligned, half)                                                          \
+    run_fn *bind_##name(const struct insn *in, u32 mode, u32 live)                                          \
+    {                                                                                                       \
+        static run_fn *const handlers[] = { reg, VECTOR_HANDLERS(name##_load),                              \
+                                            VECTOR_HANDLERS(name##_store) };                                \
+                                                                                                            \
+        (void)live;                                                                                         \
+        return choose(in, mode, handlers);                                                                  \
     }
 
 FAST(move, (VEC(in->dst) = VEC(in->src), true))
@@ -90,19 +96,20 @@ FAST(q_to_general, (REG64(in->dst) = xmm(cpu, in->src)->q[0], true))
 FAST(d_from_general, (VEC(in->dst) = (v128){ (u32)REG64(in->src), 0 }, true))
 FAST(q_from_general, (VEC(in->dst) = (v128){ REG64(in->src), 0 }, true))
 
-#define MOVE_LOW(name, size, both, to_general, from_general)                                                 \
-    VECTOR_FORMS(LOAD, name, size, UNALIGNED, PART_LOW)                                                      \
-    VECTOR_FORMS(STORE, name, size, UNALIGNED, 0)                                                            \
-    run_fn *bind_##name(const struct insn *in, u32 mode, u32 live)                                           \
-    {                                                                                                        \
-        static run_fn *const handlers[] = { NULL, VECTOR_HANDLERS(name##_load), VECTOR_HANDLERS(name##_store) }; \
-                                                                                                             \
-        (void)live;                                                                                          \
-        if (in->shape != S_RR)                                                                               \
-            return choose(in, mode, handlers);                                                               \
-        if (is_mmx(in->dst) || is_mmx(in->src))                                                              \
-            return NULL;                                                                                     \
-        return !is_xmm(in->dst) ? to_general : is_xmm(in->src) ? both : from_general;                        \
+#define MOVE_LOW(name, size, both, to_general, from_general)                                                \
+    VECTOR_FORMS(LOAD, name, size, UNALIGNED, PART_LOW)                                                     \
+    VECTOR_FORMS(STORE, name, size, UNALIGNED, 0)                                                           \
+    run_fn *bind_##name(const struct insn *in, u32 mode, u32 live)                                          \
+    {                                                                                                       \
+        static run_fn *const handlers[] = { NULL, VECTOR_HANDLERS(name##_load),                             \
+                                            VECTOR_HANDLERS(name##_store) };                                \
+                                                                                                            \
+        (void)live;                                                                                         \
+        if (in->shape != S_RR)                                                                              \
+            return choose(in, mode, handlers);                                                              \
+        if (is_mmx(in->dst) || is_mmx(in->src))                                                             \
+            return NULL;                                                                                    \
+        return !is_xmm(in->dst) ? to_general : is_xmm(in->src) ? both : from_general;                       \
     }
 
 MOVE_LOW(movd, 4, NULL, d_to_general, d_from_general)

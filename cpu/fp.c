@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* The host's floating-point control words while a guest runs: loading them, and fetching the sticky flags back. */
+/*
+ * The host's floating-point control words while a guest runs: loading them, and fetching the sticky flags
+ * back.
+ */
 #include "cpu/fp.h"
 
 #include "cpu/fp_host.h"
 
 #define FSW_FLAGS 0x3fu
 
-/* What the host's MXCSR is to be: the guest's rounding and DAZ, no flags, all masked. FTZ acts with underflow masked only. */
+/*
+ * What the host's MXCSR is to be: the guest's rounding and DAZ, no flags, all masked. FTZ acts with
+ * underflow masked only.
+ */
 static u32 mxcsr_for(const struct vcpu *cpu)
 {
     u32 v = MXCSR_MASKS | (cpu->mxcsr & (MXCSR_RC | MXCSR_DAZ));
@@ -20,8 +26,9 @@ static u16 fcw_for(const struct vcpu *cpu)
 }
 
 /*
- * Reading MXCSR soon after loading it takes some 50 ns, so what isn't needed isn't loaded: flags may stay in the host that the
- * guest has set anyway, and calls needn't preserve flags for the host's code (only control bits).
+ * Reading MXCSR soon after loading it takes some 50 ns, so what isn't needed isn't loaded: flags may stay
+ * in the host that the guest has set anyway, and calls needn't preserve flags for the host's code (only
+ * control bits).
  */
 static void load(const struct vcpu *cpu, u32 mxcsr, u16 fcw)
 {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Guest floating point on the host's own SSE and x87 (x86-64 hosts). While a guest runs, the host's MXCSR holds the guest's
- * rounding, DAZ and FTZ with every exception masked, and the host's x87 control word the guest's rounding and precision with every
- * exception masked; the host's sticky flags then accumulate the guest's, and are folded into cpu->mxcsr and cpu->x87.fsw by
- * fp_sync(). Handlers for unmasked exceptions (MODE_SSE_SLOW, MODE_X87_SLOW) look at the flags of each operation before they commit.
+ * Guest floating point on the host's own SSE and x87 (x86-64 hosts). While a guest runs, the host's MXCSR
+ * holds the guest's rounding, DAZ and FTZ with every exception masked, and the host's x87 control word the
+ * guest's rounding and precision with every exception masked; the host's sticky flags then accumulate the
+ * guest's, and are folded into cpu->mxcsr and cpu->x87.fsw by fp_sync(). Handlers for unmasked exceptions
+ * (MODE_SSE_SLOW, MODE_X87_SLOW) look at the flags of each operation before they commit.
  */
 #ifndef CPU_FP_H
 #define CPU_FP_H
@@ -23,24 +24,32 @@
 
 #define HOST_FP __attribute__((always_inline)) static inline
 
-/* Loads the guest's control words / gives the host's back. Cheap where they are equal. Around each run of blocks. */
+/*
+ * Loads the guest's control words / gives the host's back. Cheap where they are equal. Around each run of
+ * blocks.
+ */
 void fp_enter(struct vcpu *cpu);
 void fp_leave(struct vcpu *cpu);
 
 /*
- * Folds the host's sticky flags into cpu->mxcsr and cpu->x87.fsw: before anybody reads those two, or clears flags there. They
- * stay set in the host, whose flags are always some of the guest's, until fp_reload() sees that the guest's are gone.
+ * Folds the host's sticky flags into cpu->mxcsr and cpu->x87.fsw: before anybody reads those two, or clears
+ * flags there. They stay set in the host, whose flags are always some of the guest's, until fp_reload()
+ * sees that the guest's are gone.
  */
 void fp_sync(struct vcpu *cpu);
 
-/* After cpu->mxcsr, cpu->x87.fcw or flags were changed inside a run: loads them. Call mode_update() too when masks changed. */
+/*
+ * After cpu->mxcsr, cpu->x87.fcw or flags were changed inside a run: loads them. Call mode_update() too
+ * when masks changed.
+ */
 void fp_reload(struct vcpu *cpu);
 
 /*
- * Brackets around the host's SSE instructions in a body: they do nothing while all exceptions are masked. Else
- * fp_check() raises where an unmasked exception was met, with the flags in cpu->mxcsr as the manual wants them (SDM 1,
- * 11.5.2); nothing of the instruction may have been committed. `kind` is of the result, `size` its size in bytes: an exact
- * result in the denormal range is an underflow too, which a host that masks the exception doesn't tell.
+ * Brackets around the host's SSE instructions in a body: they do nothing while all exceptions are masked.
+ * Else fp_check() raises where an unmasked exception was met, with the flags in cpu->mxcsr as the manual
+ * wants them (SDM 1, 11.5.2); nothing of the instruction may have been committed. `kind` is of the result,
+ * `size` its size in bytes: an exact result in the denormal range is an underflow too, which a host that
+ * masks the exception doesn't tell.
  */
 enum fp_kind { FP_OTHER, FP_F32, FP_F64 };
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The host's own SSE arithmetic, one instruction each, for x86-64 hosts. asm volatile throughout: the compiler
- * moves C operators on floats across reads and writes of MXCSR, but keeps these in order. The MXCSR in force is the
- * guest's (cpu/fp.h).
+ * The host's own SSE arithmetic, one instruction each, for x86-64 hosts. asm volatile throughout: the
+ * compiler moves C operators on floats across reads and writes of MXCSR, but keeps these in order. The
+ * MXCSR in force is the guest's (cpu/fp.h).
  */
 #ifndef CPU_FP_HOST_H
 #define CPU_FP_HOST_H
@@ -53,16 +53,16 @@ HOST_FP void host_fnclex(void)
 }
 
 /* a op= b: packed, or scalar in the low lane with the rest of a kept. */
-#define HOST_BINARY(name)                                                                                    \
-    HOST_FP v128 host_##name(v128 a, v128 b)                                                                 \
-    {                                                                                                        \
-        __asm__ volatile(#name " %1, %0" : "+x"(a) : "x"(b));                                                \
-        return a;                                                                                            \
+#define HOST_BINARY(name)                                                                                   \
+    HOST_FP v128 host_##name(v128 a, v128 b)                                                                \
+    {                                                                                                       \
+        __asm__ volatile(#name " %1, %0" : "+x"(a) : "x"(b));                                               \
+        return a;                                                                                           \
     }
-#define HOST_BINARY4(op)                                                                                     \
-    HOST_BINARY(op##ps)                                                                                      \
-    HOST_BINARY(op##pd)                                                                                      \
-    HOST_BINARY(op##ss)                                                                                      \
+#define HOST_BINARY4(op)                                                                                    \
+    HOST_BINARY(op##ps)                                                                                     \
+    HOST_BINARY(op##pd)                                                                                     \
+    HOST_BINARY(op##ss)                                                                                     \
     HOST_BINARY(op##sd)
 
 HOST_BINARY4(add)
@@ -92,11 +92,11 @@ HOST_BINARY(cvtpd2dq)
 HOST_BINARY(cvttpd2dq)
 
 /* Scalar from an integer. */
-#define HOST_FROM_INTEGER(name, insn, type)                                                                  \
-    HOST_FP v128 host_##name(v128 a, type i)                                                                 \
-    {                                                                                                        \
-        __asm__ volatile(insn " %1, %0" : "+x"(a) : "r"(i));                                                 \
-        return a;                                                                                            \
+#define HOST_FROM_INTEGER(name, insn, type)                                                                 \
+    HOST_FP v128 host_##name(v128 a, type i)                                                                \
+    {                                                                                                       \
+        __asm__ volatile(insn " %1, %0" : "+x"(a) : "r"(i));                                                \
+        return a;                                                                                           \
     }
 HOST_FROM_INTEGER(cvtsi2ss32, "cvtsi2ssl", u32)
 HOST_FROM_INTEGER(cvtsi2ss64, "cvtsi2ssq", u64)
@@ -104,13 +104,13 @@ HOST_FROM_INTEGER(cvtsi2sd32, "cvtsi2sdl", u32)
 HOST_FROM_INTEGER(cvtsi2sd64, "cvtsi2sdq", u64)
 
 /* Scalar to an integer. */
-#define HOST_TO_INTEGER(name, insn, type)                                                                    \
-    HOST_FP u64 host_##name(v128 b)                                                                          \
-    {                                                                                                        \
-        type r;                                                                                              \
-                                                                                                             \
-        __asm__ volatile(insn " %1, %0" : "=r"(r) : "x"(b));                                                 \
-        return r;                                                                                            \
+#define HOST_TO_INTEGER(name, insn, type)                                                                   \
+    HOST_FP u64 host_##name(v128 b)                                                                         \
+    {                                                                                                       \
+        type r;                                                                                             \
+                                                                                                            \
+        __asm__ volatile(insn " %1, %0" : "=r"(r) : "x"(b));                                                \
+        return r;                                                                                           \
     }
 HOST_TO_INTEGER(cvtss2si32, "cvtss2si", u32)
 HOST_TO_INTEGER(cvtss2si64, "cvtss2si", u64)
@@ -126,13 +126,13 @@ struct host_order {
     bool zf, pf, cf;
 };
 
-#define HOST_COMPARE(name)                                                                                   \
-    HOST_FP struct host_order host_##name(v128 a, v128 b)                                                    \
-    {                                                                                                        \
-        struct host_order o;                                                                                 \
-                                                                                                             \
-        __asm__ volatile(#name " %4, %3" : "=@ccz"(o.zf), "=@ccp"(o.pf), "=@ccc"(o.cf) : "x"(a), "x"(b));    \
-        return o;                                                                                            \
+#define HOST_COMPARE(name)                                                                                  \
+    HOST_FP struct host_order host_##name(v128 a, v128 b)                                                   \
+    {                                                                                                       \
+        struct host_order o;                                                                                \
+                                                                                                            \
+        __asm__ volatile(#name " %4, %3" : "=@ccz"(o.zf), "=@ccp"(o.pf), "=@ccc"(o.cf) : "x"(a), "x"(b));   \
+        return o;                                                                                           \
     }
 HOST_COMPARE(comiss)
 HOST_COMPARE(comisd)

@@ -4,7 +4,10 @@
 
 typedef v128 convert_fn(v128 a, v128 b);
 
-/* Reads `from` bytes of operand 1, makes `made` bytes of the destination of them and clears up to `written`. */
+/*
+ * Reads `from` bytes of operand 1, makes `made` bytes of the destination of them and clears up to
+ * `written`.
+ */
 static void convert(CPU, IN, convert_fn *f, unsigned from, unsigned made, unsigned written, enum fp_kind kind)
 {
     union vector b, r = { 0 };
@@ -20,10 +23,10 @@ static void convert(CPU, IN, convert_fn *f, unsigned from, unsigned made, unsign
     vector_put(cpu, in->dst, &r, written);
 }
 
-#define CONVERT(name, verb, from, made, written, kind)                                                       \
-    void op_##name(CPU, IN)                                                                                  \
-    {                                                                                                        \
-        convert(cpu, in, host_##verb, from, made, written, kind);                                            \
+#define CONVERT(name, verb, from, made, written, kind)                                                      \
+    void op_##name(CPU, IN)                                                                                 \
+    {                                                                                                       \
+        convert(cpu, in, host_##verb, from, made, written, kind);                                           \
     }
 
 CONVERT(cvtss2sd, cvtss2sd, 4, 8, 8, FP_OTHER)
@@ -37,7 +40,10 @@ CONVERT(cvtdq2pd, cvtdq2pd, 8, 16, 16, FP_OTHER)
 CONVERT(cvtpd2dq, cvtpd2dq, 16, 8, 16, FP_OTHER)
 CONVERT(cvttpd2dq, cvttpd2dq, 16, 8, 16, FP_OTHER)
 
-/* MMX registers hold two integers: the low half of the same, the rest of the source being zeros, which raise nothing. */
+/*
+ * MMX registers hold two integers: the low half of the same, the rest of the source being zeros, which
+ * raise nothing.
+ */
 CONVERT(cvtpi2ps, cvtdq2ps, 8, 8, 8, FP_OTHER)
 CONVERT(cvtpi2pd, cvtdq2pd, 8, 16, 16, FP_OTHER)
 CONVERT(cvtps2pi, cvtps2dq, 8, 8, 8, FP_OTHER)
@@ -46,33 +52,33 @@ CONVERT(cvtpd2pi, cvtpd2dq, 16, 8, 8, FP_OTHER)
 CONVERT(cvttpd2pi, cvttpd2dq, 16, 8, 8, FP_OTHER)
 
 /* From a general register or memory; imm is its width (WIDTH_SRC). */
-#define FROM_INTEGER(name, size)                                                                             \
-    void op_##name(CPU, IN)                                                                                  \
-    {                                                                                                        \
-        union vector b;                                                                                      \
-        v128 r = { 0, 0 };                                                                                   \
-                                                                                                             \
-        vector_source(cpu, in, &b, width_size((unsigned)in->imm));                                           \
-        fp_begin(cpu);                                                                                       \
-        r = in->imm == W64 ? host_##name##64(r, b.q[0]) : host_##name##32(r, b.d[0]);                        \
-        fp_check(cpu, &r, FP_OTHER, size);                                                                   \
-        memcpy(xmm(cpu, in->dst), &r, size);                                                                 \
+#define FROM_INTEGER(name, size)                                                                            \
+    void op_##name(CPU, IN)                                                                                 \
+    {                                                                                                       \
+        union vector b;                                                                                     \
+        v128 r = { 0, 0 };                                                                                  \
+                                                                                                            \
+        vector_source(cpu, in, &b, width_size((unsigned)in->imm));                                          \
+        fp_begin(cpu);                                                                                      \
+        r = in->imm == W64 ? host_##name##64(r, b.q[0]) : host_##name##32(r, b.d[0]);                       \
+        fp_check(cpu, &r, FP_OTHER, size);                                                                  \
+        memcpy(xmm(cpu, in->dst), &r, size);                                                                \
     }
 
 FROM_INTEGER(cvtsi2ss, 4)
 FROM_INTEGER(cvtsi2sd, 8)
 
-#define TO_INTEGER(name, size)                                                                               \
-    void op_##name(CPU, IN)                                                                                  \
-    {                                                                                                        \
-        union vector b;                                                                                      \
-        u64 r;                                                                                               \
-                                                                                                             \
-        vector_source(cpu, in, &b, size);                                                                    \
-        fp_begin(cpu);                                                                                       \
-        r = in->width == W64 ? host_##name##64(*(v128 *)b.q) : host_##name##32(*(v128 *)b.q);                \
-        fp_check(cpu, NULL, FP_OTHER, 0);                                                                    \
-        REG64(in->dst) = r;                                                                                  \
+#define TO_INTEGER(name, size)                                                                              \
+    void op_##name(CPU, IN)                                                                                 \
+    {                                                                                                       \
+        union vector b;                                                                                     \
+        u64 r;                                                                                              \
+                                                                                                            \
+        vector_source(cpu, in, &b, size);                                                                   \
+        fp_begin(cpu);                                                                                      \
+        r = in->width == W64 ? host_##name##64(*(v128 *)b.q) : host_##name##32(*(v128 *)b.q);               \
+        fp_check(cpu, NULL, FP_OTHER, 0);                                                                   \
+        REG64(in->dst) = r;                                                                                 \
     }
 
 TO_INTEGER(cvtss2si, 4)

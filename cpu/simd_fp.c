@@ -17,15 +17,15 @@ static void arithmetic(CPU, IN, arithmetic_fn *f, unsigned size, enum fp_kind ki
     memcpy(xmm(cpu, in->dst), &r, size);
 }
 
-#define ARITHMETIC(name, size, kind)                                                                         \
-    void op_##name(CPU, IN)                                                                                  \
-    {                                                                                                        \
-        arithmetic(cpu, in, host_##name, size, kind);                                                        \
+#define ARITHMETIC(name, size, kind)                                                                        \
+    void op_##name(CPU, IN)                                                                                 \
+    {                                                                                                       \
+        arithmetic(cpu, in, host_##name, size, kind);                                                       \
     }
-#define ARITHMETIC4(op, kind32, kind64)                                                                      \
-    ARITHMETIC(op##ps, 16, kind32)                                                                           \
-    ARITHMETIC(op##pd, 16, kind64)                                                                           \
-    ARITHMETIC(op##ss, 4, kind32)                                                                            \
+#define ARITHMETIC4(op, kind32, kind64)                                                                     \
+    ARITHMETIC(op##ps, 16, kind32)                                                                          \
+    ARITHMETIC(op##pd, 16, kind64)                                                                          \
+    ARITHMETIC(op##ss, 4, kind32)                                                                           \
     ARITHMETIC(op##sd, 8, kind64)
 
 ARITHMETIC4(add, FP_F32, FP_F64)
@@ -37,15 +37,15 @@ ARITHMETIC4(min, FP_OTHER, FP_OTHER)  /* nor is a choice */
 ARITHMETIC4(max, FP_OTHER, FP_OTHER)
 
 /* CMPccPS and its like: the predicate is in the immediate's low three bits. */
-#define COMPARE(suffix, name, size)                                                                          \
-    void op_##name(CPU, IN)                                                                                  \
-    {                                                                                                        \
-        static arithmetic_fn *const predicate[8] = {                                                         \
-            host_cmpeq##suffix,  host_cmplt##suffix,  host_cmple##suffix,  host_cmpunord##suffix,            \
-            host_cmpneq##suffix, host_cmpnlt##suffix, host_cmpnle##suffix, host_cmpord##suffix,              \
-        };                                                                                                   \
-                                                                                                             \
-        arithmetic(cpu, in, predicate[in->imm & 7], size, FP_OTHER);                                         \
+#define COMPARE(suffix, name, size)                                                                         \
+    void op_##name(CPU, IN)                                                                                 \
+    {                                                                                                       \
+        static arithmetic_fn *const predicate[8] = {                                                        \
+            host_cmpeq##suffix,  host_cmplt##suffix,  host_cmple##suffix,  host_cmpunord##suffix,           \
+            host_cmpneq##suffix, host_cmpnlt##suffix, host_cmpnle##suffix, host_cmpord##suffix,             \
+        };                                                                                                  \
+                                                                                                            \
+        arithmetic(cpu, in, predicate[in->imm & 7], size, FP_OTHER);                                        \
     }
 
 COMPARE(ps, cmpps, 16)
@@ -67,10 +67,10 @@ static void order(CPU, IN, order_fn *f, unsigned size)
     flags_order(cpu, o.zf, o.pf, o.cf);
 }
 
-#define ORDER(name, size)                                                                                    \
-    void op_##name(CPU, IN)                                                                                  \
-    {                                                                                                        \
-        order(cpu, in, host_##name, size);                                                                   \
+#define ORDER(name, size)                                                                                   \
+    void op_##name(CPU, IN)                                                                                 \
+    {                                                                                                       \
+        order(cpu, in, host_##name, size);                                                                  \
     }
 
 ORDER(comiss, 4)
@@ -79,9 +79,9 @@ ORDER(ucomiss, 4)
 ORDER(ucomisd, 8)
 
 /*
- * RCPPS and RSQRTPS are approximations that each processor makes from tables of its own, with an error below 1.5 * 2^-12.
- * Ours is the true value rounded to 12 bits, in integers, so that all hosts agree; powers of two come out just below, as on a
- * Zen 4. No exceptions; denormals are zeros.
+ * RCPPS and RSQRTPS are approximations that each processor makes from tables of its own, with an error
+ * below 1.5 * 2^-12. Ours is the true value rounded to 12 bits, in integers, so that all hosts agree;
+ * powers of two come out just below, as on a Zen 4. No exceptions; denormals are zeros.
  */
 enum { POWER_RECIPROCAL = (1 << 13) - 2, POWER_ROOT = (1 << 13) - 1 };
 
@@ -92,7 +92,10 @@ static u32 special(u32 x)
                                          : (x & 0x80000000); /* infinity */
 }
 
-/* r / 2^13, which is at least 1/2 and below 1, times 2^exponent; results below the normal range become zero. */
+/*
+ * r / 2^13, which is at least 1/2 and below 1, times 2^exponent; results below the normal range become
+ * zero.
+ */
 static u32 approximation(u32 sign, u32 r, i32 exponent)
 {
     i32 biased = exponent + 126;

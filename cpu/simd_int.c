@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Integer arithmetic, logic, comparisons, packing and shifts of MMX and SSE2, on MMX and XMM registers alike. */
+/*
+ * Integer arithmetic, logic, comparisons, packing and shifts of MMX and SSE2, on MMX and XMM registers
+ * alike.
+ */
 #include "cpu/vector_verbs.h"
 
 typedef v128 binary_fn(v128 a, v128 b);
@@ -10,7 +13,10 @@ INLINE v128 low_lane(const union vector *v)
     return *(const v128 *)v->q;
 }
 
-/* Where the 64-bit form's result is in the lane: halves of an MMX register are interleaved or packed closer together. */
+/*
+ * Where the 64-bit form's result is in the lane: halves of an MMX register are interleaved or packed closer
+ * together.
+ */
 enum mmx_form { MMX_LOW, MMX_INTERLEAVED_LOW, MMX_INTERLEAVED_HIGH, MMX_PACKED };
 
 static void binary(CPU, IN, binary_fn *f, enum mmx_form form)
@@ -28,10 +34,10 @@ static void binary(CPU, IN, binary_fn *f, enum mmx_form form)
     vector_put(cpu, in->dst, &r, size);
 }
 
-#define BINARY_FORM(name, verb, form)                                                                        \
-    void op_##name(CPU, IN)                                                                                  \
-    {                                                                                                        \
-        binary(cpu, in, verb_##verb, form);                                                                  \
+#define BINARY_FORM(name, verb, form)                                                                       \
+    void op_##name(CPU, IN)                                                                                 \
+    {                                                                                                       \
+        binary(cpu, in, verb_##verb, form);                                                                 \
     }
 #define BINARY(name) BINARY_FORM(name, name, MMX_LOW)
 
@@ -83,13 +89,13 @@ BINARY_FORM(packuswb, packuswb, MMX_PACKED)
 BINARY_FORM(packssdw, packssdw, MMX_PACKED)
 
 /* The high half of an MMX register is interleaved as the low lane's second half is. */
-#define INTERLEAVE_HIGH(name, low)                                                                           \
-    void op_##name(CPU, IN)                                                                                  \
-    {                                                                                                        \
-        if (is_mmx(in->dst))                                                                                 \
-            binary(cpu, in, verb_##low, MMX_INTERLEAVED_HIGH);                                               \
-        else                                                                                                 \
-            binary(cpu, in, verb_##name, MMX_LOW);                                                           \
+#define INTERLEAVE_HIGH(name, low)                                                                          \
+    void op_##name(CPU, IN)                                                                                 \
+    {                                                                                                       \
+        if (is_mmx(in->dst))                                                                                \
+            binary(cpu, in, verb_##low, MMX_INTERLEAVED_HIGH);                                              \
+        else                                                                                                \
+            binary(cpu, in, verb_##name, MMX_LOW);                                                          \
     }
 
 INTERLEAVE_HIGH(punpckhbw, punpcklbw)
@@ -118,10 +124,10 @@ static void shift(CPU, IN, shift_fn *f)
     vector_put(cpu, in->dst, &r, size);
 }
 
-#define SHIFT(name)                                                                                          \
-    void op_##name(CPU, IN)                                                                                  \
-    {                                                                                                        \
-        shift(cpu, in, verb_##name);                                                                         \
+#define SHIFT(name)                                                                                         \
+    void op_##name(CPU, IN)                                                                                 \
+    {                                                                                                       \
+        shift(cpu, in, verb_##name);                                                                        \
     }
 
 SHIFT(psllw)

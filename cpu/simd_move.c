@@ -17,16 +17,19 @@ static void move(CPU, IN, unsigned access)
     }
 }
 
-#define MOVE(name, access)                                                                                   \
-    void op_##name(CPU, IN)                                                                                  \
-    {                                                                                                        \
-        move(cpu, in, access);                                                                               \
+#define MOVE(name, access)                                                                                  \
+    void op_##name(CPU, IN)                                                                                 \
+    {                                                                                                       \
+        move(cpu, in, access);                                                                              \
     }
 
 MOVE(movaps, ACCESS_ALIGNED)
 MOVE(movups, 0)
 
-/* The low 4 or 8 bytes between registers of any kind and memory; what the destination has beyond becomes zero. */
+/*
+ * The low 4 or 8 bytes between registers of any kind and memory; what the destination has beyond becomes
+ * zero.
+ */
 static void move_low(CPU, IN, unsigned size)
 {
     bool from_memory = shape_operand(in, 1) == 'M', to_memory = shape_operand(in, 0) == 'M';
@@ -117,8 +120,8 @@ void op_movlhps(CPU, IN)
 }
 
 /*
- * Bytes of the source whose mask byte has its top bit set go to DS:rDI; the others aren't touched. As seen on a Zen 4, all
- * of the bytes must be writable whatever the mask, and a fault finds the MMX state entered.
+ * Bytes of the source whose mask byte has its top bit set go to DS:rDI; the others aren't touched. As seen
+ * on a Zen 4, all of the bytes must be writable whatever the mask, and a fault finds the MMX state entered.
  */
 static void move_masked(CPU, IN, unsigned size)
 {

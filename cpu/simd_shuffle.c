@@ -3,17 +3,17 @@
 #include "cpu/vector_verbs.h"
 
 /* op xmm, xmm/m128, imm8 on copies of both operands. */
-#define SHUFFLE(name, size, expr)                                                                            \
-    void op_##name(CPU, IN)                                                                                  \
-    {                                                                                                        \
-        union vector a, b, r;                                                                                \
-        unsigned imm = (u8)in->imm;                                                                          \
-                                                                                                             \
-        vector_source(cpu, in, &b, size);                                                                    \
-        vector_get(cpu, in->dst, &a);                                                                        \
-        r = b;                                                                                               \
-        expr;                                                                                                \
-        vector_put(cpu, in->dst, &r, size);                                                                  \
+#define SHUFFLE(name, size, expr)                                                                           \
+    void op_##name(CPU, IN)                                                                                 \
+    {                                                                                                       \
+        union vector a, b, r;                                                                               \
+        unsigned imm = (u8)in->imm;                                                                         \
+                                                                                                            \
+        vector_source(cpu, in, &b, size);                                                                   \
+        vector_get(cpu, in->dst, &a);                                                                       \
+        r = b;                                                                                              \
+        expr;                                                                                               \
+        vector_put(cpu, in->dst, &r, size);                                                                 \
     }
 
 SHUFFLE(pshufd, 16, *(v128 *)r.q = shuffle_d(*(v128 *)b.q, *(v128 *)b.q, imm))

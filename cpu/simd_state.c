@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The floating-point state as a whole: MXCSR, FXSAVE, XSAVE and their counterparts. AMD64 APM 2, 11.4.4 and 11.5. */
+/*
+ * The floating-point state as a whole: MXCSR, FXSAVE, XSAVE and their counterparts. AMD64 APM 2, 11.4.4 and
+ * 11.5.
+ */
 #include "cpu/vector.h"
 #include "state/profile.h"
 
@@ -56,8 +59,9 @@ struct area {
 };
 
 /*
- * Opens an area whose address must be aligned. The order of faults is a Zen 4's: the first byte's segment, #AC for what isn't
- * even 4-byte aligned where such checks are on, #GP for the rest, the segment's limit, the last byte's page.
+ * Opens an area whose address must be aligned. The order of faults is a Zen 4's: the first byte's segment,
+ * #AC for what isn't even 4-byte aligned where such checks are on, #GP for the rest, the segment's limit,
+ * the last byte's page.
  */
 static void area_open(CPU, IN, struct area *a, unsigned size, unsigned alignment, unsigned access)
 {
@@ -256,7 +260,8 @@ static u64 in_use(const struct vcpu *cpu)
 {
     static const u8 zero[16];
     const struct x87 *x = &cpu->x87;
-    bool x87 = x->fcw != 0x37f || x->fsw || x->top || x->valid || x->fop || x->fip || x->fdp || x->fcs || x->fds;
+    bool x87 = x->fcw != 0x37f || x->fsw || x->top || x->valid || x->fop || x->fip || x->fdp || x->fcs ||
+               x->fds;
 
     for (unsigned i = 0; i < 8; i++)
         x87 = x87 || x->physical[i].mantissa || x->physical[i].sign_exponent;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Operands of vector instructions, for bodies: XMM and MMX registers by their kind (REG_XMM, REG_MMX), memory. A body
- * works on copies, zero beyond the operand's size, and writes its result last.
+ * Operands of vector instructions, for bodies: XMM and MMX registers by their kind (REG_XMM, REG_MMX),
+ * memory. A body works on copies, zero beyond the operand's size, and writes its result last.
  */
 #ifndef CPU_VECTOR_H
 #define CPU_VECTOR_H
@@ -25,11 +25,15 @@ INLINE bool is_xmm(unsigned reg)
 INLINE union vector *xmm(CPU, unsigned reg)
 {
     /* as one sum, so that the compiler takes all but reg * 64 into the displacement */
-    return (union vector *)((char *)cpu + ((i64)offsetof(struct vcpu, vec) - REG_XMM * (i64)sizeof(union vector)) +
-                            reg * sizeof(union vector));
+    const i64 start = (i64)offsetof(struct vcpu, vec) - REG_XMM * (i64)sizeof(union vector);
+
+    return (union vector *)((char *)cpu + start + reg * sizeof(union vector));
 }
 
-/* Every MMX instruction but EMMS marks all registers valid and makes physical register 0 the top (SDM 1, 9.5.1). */
+/*
+ * Every MMX instruction but EMMS marks all registers valid and makes physical register 0 the top (SDM 1,
+ * 9.5.1).
+ */
 INLINE void mmx_enter(CPU)
 {
     cpu->x87.top = 0;
@@ -53,7 +57,10 @@ INLINE unsigned arithmetic_alignment(const struct vcpu *cpu)
     return cpu->mxcsr & MXCSR_MM ? 0 : ACCESS_ALIGNED;
 }
 
-/* #GP(0) for an operand that isn't aligned comes before its other faults, #SS(0) for one: to be asked before segments are. */
+/*
+ * #GP(0) for an operand that isn't aligned comes before its other faults, #SS(0) for one: to be asked
+ * before segments are.
+ */
 INLINE bool is_misaligned(const struct vcpu *cpu, IN, unsigned alignment)
 {
     u64 base = in_code64(cpu) && in->segment < FS ? 0 : cpu->seg[in->segment].base;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the integer vector instructions compute on one 128-bit lane: verb_<mnemonic>(a, b), a being the destination's
- * old value. MMX forms use the low half, wider ones call once a lane. Plain C on the compiler's vectors, no floats.
+ * What the integer vector instructions compute on one 128-bit lane: verb_<mnemonic>(a, b), a being the
+ * destination's old value. MMX forms use the low half, wider ones call once a lane. Plain C on the
+ * compiler's vectors, no floats.
  */
 #ifndef CPU_VECTOR_VERBS_H
 #define CPU_VECTOR_VERBS_H
@@ -17,29 +18,29 @@ typedef i32 v4i32 __attribute__((vector_size(16)));
 typedef u64 v2u64 __attribute__((vector_size(16)));
 
 /* Where the compiler's operator is the instruction: `expr` of x and y, vectors of `type`. */
-#define VECTOR_VERB(name, type, expr)                                                                        \
-    INLINE v128 verb_##name(v128 a, v128 b)                                                                  \
-    {                                                                                                        \
-        type x = (type)a, y = (type)b;                                                                       \
-                                                                                                             \
-        return (v128)(expr);                                                                                 \
+#define VECTOR_VERB(name, type, expr)                                                                       \
+    INLINE v128 verb_##name(v128 a, v128 b)                                                                 \
+    {                                                                                                       \
+        type x = (type)a, y = (type)b;                                                                      \
+                                                                                                            \
+        return (v128)(expr);                                                                                \
     }
 
 /* Lane by lane: `expr` of x and y, of type `type`, promoted as C does. */
-#define LANE_VERB(name, type, expr)                                                                          \
-    INLINE v128 verb_##name(v128 a, v128 b)                                                                  \
-    {                                                                                                        \
-        union {                                                                                              \
-            v128 v;                                                                                          \
-            type t[16 / sizeof(type)];                                                                       \
-        } l = { a }, r = { b };                                                                              \
-                                                                                                             \
-        for (unsigned i = 0; i < 16 / sizeof(type); i++) {                                                   \
-            const type x = l.t[i], y = r.t[i];                                                               \
-                                                                                                             \
-            l.t[i] = (type)(expr);                                                                           \
-        }                                                                                                    \
-        return l.v;                                                                                          \
+#define LANE_VERB(name, type, expr)                                                                         \
+    INLINE v128 verb_##name(v128 a, v128 b)                                                                 \
+    {                                                                                                       \
+        union {                                                                                             \
+            v128 v;                                                                                         \
+            type t[16 / sizeof(type)];                                                                      \
+        } l = { a }, r = { b };                                                                             \
+                                                                                                            \
+        for (unsigned i = 0; i < 16 / sizeof(type); i++) {                                                  \
+            const type x = l.t[i], y = r.t[i];                                                              \
+                                                                                                            \
+            l.t[i] = (type)(expr);                                                                          \
+        }                                                                                                   \
+        return l.v;                                                                                         \
     }
 
 INLINE i32 saturate(i32 v, i32 low, i32 high)
@@ -139,10 +140,10 @@ INLINE v128 verb_pmaddwd(v128 a, v128 b)
 
 /* ---- interleaving and packing ---- */
 
-#define SHUFFLE_VERB(name, type, ...)                                                                        \
-    INLINE v128 verb_##name(v128 a, v128 b)                                                                  \
-    {                                                                                                        \
-        return (v128)__builtin_shufflevector((type)a, (type)b, __VA_ARGS__);                                 \
+#define SHUFFLE_VERB(name, type, ...)                                                                       \
+    INLINE v128 verb_##name(v128 a, v128 b)                                                                 \
+    {                                                                                                       \
+        return (v128)__builtin_shufflevector((type)a, (type)b, __VA_ARGS__);                                \
     }
 
 SHUFFLE_VERB(punpcklbw, v16u8, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
@@ -154,20 +155,20 @@ SHUFFLE_VERB(punpckhdq, v4u32, 2, 6, 3, 7)
 SHUFFLE_VERB(punpcklqdq, v2u64, 0, 2)
 SHUFFLE_VERB(punpckhqdq, v2u64, 1, 3)
 
-#define PACK_VERB(name, wide, type, n, narrow)                                                               \
-    INLINE v128 verb_##name(v128 a, v128 b)                                                                  \
-    {                                                                                                        \
-        wide x = (wide)a, y = (wide)b;                                                                       \
-        union {                                                                                              \
-            type t[2 * (n)];                                                                                 \
-            v128 v;                                                                                          \
-        } r;                                                                                                 \
-                                                                                                             \
-        for (unsigned i = 0; i < (n); i++) {                                                                 \
-            r.t[i] = (type)narrow(x[i]);                                                                     \
-            r.t[i + (n)] = (type)narrow(y[i]);                                                               \
-        }                                                                                                    \
-        return r.v;                                                                                          \
+#define PACK_VERB(name, wide, type, n, narrow)                                                              \
+    INLINE v128 verb_##name(v128 a, v128 b)                                                                 \
+    {                                                                                                       \
+        wide x = (wide)a, y = (wide)b;                                                                      \
+        union {                                                                                             \
+            type t[2 * (n)];                                                                                \
+            v128 v;                                                                                         \
+        } r;                                                                                                \
+                                                                                                            \
+        for (unsigned i = 0; i < (n); i++) {                                                                \
+            r.t[i] = (type)narrow(x[i]);                                                                    \
+            r.t[i + (n)] = (type)narrow(y[i]);                                                              \
+        }                                                                                                   \
+        return r.v;                                                                                         \
     }
 
 PACK_VERB(packsswb, v8i16, i8, 8, saturate_i8)
@@ -194,15 +195,15 @@ INLINE u64 shuffle_w(u64 v, unsigned imm) /* PSHUFW */
 
 /* ---- shifts: a count past the width leaves zeros or signs ---- */
 
-#define SHIFT_VERB(name, type, lane, width, operator, keeps_sign)                                                \
-    INLINE v128 verb_##name(v128 a, u64 count)                                                               \
-    {                                                                                                        \
-        type x = (type)a;                                                                                    \
-        lane n = (lane)(count < (width) ? count : (width) - 1);                                              \
-                                                                                                             \
-        if (count >= (width) && !(keeps_sign))                                                               \
-            return (v128){ 0, 0 };                                                                           \
-        return (v128)(x operator n);                                                                         \
+#define SHIFT_VERB(name, type, lane, width, operator, keeps_sign)                                           \
+    INLINE v128 verb_##name(v128 a, u64 count)                                                              \
+    {                                                                                                       \
+        type x = (type)a;                                                                                   \
+        lane n = (lane)(count < (width) ? count : (width) - 1);                                             \
+                                                                                                            \
+        if (count >= (width) && !(keeps_sign))                                                              \
+            return (v128){ 0, 0 };                                                                          \
+        return (v128)(x operator n);                                                                        \
     }
 
 SHIFT_VERB(psllw, v8u16, u16, 16, <<, false)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The vocabulary of x87 instructions: status bits, the register stack, stack faults, what an operation leaves behind. */
+/*
+ * The vocabulary of x87 instructions: status bits, the register stack, stack faults, what an operation
+ * leaves behind.
+ */
 #ifndef CPU_X87_H
 #define CPU_X87_H
 
@@ -94,9 +97,16 @@ INLINE void x87_condition(struct vcpu *cpu, u16 which, u16 value)
     cpu->x87.fsw = (u16)((cpu->x87.fsw & ~which) | (value & which));
 }
 
+/* A comparison's C3, C2 and C0 as FCOMI has them: ZF, PF and CF; the other flags are clear. */
+INLINE void x87_to_flags(struct vcpu *cpu, u16 sw)
+{
+    flags_write(cpu, (sw & X87_C3 ? ZF : 0) | (sw & X87_C2 ? PF : 0) | (sw & X87_C0 ? CF : 0));
+}
+
 /*
- * Where the last instruction was and what it operated on: all but control instructions leave that behind. The
- * decoder puts the opcode's eleven bits into imm. FDP and FDS stay with instructions that have no memory operand.
+ * Where the last instruction was and what it operated on: all but control instructions leave that behind.
+ * The decoder puts the opcode's eleven bits into imm. FDP and FDS stay with instructions that have no
+ * memory operand.
  */
 INLINE void x87_note(CPU, IN)
 {
@@ -114,7 +124,10 @@ INLINE void x87_note_memory(CPU, IN)
     cpu->x87.fds = cpu->seg[in->segment].selector;
 }
 
-/* Stack faults: an operand is empty, a push finds no room. True: masked, so the indefinite value takes its place. */
+/*
+ * Stack faults: an operand is empty, a push finds no room. True: masked, so the indefinite value takes its
+ * place.
+ */
 INLINE bool x87_underflow(struct vcpu *cpu)
 {
     x87_condition(cpu, X87_C1, 0);
@@ -145,8 +158,8 @@ INLINE void x87_begin(struct vcpu *cpu, struct x87_run *run)
 }
 
 /*
- * After it: the flags that it raised are the guest's now, and C1. False: an unmasked exception came before the result,
- * and the operands stay as they are. SDM 1 8.5.
+ * After it: the flags that it raised are the guest's now, and C1. False: an unmasked exception came before
+ * the result, and the operands stay as they are. SDM 1 8.5.
  */
 INLINE bool x87_end(struct vcpu *cpu, u16 sw)
 {
@@ -164,7 +177,10 @@ struct span {
     unsigned first, size; /* bytes of the first part, of all */
 };
 
-/* Resolves `size` bytes (SPAN_EXTENDED, or up to 128 whose first field has `first` bytes). May raise; the rest can't fail. */
+/*
+ * Resolves `size` bytes (SPAN_EXTENDED, or up to 128 whose first field has `first` bytes). May raise; the
+ * rest can't fail.
+ */
 void span_open(CPU, IN, struct span *s, unsigned size, unsigned first, unsigned access);
 void span_load(const struct span *s, void *bytes);
 void span_store(CPU, struct span *s, const void *bytes);

@@ -108,12 +108,12 @@ ARITH(divr)
 
 /* ---- comparison ---- */
 
-/* C3, C2 and C0 say equal, unordered and less; as FCOMI has them they are ZF, PF and CF. */
+/* C3, C2 and C0 say equal, unordered and less. */
 enum { UNORDERED = X87_C3 | X87_C2 | X87_C0 };
 
 /*
- * The condition codes or RFLAGS tell the outcome even where an unmasked exception keeps the stack from being popped.
- * So does Zen, on which FCOMI and its kin leave C1 alone.
+ * The condition codes or RFLAGS tell the outcome even where an unmasked exception keeps the stack from
+ * being popped. So does Zen, on which FCOMI and its kin leave C1 alone.
  */
 static bool outcome(CPU, struct x87_run *run, x87_fn *f, bool empty, bool to_flags)
 {
@@ -135,7 +135,7 @@ static bool outcome(CPU, struct x87_run *run, x87_fn *f, bool empty, bool to_fla
     if (!to_flags)
         x87_condition(cpu, UNORDERED, run->sw);
     else
-        flags_write(cpu, (run->sw & X87_C3 ? ZF : 0) | (run->sw & X87_C2 ? PF : 0) | (run->sw & X87_C0 ? CF : 0));
+        x87_to_flags(cpu, run->sw);
     return go_on;
 }
 

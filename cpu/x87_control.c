@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* x87 control: the control and status words, the stack's top and tags, the environment in its four layouts. */
+/*
+ * x87 control: the control and status words, the stack's top and tags, the environment in its four layouts.
+ */
 #include "cpu/x87.h"
 
 /* What follows a change of the control word or of the flags: ES and B, the mode, the host's control word. */

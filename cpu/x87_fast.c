@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fast handlers of the commonest x87 instructions, for code that runs with all exceptions masked: the host's sticky flags are the
- * guest's then (cpu/fp.h), and only C1, which tells the rounding, is looked at. Empty registers and full stacks are the bodies'.
+ * Fast handlers of the commonest x87 instructions, for code that runs with all exceptions masked: the
+ * host's sticky flags are the guest's then (cpu/fp.h), and only C1, which tells the rounding, is looked at.
+ * Empty registers and full stacks are the bodies'.
  */
 #include <Zydis/Mnemonic.h>
 
@@ -12,7 +13,7 @@
 #define BYTES_OUT(p, size) (*(u8(*)[size])(p))
 
 /* r = a op b. The status word comes back: its C1 is the operation's. */
-#define HOST_X87_ARITH(name)                                                                                     \
+#define HOST_X87_ARITH(name)                                                                                 \
     HOST_FP u16 host_##name##_st(struct x87_register *r, const void *b)                                      \
     {                                                                                                        \
         u16 sw;                                                                                              \
@@ -24,10 +25,10 @@
                          : "st", "st(1)");                                                                   \
         return sw;                                                                                           \
     }                                                                                                        \
-    HOST_X87_ARITH_MEMORY(name, m32, "s")                                                                        \
+    HOST_X87_ARITH_MEMORY(name, m32, "s")                                                                    \
     HOST_X87_ARITH_MEMORY(name, m64, "l")
 
-#define HOST_X87_ARITH_MEMORY(name, kind, suffix)                                                                \
+#define HOST_X87_ARITH_MEMORY(name, kind, suffix)                                                            \
     HOST_FP u16 host_##name##_##kind(struct x87_register *r, const void *b)                                  \
     {                                                                                                        \
         u16 sw;                                                                                              \
@@ -39,13 +40,13 @@
         return sw;                                                                                           \
     }
 
-#define HOST_X87_LOAD(name, text)                                                                                \
+#define HOST_X87_LOAD(name, text)                                                                            \
     HOST_FP void host_##name(struct x87_register *r, const void *m)                                          \
     {                                                                                                        \
         __asm__ volatile(text " %[m]\n\tfstpt %[r]" : [r] "=m"(*r) : [m] "m"(BYTES(m)) : "st");              \
     }
 
-#define HOST_X87_STORE(name, text, size)                                                                         \
+#define HOST_X87_STORE(name, text, size)                                                                     \
     HOST_FP u16 host_##name(void *m, const struct x87_register *r)                                           \
     {                                                                                                        \
         u16 sw;                                                                                              \
@@ -57,7 +58,7 @@
         return sw;                                                                                           \
     }
 
-#define HOST_X87_COMPARE(name, text)                                                                             \
+#define HOST_X87_COMPARE(name, text)                                                                         \
     HOST_FP u16 host_##name(const struct x87_register *a, const struct x87_register *b)                      \
     {                                                                                                        \
         u16 sw;                                                                                              \
@@ -156,13 +157,15 @@ struct arith_row {
 };
 
 #define ARITH_ROW(MNEMONIC, name)                                                                            \
-    { ZYDIS_MNEMONIC_##MNEMONIC, ZYDIS_MNEMONIC_##MNEMONIC##P, fast_##name, fast_##name##p, name##_m32_forms, \
-      name##_m64_forms }
+    { ZYDIS_MNEMONIC_##MNEMONIC, ZYDIS_MNEMONIC_##MNEMONIC##P, fast_##name, fast_##name##p,                  \
+      name##_m32_forms, name##_m64_forms }
 
 run_fn *bind_farith(const struct insn *in, u32 mode, u32 live)
 {
-    static const struct arith_row rows[] = { ARITH_ROW(FADD, add),   ARITH_ROW(FSUB, sub), ARITH_ROW(FSUBR, subr),
-                                             ARITH_ROW(FMUL, mul),   ARITH_ROW(FDIV, div), ARITH_ROW(FDIVR, divr) };
+    static const struct arith_row rows[] = { ARITH_ROW(FADD, add),   ARITH_ROW(FSUB, sub),
+                                             ARITH_ROW(FSUBR, subr), ARITH_ROW(FMUL, mul),
+                                             ARITH_ROW(FDIV, div),   ARITH_ROW(FDIVR, divr) };
+    enum form form = address_form(in, mode);
 
     (void)live;
     if (mode & MODE_X87_SLOW)
@@ -173,7 +176,7 @@ run_fn *bind_farith(const struct insn *in, u32 mode, u32 live)
         if (in->op == row->popping)
             return row->pop;
         if (in->op == row->mnemonic)
-            return in->shape != S_M ? row->st : (in->width == W32 ? row->m32 : row->m64)[address_form(in, mode)];
+            return in->shape != S_M ? row->st : (in->width == W32 ? row->m32 : row->m64)[form];
     }
     return NULL;
 }
@@ -391,9 +394,7 @@ INLINE bool fcomi(CPU, IN, bool quiet, bool pop)
         return false;
     x87_note(cpu, in);
 
-    u16 sw = quiet ? host_ucom(a, b) : host_com(a, b);
-
-    flags_write(cpu, (sw & X87_C3 ? ZF : 0) | (sw & X87_C2 ? PF : 0) | (sw & X87_C0 ? CF : 0));
+    x87_to_flags(cpu, quiet ? host_ucom(a, b) : host_com(a, b));
     if (pop)
         x87_pop(cpu);
     return true;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The host's own x87, one guest operation each, for x86-64 hosts. The host's register stack is empty before and after; its
- * control word is the guest's rounding and precision with all masked (cpu/fp.h).
+ * The host's own x87, one guest operation each, for x86-64 hosts. The host's register stack is empty before
+ * and after; its control word is the guest's rounding and precision with all masked (cpu/fp.h).
  */
 #ifndef CPU_X87_HOST_H
 #define CPU_X87_HOST_H
@@ -9,9 +9,9 @@
 #include "cpu/fp.h"
 
 /*
- * One operation under the guest's own control word, exceptions unmasked and all: the x87 reports an exception with the
- * next waiting instruction, and FNCLEX, which doesn't wait, comes first. So an unmasked exception leaves what hardware
- * leaves: no result at all, or one with its exponent wrapped.
+ * One operation under the guest's own control word, exceptions unmasked and all: the x87 reports an
+ * exception with the next waiting instruction, and FNCLEX, which doesn't wait, comes first. So an unmasked
+ * exception leaves what hardware leaves: no result at all, or one with its exponent wrapped.
  */
 struct x87_run {
     struct x87_register a, b; /* ST(0) and ST(1); memory operands are the first bytes of b */
@@ -23,8 +23,8 @@ struct x87_run {
 typedef void x87_fn(struct x87_run *run);
 
 /*
- * An operation may or may not have pushed or popped: both registers are stored, which for an empty one is a masked stack
- * fault whose flags the last FNCLEX takes away.
+ * An operation may or may not have pushed or popped: both registers are stored, which for an empty one is a
+ * masked stack fault whose flags the last FNCLEX takes away.
  */
 #define X87_RUN(name, load, operation)                                                                       \
     static void x87_##name(struct x87_run *run)                                                              \

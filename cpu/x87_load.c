@@ -128,7 +128,10 @@ static bool is_stored(const struct vcpu *cpu, u16 sw)
     return x87_masked(cpu, sw & (X87_IE | X87_DE | X87_ZE | X87_OE | X87_UE));
 }
 
-/* What a store does to the stack, and which bytes it has for memory. `indefinite`: those of an empty register. */
+/*
+ * What a store does to the stack, and which bytes it has for memory. `indefinite`: those of an empty
+ * register.
+ */
 static bool convert(CPU, x87_fn *f, const struct x87_register *indefinite, struct x87_run *run)
 {
     if (x87_empty(cpu, 0)) {
@@ -159,7 +162,8 @@ static void store(CPU, IN, x87_fn *f, unsigned size, const struct x87_register *
 
 static void store_real(CPU, IN, bool pop)
 {
-    static const struct x87_register indefinite32 = { 0xffc00000u, 0 }, indefinite64 = { 0xfff8000000000000u, 0 };
+    static const struct x87_register indefinite32 = { 0xffc00000u, 0 };
+    static const struct x87_register indefinite64 = { 0xfff8000000000000u, 0 };
 
     if (in->width == W32)
         store(cpu, in, x87_st_f32, 4, &indefinite32, pop);

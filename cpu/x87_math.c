@@ -44,8 +44,8 @@ void op_fchs(CPU, IN)
 }
 
 /*
- * ST(0) = f(ST(0)), or f(ST(0), ST(1)) where `binary`. `conditions`: what it tells in the condition codes besides C1. True:
- * it has a result.
+ * ST(0) = f(ST(0)), or f(ST(0), ST(1)) where `binary`. `conditions`: what it tells in the condition codes
+ * besides C1. True: it has a result.
  */
 static bool function(CPU, IN, x87_fn *f, bool binary, u16 conditions, struct x87_run *run)
 {
@@ -89,7 +89,10 @@ UNARY(fsin, x87_sin, false, X87_C2)
 UNARY(fcos, x87_cos, false, X87_C2)
 UNARY(fscale, x87_scale, true, 0)
 
-/* Remainders: the quotient's low bits are in C0, C3 and C1, which without a quotient (a NaN) stay but for C1. */
+/*
+ * Remainders: the quotient's low bits are in C0, C3 and C1, which without a quotient (a NaN) stay but for
+ * C1.
+ */
 static void divide(CPU, IN, x87_fn *f)
 {
     struct x87_run run;

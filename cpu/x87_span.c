@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Memory operands of more than eight bytes: extended reals, packed decimals, the environment, the whole state. */
+/*
+ * Memory operands of more than eight bytes: extended reals, packed decimals, the environment, the whole
+ * state.
+ */
 #include "cpu/x87.h"
 
 static u64 span_offset(IN, u64 offset, unsigned distance)
@@ -16,8 +19,11 @@ void span_open(CPU, IN, struct span *s, unsigned size, unsigned first, unsigned 
     if (size == SPAN_EXTENDED) {
         s->first = 8;
     } else {
-        /* Zen looks at the first field and at the last byte before it moves anything: that tells which page faults, and
-         * only the first field's alignment counts. The emulator library's memory is asked once only. */
+        /*
+         * Zen looks at the first field and at the last byte before it moves anything: that tells which page
+         * faults, and only the first field's alignment counts. The emulator library's memory is asked once
+         * only.
+         */
         s->first = size < sizeof(s->part[0].bounce) ? size : sizeof(s->part[0].bounce);
         if (!cpu->seam) {
             place_segment(cpu, &s->part[0], in->segment, offset, first, access);

@@ -13,8 +13,7 @@
 #define HV_OPERATION_DENIED ((HRESULT)0xC0350008u)
 #define HV_INVALID_REGISTER_VALUE ((HRESULT)0xC0350050u)
 
-/* Remembers the text for this thread (which argument, what is wrong with it, what would help) and returns hr.
- */
+/* Remembers the text for this thread (which argument, what is wrong with it, what would help); returns hr. */
 COLD HRESULT fail(HRESULT hr, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Copies a value or a text out, as all functions do it: written (may be NULL) gets the natural size in any

@@ -37,9 +37,9 @@ static const struct scenario scenarios[] = {
       .want = { GPR(Rsp, STACK0 - 48) }, .see = { { STACK0 - 48, 8, 0 }, { STACK0 - 40, 8, CODE } } },
     { "a benign first doesn't", LONG3, "0f 0b", .poke = { { IDT + 6 * 16 + 5, 1, 0x0e } }, DELIVERS(11),
       .see = { { STACK0 - 48, 8, 6 * 8 + 3 } } },
-    { "shutdown", LONG0, "0f 0b", .set = { GPR(Idtr, 0) }, .deliver = 1,
+    { "shutdown", LONG0, "0f 0b", .set = { GPR(Idtr, 0) }, .deliver = true,
       .reason = WHvRunVpExitReasonUnrecoverableException, .rip = CODE },
-    { "shutdown by the stack", LONG0, "0f 0b", .set = { GPR(Rsp, 0x40000000) }, .deliver = 1,
+    { "shutdown by the stack", LONG0, "0f 0b", .set = { GPR(Rsp, 0x50000000) }, .deliver = true,
       .reason = WHvRunVpExitReasonUnrecoverableException, .rip = CODE },
 
     /* IRET. */

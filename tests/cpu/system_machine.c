@@ -27,7 +27,7 @@ static const struct {
     { FREE_TSS64, 0x000089004000006f },
 };
 
-static void build_gates(UINT8 *memory, _Bool is_long)
+static void build_gates(UINT8 *memory, bool is_long)
 {
     UINT64 selector = is_long ? CODE64 : CODE32;
 
@@ -44,7 +44,7 @@ static void build_gates(UINT8 *memory, _Bool is_long)
 
 static void build(UINT8 *memory, enum mode mode)
 {
-    _Bool is_long = mode >= LONG0;
+    bool is_long = mode >= LONG0;
 
     for (unsigned i = 0; i < sizeof descriptors / sizeof *descriptors; i++)
         put(memory, GDT + (descriptors[i].selector & ~7u), descriptors[i].raw, 8);
@@ -66,6 +66,12 @@ static void build(UINT8 *memory, enum mode mode)
         put(memory, TSS + 12, 0x6c00, 4);
         put(memory, TSS + 16, DATA1, 4);
         put(memory, TSS + 0x66, 0x80, 2);
+        put(memory, TASK2 + 0x20, TARGET, 4);
+        put(memory, TASK2 + 0x24, 2, 4);
+        put(memory, TASK2 + 0x28, 0x11112222, 4); /* EAX */
+        put(memory, TASK2 + 0x38, 0x6000, 4);     /* ESP */
+        for (unsigned i = 0; i < 6; i++)
+            put(memory, TASK2 + 0x48 + 4 * i, i == 1 ? CODE32 : DATA0, 4);
     }
     memset(memory + TSS + 0x80, 0xff, 0x21);
     memory[TSS + 0x80 + 0x60 / 8] = 0xfe; /* port 60 is open to all */
@@ -121,7 +127,7 @@ static UINT64 get64(WHV_REGISTER_NAME name)
     return v.Reg64;
 }
 
-static _Bool is_segment(WHV_REGISTER_NAME name)
+static bool is_segment(WHV_REGISTER_NAME name)
 {
     return name >= WHvX64RegisterEs && name <= WHvX64RegisterTr;
 }
@@ -135,7 +141,7 @@ static void set_state(enum mode mode)
 {
     static const WHV_REGISTER_NAME data[] = { WHvX64RegisterEs, WHvX64RegisterSs, WHvX64RegisterDs, WHvX64RegisterFs,
                                               WHvX64RegisterGs };
-    _Bool user = mode == PROTECTED3 || mode >= LONG3, is_long = mode >= LONG0;
+    bool user = mode == PROTECTED3 || mode >= LONG3, is_long = mode >= LONG0;
 
     set64(WHvX64RegisterRip, CODE);
     set64(WHvX64RegisterRsp, user ? STACK3 : STACK0);
@@ -196,7 +202,7 @@ static void make_partition(const struct scenario *s, UINT8 *memory)
     p.ExtendedVmExits.ExceptionExit = !s->deliver;
     ck_assert(SUCCEEDED(WHvSetPartitionProperty(partition, WHvPartitionPropertyCodeExtendedVmExits, &p, sizeof p)));
     memset(&p, 0, sizeof p);
-    p.ExceptionExitBitmap = 0xfffffffb;
+    p.ExceptionExitBitmap = 0xf7dfb; /* those that a processor raises */
     if (!s->deliver)
         ck_assert(SUCCEEDED(WHvSetPartitionProperty(partition, WHvPartitionPropertyCodeExceptionExitBitmap, &p, sizeof p)));
     ck_assert(SUCCEEDED(WHvSetupPartition(partition)));

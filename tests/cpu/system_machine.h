@@ -9,11 +9,12 @@
 #define TESTS_CPU_SYSTEM_MACHINE_H
 
 #include <check.h>
+#include <stdbool.h>
 
 #include "include/softwhp.h"
 
 enum {
-    GDT = 0x3000, TSS = 0x4000, TASK2 = 0x4400, TASK3 = 0x4600, LDT = 0x5000, IDT = 0x2000, CODE = 0x1000, VECTORS = 0,
+    GDT = 0x3000, TSS = 0x4000, TASK2 = 0x4400, LDT = 0x5000, IDT = 0x2000, CODE = 0x1000, VECTORS = 0,
     STACK0 = 0x7000, STACK3 = 0x7c00, IST1 = 0x6800, HANDLERS = 0x8000, TARGET = 0x9000, USER = 0xa000,
     PML4 = 0x10000, PDPT = 0x11000, PD = 0x12000, SIZE = 0x100000
 };
@@ -50,7 +51,7 @@ struct scenario {
     const char *code; /* assembled by hand, in hex, at CODE */
     struct reg set[8];
     struct poke poke[8];
-    _Bool deliver;
+    bool deliver;
     UINT32 reason, vector, error;
     UINT64 rip;       /* 0: not looked at */
     struct reg want[10];

@@ -171,6 +171,102 @@ START_TEST(the_virtual_clock_runs_one_processor_at_a_time)
 }
 END_TEST
 
+/* ---- everything at once ---- */
+
+struct crowd {
+    WHV_PARTITION_HANDLE p;
+    u8 *memory;
+    bool stop;
+    u32 index;
+};
+
+static bool is_over(struct crowd *c)
+{
+    return __atomic_load_n(&c->stop, __ATOMIC_RELAXED);
+}
+
+static void *run_always(void *context)
+{
+    struct crowd *c = context;
+    u32 index = __atomic_fetch_add(&c->index, 1, __ATOMIC_RELAXED) & 1;
+    WHV_RUN_VP_EXIT_CONTEXT x;
+
+    while (!is_over(c)) {
+        HRESULT hr = WHvRunVirtualProcessor(c->p, index, &x, sizeof x);
+
+        ck_assert(hr == S_OK || hr == WHV_E_VP_DOES_NOT_EXIST || hr == WHV_E_INVALID_VP_STATE);
+        if (hr == WHV_E_VP_DOES_NOT_EXIST && index == 1)
+            WHvCreateVirtualProcessor(c->p, 1, 0);
+        if (hr == S_OK)
+            ck_assert((u32)x.ExitReason == WHvRunVpExitReasonCanceled ||
+                      (u32)x.ExitReason == WHvRunVpExitReasonMemoryAccess);
+    }
+    return NULL;
+}
+
+static void *disturb_always(void *context)
+{
+    struct crowd *c = context;
+    WHV_REGISTER_NAME name = WHvX64RegisterRip;
+    WHV_REGISTER_VALUE v;
+    u64 clock;
+
+    for (u32 i = 0; !is_over(c); i++) {
+        WHvCancelRunVirtualProcessor(c->p, i & 1, 0);
+        WHvGetVirtualProcessorRegisters(c->p, i & 1, &name, 1, &v);
+        WHvSetVirtualProcessorRegisters(c->p, i & 1, &name, 1, &v);
+        ck_ok(SwhpGetClock(c->p, &clock));
+        if (i % 4 == 0)
+            WHvDeleteVirtualProcessor(c->p, 1);
+        WHvSuspendPartitionTime(c->p);
+    }
+    return NULL;
+}
+
+static void *remap_always(void *context)
+{
+    struct crowd *c = context;
+
+    while (!is_over(c)) {
+        ck_ok(WHvUnmapGpaRange(c->p, 0xff000, 4096));
+        ck_ok(WHvMapGpaRange(c->p, c->memory, 0xff000, 4096, (WHV_MAP_GPA_RANGE_FLAGS)7));
+    }
+    return NULL;
+}
+
+START_TEST(calls_from_all_sides_are_a_result_or_an_error)
+{
+    static u8 page[4096] __attribute__((aligned(4096)));
+    struct crowd c = { .memory = page };
+    void *(*const roles[])(void *) = { run_always, run_always, disturb_always, remap_always };
+    pthread_t threads[4];
+    u32 two = 2;
+
+    page[0xff0] = 0xeb; /* where a fresh processor starts */
+    page[0xff1] = 0xfe;
+    ck_ok(WHvCreatePartition(&c.p));
+    ck_ok(WHvSetPartitionProperty(c.p, WHvPartitionPropertyCodeProcessorCount, &two, sizeof two));
+    ck_ok(WHvSetupPartition(c.p));
+    ck_ok(WHvMapGpaRange(c.p, page, 0xff000, 4096, (WHV_MAP_GPA_RANGE_FLAGS)7));
+    ck_ok(WHvCreateVirtualProcessor(c.p, 0, 0));
+    for (unsigned i = 0; i < 4; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, roles[i], &c), 0);
+    usleep(300000);
+    __atomic_store_n(&c.stop, true, __ATOMIC_RELAXED);
+    for (unsigned i = 0; i < 4; i++) {
+        WHvCancelRunVirtualProcessor(c.p, 0, 0);
+        WHvCancelRunVirtualProcessor(c.p, 1, 0);
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        WHvCancelRunVirtualProcessor(c.p, i, 0);
+        pthread_join(threads[i], NULL);
+    }
+    pthread_join(threads[2], NULL);
+    pthread_join(threads[3], NULL);
+    ck_ok(WHvDeletePartition(c.p));
+}
+END_TEST
+
 TCase *cancel_case(void)
 {
     TCase *t = tcase_create("cancel");
@@ -181,6 +277,7 @@ TCase *cancel_case(void)
     tcase_add_test(t, cancel_may_race_with_deletion);
     tcase_add_test(t, a_counted_run_stops_after_exactly_so_many);
     tcase_add_test(t, an_old_programs_smaller_context_is_never_overrun);
+    tcase_add_test(t, calls_from_all_sides_are_a_result_or_an_error);
     tcase_add_test(t, the_virtual_clock_runs_one_processor_at_a_time);
     return t;
 }

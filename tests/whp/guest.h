@@ -61,5 +61,6 @@ TCase *memory_case(void);
 TCase *cancel_case(void);
 TCase *exit_case(void);
 TCase *emulator_case(void);
+TCase *observe_case(void);
 
 #endif
