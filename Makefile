@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: MIT
 # make            build/libsoftwhp.a, build/libsoftwhp.so and build/softwhp
-# make run        boots a Debian Linux kernel to a shell prompt (scripted where there is no terminal)
-# make check      all tests; T=name runs one suite
+# make run        boots a Debian Linux kernel to a shell prompt (scripted where there is no terminal); KERNEL=FILE
+# make check      all tests; T=NAME runs one: a suite, a case, or a test that tests/run.sh names
 # make asan       the tests under the address and undefined-behaviour sanitizers
-# make bench      benchmarks beside the peers that are installed
+# make bench      benchmarks beside the peers that are installed; BENCH="--rounds 1 alu" as bench/bench.py takes it
 # make floors     prints every include that looks upwards; nothing, if all is well
 # make libs       what a static client links
-# make install PREFIX= DESTDIR=, make clean
+# make install PREFIX= DESTDIR=
+# make clean      all that was built; what was downloaded for guests stays
 
 CC ?= gcc
+OBJCOPY ?= objcopy
 B ?= build
+GUESTS ?= build/guests
 PREFIX ?= /usr/local
 CFLAGS ?= -O2 -g
 MODE ?= -fno-stack-protector -fcf-protection=none -fno-plt
@@ -18,15 +21,21 @@ SOFTWHP_CFLAGS = -std=gnu11 $(CFLAGS) $(MODE) -Wall -Wextra -Wshadow -Wconversio
 LIBS = -lZydis -lZycore -lpthread -lm
 
 FLOORS := include state exits mem decoder cpu jit whp
-SOURCES := $(sort $(wildcard $(FLOORS:%=%/*.c)))
-OBJECTS := $(SOURCES:%.c=$B/%.o)
+HEADERS := WinHvPlatform.h WinHvPlatformDefs.h WinHvEmulation.h softwhp.h
+OBJECTS := $(patsubst %.c,$B/%.o,$(sort $(wildcard $(FLOORS:%=%/*.c))))
 VMM := $(patsubst %.c,$B/%.o,$(wildcard vmm/*.c))
+SUITES := $(patsubst tests/%/suite.c,%,$(wildcard tests/*/suite.c))
+TESTS := $B/tests/main.o $(patsubst %.c,$B/%.o,$(wildcard $(SUITES:%=tests/%/*.c)))
+PROGRAMS := $B/tests/vectors/replay.o $B/tests/vectors/thin.o $B/bench/exits.o
 
 all: $B/libsoftwhp.a $B/libsoftwhp.so $B/softwhp
 
+# One object, in which our own names are local: a client may have a walk() or a decode() too.
 $B/libsoftwhp.a: $(OBJECTS)
+	$(CC) -r -nostdlib -o $B/libsoftwhp.o $^
+	$(OBJCOPY) --localize-hidden $B/libsoftwhp.o
 	rm -f $@
-	$(AR) rcs $@ $^
+	$(AR) rcs $@ $B/libsoftwhp.o
 
 $B/libsoftwhp.so.0: $(OBJECTS)
 	$(CC) -shared -Wl,-soname,libsoftwhp.so.0 -o $@ $^ $(SANITIZE) $(LIBS)
@@ -39,16 +48,65 @@ $B/softwhp: $(VMM) $B/libsoftwhp.a
 
 $B/%.o: %.c | deps
 	@mkdir -p $(@D)
-	$(CC) $(SOFTWHP_CFLAGS) $(SANITIZE) -MMD -MP -c -o $@ $<
+	$(CC) $(SOFTWHP_CFLAGS) $(SANITIZE) $(DEFINES) -MMD -MP -c -o $@ $<
+
+# Tests see all, so they link the objects themselves.
+$B/tests/suites: $(TESTS) $(filter-out $B/vmm/main.o,$(VMM)) $(OBJECTS)
+	$(CC) $(SANITIZE) -o $@ $^ -lcheck -lsubunit -lrt $(LIBS)
+
+$B/tests/main.o: DEFINES = -DSUITES="$(SUITES:%=SUITE(%))"
+$B/tests/main.o: $(SUITES:%=tests/%/suite.c)
+
+$B/tests/replay $B/tests/thin: $B/tests/%: $B/tests/vectors/%.o $B/libsoftwhp.a
+	$(CC) $(SANITIZE) -o $@ $^ $(LIBS)
+
+$B/bench/exits: $B/bench/exits.o $B/libsoftwhp.a
+	$(CC) -o $@ $^ $(LIBS)
+
+$B/bench/ucrun: bench/runners/ucrun.c
+	$(CC) -O2 -Wall -Wextra -o $@ $< -lunicorn
 
 deps:
+	@CC="$(CC)" packaging/deps.sh build
+
+run: all
+	@packaging/deps.sh run
+	@vmm/guest/boot.sh $B/softwhp $(GUESTS)
+
+check: all
+	@CC="$(CC)" packaging/deps.sh check
+	+@CC="$(CC)" MAKE="$(MAKE)" GUESTS="$(GUESTS)" SANITIZE="$(SANITIZE)" tests/run.sh $B $(T)
+
+asan:
+	@$(MAKE) check B=$B/asan GUESTS=$(GUESTS) CFLAGS="-O1 -g" MODE="-DSWHP_LOOP -fno-omit-frame-pointer" \
+		SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined"
+
+bench: all $B/bench/exits
+	@packaging/deps.sh bench
+	@$(MAKE) -s -C bench/guests B=$(abspath $B)/bench/guests
+	@! echo '#include <unicorn/unicorn.h>' | $(CC) -E -x c - >/dev/null 2>&1 || $(MAKE) -s $B/bench/ucrun
+	python3 bench/bench.py $B $(BENCH)
+	$B/bench/exits
+
+floors:
+	@tests/floors.sh $(FLOORS)
 
 libs:
 	@echo $(LIBS)
 
+install: all
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin include lib/pkgconfig)
+	install -m 755 $B/softwhp $(DESTDIR)$(PREFIX)/bin
+	install -m 644 $(HEADERS:%=include/%) $(DESTDIR)$(PREFIX)/include
+	install -m 644 $B/libsoftwhp.a $B/libsoftwhp.so.0 $(DESTDIR)$(PREFIX)/lib
+	ln -sf libsoftwhp.so.0 $(DESTDIR)$(PREFIX)/lib/libsoftwhp.so
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBS@|$(LIBS)|' -e "s|@VERSION@|$$(sed -n \
+		's/^#define SWHP_VERSION "\(.*\)"/\1/p' include/softwhp.h)|" packaging/softwhp.pc.in \
+		>$(DESTDIR)$(PREFIX)/lib/pkgconfig/softwhp.pc
+
 clean:
-	rm -rf $B
+	@[ ! -d $B ] || find $B -mindepth 1 -maxdepth 1 ! -name guests -exec rm -rf {} +
 
--include $(OBJECTS:.o=.d) $(VMM:.o=.d)
+-include $(patsubst %.o,%.d,$(OBJECTS) $(VMM) $(TESTS) $(PROGRAMS))
 
-.PHONY: all deps libs clean
+.PHONY: all deps run check asan bench floors libs install clean

@@ -22,7 +22,7 @@ next exit_fall(CPU, const struct exits *x)
 {
     leave_blocks(cpu, cpu->code_base + (u64)(i64)x->fall_offset);
     cpu->link = (struct exits *)x;
-    cpu->link_taken = cpu->link_is_call = false;
+    cpu->link_taken = false;
     STOP;
 }
 

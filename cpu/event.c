@@ -123,6 +123,7 @@ static void delivered(CPU, bool is_instruction)
     cpu->shadow = cpu->shadow_ss = false;
     cpu->trap_due = false; /* TF is clear now; INT n isn't trapped */
     cpu->in_delivery = false;
+    cpu->fault_depth = 0;
 }
 
 /* 64-bit mode and compatibility mode. APM 2 8.9. */

@@ -51,13 +51,15 @@ static void tell_walk(CPU, const struct event *e)
     if (!(cpu->cr0 & CR0_PG))
         return;
     walk(cpu, &w, &t);
-    explain(cpu, "%s", story);
+    explain(cpu, "%.*s", (int)strcspn(story, "\n"), story);
+    for (const char *line = strchr(story, '\n'); line && line[1]; line = strchr(line + 1, '\n'))
+        explain(cpu, "%.*s", (int)strcspn(line + 1, "\n"), line + 1);
 }
 
 /* A fault `e` came up while cpu->delivering was delivered: what, and why. */
 static void tell_nested(CPU, const struct event *e)
 {
-    if (cpu->delivering.vector != VECTOR_DF || cpu->delivering.type != EVENT_EXCEPTION) {
+    if (cpu->fault_depth++ == 0) {
         explain_clear(cpu);
         tell_event(cpu, "", &cpu->delivering);
     }
@@ -103,7 +105,9 @@ void event_fault(CPU)
     if (is_intercepted(cpu, &e))
         exit_exception(cpu, &e);
     take_effects(cpu, &e);
-    if (cpu->in_delivery) {
+    if (!cpu->in_delivery) {
+        cpu->fault_depth = 0;
+    } else {
         bool is_exception = cpu->delivering.type == EVENT_EXCEPTION;
         enum severity first = is_exception ? severity(cpu->delivering.vector) : BENIGN;
         enum severity second = severity(e.vector);

@@ -127,6 +127,7 @@ static NOINLINE void step(struct vcpu *cpu)
     cpu->running_rf = cpu->rflags & RF;
     cpu->rflags &= ~(u64)RF;
     cpu->trap_due = cpu->rflags & TF;
+    cpu->debug_before = cpu->pending_debug;
     cpu->count += 1;
     __atomic_store_n(&cpu->limit, cpu->count, __ATOMIC_SEQ_CST); /* so that nothing enters another block */
     run_blocks(cpu, entry);
@@ -152,7 +153,7 @@ static void link_exit(struct vcpu *cpu, const struct insn *entry)
         x->taken = (u64)(i64)x->taken_offset < PAGE_SIZE ? b->insn : &b->enter;
         x->taken_generation = cpu->generation;
     } else {
-        x->fall = (u64)(i64)x->fall_offset < PAGE_SIZE && !cpu->link_is_call ? b->insn : &b->enter;
+        x->fall = (u64)(i64)x->fall_offset < PAGE_SIZE ? b->insn : &b->enter;
         x->fall_generation = cpu->generation;
     }
 }
@@ -234,6 +235,8 @@ _Static_assert(sizeof(WHV_RUN_VP_EXIT_CONTEXT) == 224, "cleared whole");
 void vcpu_run(struct vcpu *cpu)
 {
     clear_exit(cpu->exit);
+    if (cpu->until >= BLOCK_DEAD) /* so that the size of a dead block is always past the limit */
+        cpu->until = BLOCK_DEAD - 1;
     cpu->exit_reason = 0;
     cpu->at = NULL;
     cpu->link = NULL;

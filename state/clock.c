@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Time and chance: the partition's clock, the time stamp counters that follow it, and the generator behind RDRAND.
- * The virtual clock is a sum of counts and knows nothing of the host.
+ * Time and chance: the partition's clock, the time stamp counters that follow it, and the generator behind
+ * RDRAND. The virtual clock is a sum of counts and knows nothing of the host.
  */
 #include "state/clock.h"
 
@@ -79,7 +79,8 @@ u64 clock_random(struct partition *p)
 {
     if (p->clock != SwhpClockVirtual)
         return host_random();
-    /* The state is the number of draws; the seed is mixed in first, so that neighbouring seeds share nothing. */
+    /* The state is the number of draws; the seed is mixed in first, so that neighbouring seeds share nothing.
+     */
     p->random++;
     return mix(mix(p->seed ^ 0x6a09e667f3bcc909u) + p->random * 0x9e3779b97f4a7c15u);
 }

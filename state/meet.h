@@ -18,7 +18,8 @@ enum door_state {
     DOOR_FREE = 0,    /* nobody inside */
     DOOR_BUSY = 1,    /* a call looks at or changes the processor; over soon */
     DOOR_RUNNING = 2, /* a thread is inside Run */
-    DOOR_STATE = 15
+    DOOR_STATE = 15,
+    DOOR_CLOSING = DOOR_BUSY /* without a handle: nobody comes in, and its place isn't free yet */
 };
 
 struct door {

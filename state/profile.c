@@ -11,72 +11,72 @@ enum { BANK0, BANK1, XSAVE, ALWAYS }; /* features, features1, xsave_features; or
 /*
  * Features of the zen profile: FEATURE(bank, bit in the bank, leaf, register, bit). AMD64 APM volume 3, appendix E.
  */
-#define ZEN_FEATURES(FEATURE)                                                                                          \
-    FEATURE(ALWAYS, 0, 1, EDX, 0)           /* FPU */                                                                  \
-    FEATURE(ALWAYS, 0, 1, EDX, 1)           /* VME */                                                                  \
-    FEATURE(ALWAYS, 0, 1, EDX, 2)           /* DE */                                                                   \
-    FEATURE(ALWAYS, 0, 1, EDX, 3)           /* PSE */                                                                  \
-    FEATURE(ALWAYS, 0, 1, EDX, 4)           /* TSC */                                                                  \
-    FEATURE(ALWAYS, 0, 1, EDX, 5)           /* MSR */                                                                  \
-    FEATURE(ALWAYS, 0, 1, EDX, 6)           /* PAE */                                                                  \
-    FEATURE(ALWAYS, 0, 1, EDX, 7)           /* MCE */                                                                  \
-    FEATURE(ALWAYS, 0, 1, EDX, 8)           /* CMPXCHG8B */                                                            \
-    FEATURE(ALWAYS, 0, 1, EDX, 11)          /* SYSENTER */                                                             \
-    FEATURE(ALWAYS, 0, 1, EDX, 12)          /* MTRR */                                                                 \
-    FEATURE(ALWAYS, 0, 1, EDX, 13)          /* PGE */                                                                  \
-    FEATURE(ALWAYS, 0, 1, EDX, 14)          /* MCA */                                                                  \
-    FEATURE(ALWAYS, 0, 1, EDX, 15)          /* CMOV */                                                                 \
-    FEATURE(ALWAYS, 0, 1, EDX, 16)          /* PAT */                                                                  \
-    FEATURE(ALWAYS, 0, 1, EDX, 17)          /* PSE36 */                                                                \
-    FEATURE(ALWAYS, 0, 1, EDX, 19)          /* CLFLUSH */                                                              \
-    FEATURE(ALWAYS, 0, 1, EDX, 23)          /* MMX */                                                                  \
-    FEATURE(ALWAYS, 0, 1, EDX, 24)          /* FXSR */                                                                 \
-    FEATURE(ALWAYS, 0, 1, EDX, 25)          /* SSE */                                                                  \
-    FEATURE(ALWAYS, 0, 1, EDX, 26)          /* SSE2 */                                                                 \
-    FEATURE(BANK0, 8, 1, ECX, 13)           /* CMPXCHG16B */                                                           \
-    FEATURE(BANK0, 18, 1, ECX, 17)          /* PCID */                                                                 \
-    FEATURE(BANK0, 29, 1, ECX, 22)          /* MOVBE */                                                                \
-    FEATURE(BANK0, 7, 1, ECX, 23)           /* POPCNT */                                                               \
-    FEATURE(XSAVE, 0, 1, ECX, 26)           /* XSAVE */                                                                \
-    FEATURE(BANK0, 21, 1, ECX, 30)          /* RDRAND */                                                               \
-    FEATURE(BANK0, 22, 7, EBX, 0)           /* FSGSBASE */                                                             \
-    FEATURE(BANK0, 25, 7, EBX, 3)           /* BMI1 */                                                                 \
-    FEATURE(BANK0, 23, 7, EBX, 7)           /* SMEP */                                                                 \
-    FEATURE(BANK0, 26, 7, EBX, 8)           /* BMI2 */                                                                 \
-    FEATURE(BANK0, 43, 7, EBX, 10)          /* INVPCID */                                                              \
-    FEATURE(BANK0, 32, 7, EBX, 18)          /* RDSEED */                                                               \
-    FEATURE(BANK0, 33, 7, EBX, 19)          /* ADX */                                                                  \
-    FEATURE(BANK0, 35, 7, EBX, 20)          /* SMAP */                                                                 \
-    FEATURE(BANK0, 39, 7, EBX, 23)          /* CLFLUSHOPT */                                                           \
-    FEATURE(BANK0, 40, 7, EBX, 24)          /* CLWB */                                                                 \
-    FEATURE(BANK0, 58, 7, ECX, 2)           /* UMIP */                                                                 \
-    FEATURE(ALWAYS, 0, 7, ECX, 3)           /* PKU */                                                                  \
-    FEATURE(BANK1, 4, 7, ECX, 16)           /* LA57 */                                                                 \
-    FEATURE(BANK0, 57, 7, ECX, 22)          /* RDPID */                                                                \
-    FEATURE(XSAVE, 1, 0xd, EAX, 0)          /* XSAVEOPT, of subleaf 1 */                                               \
-    FEATURE(BANK0, 1, 0x80000001, ECX, 0)   /* LAHF and SAHF in 64-bit code */                                         \
-    FEATURE(BANK0, 9, 0x80000001, ECX, 4)   /* LOCK MOV CR0 is CR8 */                                                  \
-    FEATURE(BANK0, 10, 0x80000001, ECX, 5)  /* LZCNT */                                                                \
-    FEATURE(BANK0, 11, 0x80000001, ECX, 7)  /* MXCSR.MM */                                                             \
-    FEATURE(ALWAYS, 0, 0x80000001, ECX, 8)  /* PREFETCH and PREFETCHW */                                               \
-    FEATURE(ALWAYS, 0, 0x80000001, ECX, 22) /* topology and cache leaves 8000001D, 8000001E */                         \
-    FEATURE(ALWAYS, 0, 0x80000001, EDX, 11) /* SYSCALL */                                                              \
-    FEATURE(ALWAYS, 0, 0x80000001, EDX, 20) /* NX */                                                                   \
-    FEATURE(BANK0, 12, 0x80000001, EDX, 22) /* AMD's extensions to MMX */                                              \
-    FEATURE(BANK0, 15, 0x80000001, EDX, 26) /* 1 GiB pages */                                                          \
-    FEATURE(BANK0, 38, 0x80000001, EDX, 27) /* RDTSCP */                                                               \
-    FEATURE(ALWAYS, 0, 0x80000001, EDX, 29) /* long mode */                                                            \
-    FEATURE(BANK1, 1, 0x80000007, EDX, 8)   /* the TSC never changes its pace */                                       \
-    FEATURE(BANK0, 42, 0x80000008, EBX, 2)  /* XSAVE always saves the x87's pointers */                                \
-    FEATURE(BANK0, 46, 0x80000008, EBX, 12) /* IBPB, which has nothing to do here */                                   \
-    FEATURE(BANK0, 54, 0x80000008, EBX, 26) /* no speculative store bypass */                                          \
-    FEATURE(BANK1, 29, 0x80000008, EBX, 29) /* no branch type confusion */                                             \
-    FEATURE(BANK1, 30, 0x80000008, EBX, 30) /* IBPB clears return predictions */                                       \
-    FEATURE(ALWAYS, 0, 0x80000021, EAX, 2)  /* LFENCE serializes */                                                    \
-    FEATURE(ALWAYS, 0, 0x80000021, EAX, 6)  /* a null selector clears the base */                                      \
-    FEATURE(ALWAYS, 0, 0x80000021, EAX, 8)  /* EFER.AIBRSE */                                                          \
-    FEATURE(BANK1, 56, 0x80000021, EAX, 29) /* no speculative return stack overflow */                                 \
-    FEATURE(ALWAYS, 0, 0x80000021, ECX, 1)  /* no transient scheduler attack by the store queue */                     \
+#define ZEN_FEATURES(FEATURE)                                                                                \
+    FEATURE(ALWAYS, 0, 1, EDX, 0)           /* FPU */                                                        \
+    FEATURE(ALWAYS, 0, 1, EDX, 1)           /* VME */                                                        \
+    FEATURE(ALWAYS, 0, 1, EDX, 2)           /* DE */                                                         \
+    FEATURE(ALWAYS, 0, 1, EDX, 3)           /* PSE */                                                        \
+    FEATURE(ALWAYS, 0, 1, EDX, 4)           /* TSC */                                                        \
+    FEATURE(ALWAYS, 0, 1, EDX, 5)           /* MSR */                                                        \
+    FEATURE(ALWAYS, 0, 1, EDX, 6)           /* PAE */                                                        \
+    FEATURE(ALWAYS, 0, 1, EDX, 7)           /* MCE */                                                        \
+    FEATURE(ALWAYS, 0, 1, EDX, 8)           /* CMPXCHG8B */                                                  \
+    FEATURE(ALWAYS, 0, 1, EDX, 11)          /* SYSENTER */                                                   \
+    FEATURE(ALWAYS, 0, 1, EDX, 12)          /* MTRR */                                                       \
+    FEATURE(ALWAYS, 0, 1, EDX, 13)          /* PGE */                                                        \
+    FEATURE(ALWAYS, 0, 1, EDX, 14)          /* MCA */                                                        \
+    FEATURE(ALWAYS, 0, 1, EDX, 15)          /* CMOV */                                                       \
+    FEATURE(ALWAYS, 0, 1, EDX, 16)          /* PAT */                                                        \
+    FEATURE(ALWAYS, 0, 1, EDX, 17)          /* PSE36 */                                                      \
+    FEATURE(ALWAYS, 0, 1, EDX, 19)          /* CLFLUSH */                                                    \
+    FEATURE(ALWAYS, 0, 1, EDX, 23)          /* MMX */                                                        \
+    FEATURE(ALWAYS, 0, 1, EDX, 24)          /* FXSR */                                                       \
+    FEATURE(ALWAYS, 0, 1, EDX, 25)          /* SSE */                                                        \
+    FEATURE(ALWAYS, 0, 1, EDX, 26)          /* SSE2 */                                                       \
+    FEATURE(BANK0, 8, 1, ECX, 13)           /* CMPXCHG16B */                                                 \
+    FEATURE(BANK0, 18, 1, ECX, 17)          /* PCID */                                                       \
+    FEATURE(BANK0, 29, 1, ECX, 22)          /* MOVBE */                                                      \
+    FEATURE(BANK0, 7, 1, ECX, 23)           /* POPCNT */                                                     \
+    FEATURE(XSAVE, 0, 1, ECX, 26)           /* XSAVE */                                                      \
+    FEATURE(BANK0, 21, 1, ECX, 30)          /* RDRAND */                                                     \
+    FEATURE(BANK0, 22, 7, EBX, 0)           /* FSGSBASE */                                                   \
+    FEATURE(BANK0, 25, 7, EBX, 3)           /* BMI1 */                                                       \
+    FEATURE(BANK0, 23, 7, EBX, 7)           /* SMEP */                                                       \
+    FEATURE(BANK0, 26, 7, EBX, 8)           /* BMI2 */                                                       \
+    FEATURE(BANK0, 43, 7, EBX, 10)          /* INVPCID */                                                    \
+    FEATURE(BANK0, 32, 7, EBX, 18)          /* RDSEED */                                                     \
+    FEATURE(BANK0, 33, 7, EBX, 19)          /* ADX */                                                        \
+    FEATURE(BANK0, 35, 7, EBX, 20)          /* SMAP */                                                       \
+    FEATURE(BANK0, 39, 7, EBX, 23)          /* CLFLUSHOPT */                                                 \
+    FEATURE(BANK0, 40, 7, EBX, 24)          /* CLWB */                                                       \
+    FEATURE(BANK0, 58, 7, ECX, 2)           /* UMIP */                                                       \
+    FEATURE(ALWAYS, 0, 7, ECX, 3)           /* PKU */                                                        \
+    FEATURE(BANK1, 4, 7, ECX, 16)           /* LA57 */                                                       \
+    FEATURE(BANK0, 57, 7, ECX, 22)          /* RDPID */                                                      \
+    FEATURE(XSAVE, 1, 0xd, EAX, 0)          /* XSAVEOPT, of subleaf 1 */                                     \
+    FEATURE(BANK0, 1, 0x80000001, ECX, 0)   /* LAHF and SAHF in 64-bit code */                               \
+    FEATURE(BANK0, 9, 0x80000001, ECX, 4)   /* LOCK MOV CR0 is CR8 */                                        \
+    FEATURE(BANK0, 10, 0x80000001, ECX, 5)  /* LZCNT */                                                      \
+    FEATURE(BANK0, 11, 0x80000001, ECX, 7)  /* MXCSR.MM */                                                   \
+    FEATURE(ALWAYS, 0, 0x80000001, ECX, 8)  /* PREFETCH and PREFETCHW */                                     \
+    FEATURE(ALWAYS, 0, 0x80000001, ECX, 22) /* topology and cache leaves 8000001D, 8000001E */               \
+    FEATURE(ALWAYS, 0, 0x80000001, EDX, 11) /* SYSCALL */                                                    \
+    FEATURE(ALWAYS, 0, 0x80000001, EDX, 20) /* NX */                                                         \
+    FEATURE(BANK0, 12, 0x80000001, EDX, 22) /* AMD's extensions to MMX */                                    \
+    FEATURE(BANK0, 15, 0x80000001, EDX, 26) /* 1 GiB pages */                                                \
+    FEATURE(BANK0, 38, 0x80000001, EDX, 27) /* RDTSCP */                                                     \
+    FEATURE(ALWAYS, 0, 0x80000001, EDX, 29) /* long mode */                                                  \
+    FEATURE(BANK1, 1, 0x80000007, EDX, 8)   /* the TSC never changes its pace */                             \
+    FEATURE(BANK0, 42, 0x80000008, EBX, 2)  /* XSAVE always saves the x87's pointers */                      \
+    FEATURE(BANK0, 46, 0x80000008, EBX, 12) /* IBPB, which has nothing to do here */                         \
+    FEATURE(BANK0, 54, 0x80000008, EBX, 26) /* no speculative store bypass */                                \
+    FEATURE(BANK1, 29, 0x80000008, EBX, 29) /* no branch type confusion */                                   \
+    FEATURE(BANK1, 30, 0x80000008, EBX, 30) /* IBPB clears return predictions */                             \
+    FEATURE(ALWAYS, 0, 0x80000021, EAX, 2)  /* LFENCE serializes */                                          \
+    FEATURE(ALWAYS, 0, 0x80000021, EAX, 6)  /* a null selector clears the base */                            \
+    FEATURE(ALWAYS, 0, 0x80000021, EAX, 8)  /* EFER.AIBRSE */                                                \
+    FEATURE(BANK1, 56, 0x80000021, EAX, 29) /* no speculative return stack overflow */                       \
+    FEATURE(ALWAYS, 0, 0x80000021, ECX, 1)  /* no transient scheduler attack by the store queue */           \
     FEATURE(ALWAYS, 0, 0x80000021, ECX, 2)  /* nor by the L1 data cache */
 
 static const struct feature {

@@ -138,6 +138,8 @@ void vcpu_rewind(struct vcpu *cpu)
     cpu->rip = vcpu_rip(cpu);
     cpu->count -= cpu->at->left;
     cpu->at = NULL;
+    if (cpu->dr[7] & 0xff)
+        cpu->pending_debug = cpu->debug_before; /* what it touched before it failed doesn't count */
     if (cpu->running_rf)
         cpu->rflags |= RF;
     if (cpu->running_shadow) { /* the shadow lasts until an instruction retires */

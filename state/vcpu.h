@@ -222,7 +222,7 @@ struct vcpu {
     struct return_to returns[RETURNS]; /* a ring */
     struct exits nowhere; /* of no generation: what the ring holds at first */
     struct exits *link;  /* an exit to be linked to the block that the loop finds next */
-    bool link_taken, link_is_call;
+    bool link_taken;
     bool trap_due;       /* TF was set when the instruction under way began */
     bool running_rf;     /* RF was: it is clear meanwhile, and comes back if the instruction doesn't retire */
     u64 cs_base;         /* CS as blocks were last looked up under */
@@ -266,9 +266,10 @@ struct vcpu {
     bool running_shadow;         /* the instruction under way runs in the shadow */
     u64 deliverability;          /* WHvX64RegisterDeliverabilityNotifications */
     u64 activity;                /* WHvRegisterInternalActivityState */
+    u64 debug_before;            /* pending_debug when the instruction under way began */
     u64 pending_debug;           /* WHvX64RegisterPendingDebugException: DR6 bits waiting for the boundary */
     const char *trouble;         /* what delivery is about to do, for whoever explains why that failed */
-    u32 fault_depth;             /* 1: an exception is being delivered, 2: #DF is */
+    u32 fault_depth;             /* how many faults came up in the delivery of one another */
     char *explain;               /* text for SwhpExplainLastExit; EXPLAIN_SIZE bytes */
 
     /* The run. */

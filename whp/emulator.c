@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * WinHvEmulation: completes one instruction with the registers, memory and ports that a caller's callbacks give. The
- * processor's own decoder and bodies do it, on a private struct vcpu whose memory is a seam; nothing here knows what
- * any instruction means.
+ * WinHvEmulation: completes one instruction with the registers, memory and ports that a caller's callbacks
+ * give. The processor's own decoder and bodies do it, on a private struct vcpu whose memory is a seam;
+ * nothing here knows what any instruction means.
  */
 #include "whp/emulator.h"
 
@@ -21,7 +21,7 @@ enum { EMULATORS = 1024, IN_USE = 1 };
 
 /* As whp/handle.c does it: handle = serial number << 16 | slot << 4, never given twice. */
 static struct emulator_slot {
-    u64 state;                   /* atomic: the handle, and IN_USE while a call is inside; 0: free */
+    u64 state; /* atomic: the handle, and IN_USE while a call is inside; 0: free */
     struct emulator *e;
 } slots[EMULATORS];
 static pthread_mutex_t slots_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -242,8 +242,10 @@ static void emulate(struct emulator *e)
             fp_leave(cpu);
         }
         needs |= NEEDS_CONTROL;
-        /* A fault under assumed control registers, before anything happened: once more under the real ones. */
-    } while (unlikely(cpu->fault.pending) && !(e->needs & NEEDS_CONTROL) && !e->touched && !e->status.AsUINT32);
+        /* A fault under assumed control registers, before anything happened: once more under the real ones.
+         */
+    } while (unlikely(cpu->fault.pending) && !(e->needs & NEEDS_CONTROL) && !e->touched &&
+             !e->status.AsUINT32);
     if (!e->status.AsUINT32) {
         if (cpu->exit_reason)
             e->status.InternalEmulationFailure = 1;
@@ -259,7 +261,8 @@ static void emulate(struct emulator *e)
 
 /* ---- the calls ---- */
 
-HRESULT WINAPI WHvEmulatorCreateEmulator(const WHV_EMULATOR_CALLBACKS *Callbacks, WHV_EMULATOR_HANDLE *Emulator)
+HRESULT WINAPI WHvEmulatorCreateEmulator(const WHV_EMULATOR_CALLBACKS *Callbacks,
+                                         WHV_EMULATOR_HANDLE *Emulator)
 {
     if (!Callbacks || !Emulator)
         return fail(E_INVALIDARG, "%s is NULL", Callbacks ? "Emulator" : "Callbacks");
@@ -268,8 +271,8 @@ HRESULT WINAPI WHvEmulatorCreateEmulator(const WHV_EMULATOR_CALLBACKS *Callbacks
     if (Callbacks->Reserved)
         return fail(E_INVALIDARG, "Callbacks: Reserved is %u, must be 0", Callbacks->Reserved);
     if (!Callbacks->WHvEmulatorIoPortCallback || !Callbacks->WHvEmulatorMemoryCallback ||
-        !Callbacks->WHvEmulatorGetVirtualProcessorRegisters || !Callbacks->WHvEmulatorSetVirtualProcessorRegisters ||
-        !Callbacks->WHvEmulatorTranslateGvaPage)
+        !Callbacks->WHvEmulatorGetVirtualProcessorRegisters ||
+        !Callbacks->WHvEmulatorSetVirtualProcessorRegisters || !Callbacks->WHvEmulatorTranslateGvaPage)
         return fail(E_INVALIDARG, "Callbacks: one of the five is NULL");
 
     struct emulator *e = host_alloc(sizeof *e);
@@ -321,12 +324,15 @@ HRESULT WINAPI WHvEmulatorDestroyEmulator(WHV_EMULATOR_HANDLE Emulator)
 }
 
 /* The arguments that both calls have. */
-static HRESULT begin(WHV_EMULATOR_HANDLE handle, VOID *context, const WHV_VP_EXIT_CONTEXT *vp, const void *access,
-                     const UINT8 *bytes, unsigned size, WHV_EMULATOR_STATUS *status, struct emulator **e)
+static HRESULT begin(WHV_EMULATOR_HANDLE handle, VOID *context, const WHV_VP_EXIT_CONTEXT *vp,
+                     const void *access, const UINT8 *bytes, unsigned size, WHV_EMULATOR_STATUS *status,
+                     struct emulator **e)
 {
     if (!vp || !access || !status)
-        return fail(E_INVALIDARG, "%s is NULL", !vp ? "VpContext" : !access ? "the instruction's context"
-                                                                            : "EmulatorReturnStatus");
+        return fail(E_INVALIDARG, "%s is NULL",
+                    !vp       ? "VpContext"
+                    : !access ? "the instruction's context"
+                              : "EmulatorReturnStatus");
     if (size > 16)
         return fail(E_INVALIDARG, "InstructionByteCount: %u, at most 16", size);
 
@@ -359,8 +365,8 @@ HRESULT WINAPI WHvEmulatorTryMmioEmulation(WHV_EMULATOR_HANDLE Emulator, VOID *C
 {
     const WHV_MEMORY_ACCESS_CONTEXT *m = MmioInstructionContext;
     struct emulator *e;
-    HRESULT hr = begin(Emulator, Context, VpContext, m, m ? m->InstructionBytes : NULL, m ? m->InstructionByteCount : 0,
-                       EmulatorReturnStatus, &e);
+    HRESULT hr = begin(Emulator, Context, VpContext, m, m ? m->InstructionBytes : NULL,
+                       m ? m->InstructionByteCount : 0, EmulatorReturnStatus, &e);
 
     if (FAILED(hr))
         return hr;

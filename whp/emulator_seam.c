@@ -45,8 +45,8 @@ static bool seam_translate(void *context, struct vcpu *cpu, u64 linear, unsigned
     if (access & ACCESS_SYSTEM)
         flags |= WHvTranslateGvaFlagPrivilegeExempt;
     fp_pause(e);
-    HRESULT hr = e->callbacks.WHvEmulatorTranslateGvaPage(e->context, linear & PAGE_MASK, (WHV_TRANSLATE_GVA_FLAGS)flags,
-                                                          &result, &page);
+    HRESULT hr = e->callbacks.WHvEmulatorTranslateGvaPage(e->context, linear & PAGE_MASK,
+                                                          (WHV_TRANSLATE_GVA_FLAGS)flags, &result, &page);
     fp_resume(e);
     if (FAILED(hr)) {
         e->status.TranslateGvaPageCallbackFailed = 1;
@@ -60,12 +60,10 @@ static bool seam_translate(void *context, struct vcpu *cpu, u64 linear, unsigned
     case WHvTranslateGvaResultInvalidPageTableFlags:
         vcpu_raise_page_fault(cpu, linear, page_fault_error(cpu, access, PF_P | PF_RSVD));
     case WHvTranslateGvaResultSuccess:
-    case WHvTranslateGvaResultGpaNoReadAccess: /* what the page is for the partition is the memory callback's matter */
-    case WHvTranslateGvaResultGpaNoWriteAccess:
-        break;
-    default:
-        e->status.TranslateGvaPageCallbackFailed = 1;
-        return false;
+    case WHvTranslateGvaResultGpaNoReadAccess: /* what the page is for the partition is the memory callback's
+                                                  matter */
+    case WHvTranslateGvaResultGpaNoWriteAccess: break;
+    default: e->status.TranslateGvaPageCallbackFailed = 1; return false;
     }
     if (page & ~PAGE_MASK) {
         e->status.TranslateGvaPageCallbackGpaIsNotAligned = 1;

@@ -5,11 +5,12 @@
 #include "whp/emulator.h"
 
 static const WHV_REGISTER_NAME asked_names[ASKED] = {
-    WHvX64RegisterRax, WHvX64RegisterRcx, WHvX64RegisterRdx,  WHvX64RegisterRbx,  WHvX64RegisterRsp,  WHvX64RegisterRbp,
-    WHvX64RegisterRsi, WHvX64RegisterRdi, WHvX64RegisterR8,   WHvX64RegisterR9,   WHvX64RegisterR10,  WHvX64RegisterR11,
-    WHvX64RegisterR12, WHvX64RegisterR13, WHvX64RegisterR14,  WHvX64RegisterR15,  WHvX64RegisterCr0,  WHvX64RegisterCr4,
-    WHvX64RegisterEfer, WHvX64RegisterEs, WHvX64RegisterSs,   WHvX64RegisterDs,   WHvX64RegisterFs,   WHvX64RegisterGs,
-    WHvX64RegisterCr3, WHvX64RegisterGdtr, WHvX64RegisterIdtr, WHvX64RegisterLdtr, WHvX64RegisterTr,  WHvX64RegisterXCr0
+    WHvX64RegisterRax,  WHvX64RegisterRcx,  WHvX64RegisterRdx,  WHvX64RegisterRbx,  WHvX64RegisterRsp,
+    WHvX64RegisterRbp,  WHvX64RegisterRsi,  WHvX64RegisterRdi,  WHvX64RegisterR8,   WHvX64RegisterR9,
+    WHvX64RegisterR10,  WHvX64RegisterR11,  WHvX64RegisterR12,  WHvX64RegisterR13,  WHvX64RegisterR14,
+    WHvX64RegisterR15,  WHvX64RegisterCr0,  WHvX64RegisterCr4,  WHvX64RegisterEfer, WHvX64RegisterEs,
+    WHvX64RegisterSs,   WHvX64RegisterDs,   WHvX64RegisterFs,   WHvX64RegisterGs,   WHvX64RegisterCr3,
+    WHvX64RegisterGdtr, WHvX64RegisterIdtr, WHvX64RegisterLdtr, WHvX64RegisterTr,   WHvX64RegisterXCr0
 };
 static const u8 asked_segments[] = { ES, SS, DS, FS, GS };
 
@@ -26,8 +27,8 @@ static void put_segment(struct segment *to, const WHV_X64_SEGMENT_REGISTER *from
 /* Asks for a part of the list. False: the callback failed, and the status says so. */
 static bool ask(struct emulator *e, unsigned from, unsigned to)
 {
-    if (SUCCEEDED(e->callbacks.WHvEmulatorGetVirtualProcessorRegisters(e->context, asked_names + from, to - from,
-                                                                       e->asked + from)))
+    if (SUCCEEDED(e->callbacks.WHvEmulatorGetVirtualProcessorRegisters(e->context, asked_names + from,
+                                                                       to - from, e->asked + from)))
         return true;
     e->status.GetVirtualProcessorRegistersCallbackFailed = 1;
     return false;
@@ -46,8 +47,9 @@ static bool load_control(struct emulator *e)
 }
 
 /*
- * What 64-bit code runs under as a rule. Integer instructions with one memory operand don't look at what else there may be,
- * but for the width of linear addresses, and then they fault before they touch anything: emulate() comes again with the truth.
+ * What 64-bit code runs under as a rule. Integer instructions with one memory operand don't look at what else
+ * there may be, but for the width of linear addresses, and then they fault before they touch anything:
+ * emulate() comes again with the truth.
  */
 static void assume_control(struct vcpu *cpu, bool am)
 {
@@ -176,7 +178,8 @@ static void change_64(struct emulator *e, WHV_REGISTER_NAME name, u64 was, u64 i
         change(e, name)->Reg64 = is;
 }
 
-static void change_segment(struct emulator *e, WHV_REGISTER_NAME name, const WHV_X64_SEGMENT_REGISTER *was, unsigned s)
+static void change_segment(struct emulator *e, WHV_REGISTER_NAME name, const WHV_X64_SEGMENT_REGISTER *was,
+                           unsigned s)
 {
     const struct segment *is = &e->cpu->seg[s];
 
@@ -262,7 +265,8 @@ void state_store(struct emulator *e)
     if (e->needs) {
         if (e->needs & NEEDS_SEGMENTS)
             for (unsigned i = 0; i < sizeof asked_segments; i++)
-                change_segment(e, asked_names[AT_SEGMENTS + i], &e->asked[AT_SEGMENTS + i].Segment, asked_segments[i]);
+                change_segment(e, asked_names[AT_SEGMENTS + i], &e->asked[AT_SEGMENTS + i].Segment,
+                               asked_segments[i]);
         if (e->needs & NEEDS_SYSTEM) {
             change_segment(e, WHvX64RegisterCs, &e->vp->Cs, CS);
             change_system(e);
@@ -272,7 +276,8 @@ void state_store(struct emulator *e)
     }
     if (faulted)
         change_event(e);
-    if (SUCCEEDED(e->callbacks.WHvEmulatorSetVirtualProcessorRegisters(e->context, e->names, e->changed, e->values))) {
+    if (SUCCEEDED(e->callbacks.WHvEmulatorSetVirtualProcessorRegisters(e->context, e->names, e->changed,
+                                                                       e->values))) {
         e->status.EmulationSuccessful = 1;
         return;
     }

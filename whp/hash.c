@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * SwhpStateHash: one digest of everything architectural. What goes in is a sequence of 64-bit numbers in a fixed order,
- * never the bytes of our structures, so that every host and every build gives the same.
+ * SwhpStateHash: one digest of everything architectural. What goes in is a sequence of 64-bit numbers in a
+ * fixed order, never the bytes of our structures, so that every host and every build gives the same.
  */
 #include "mem/ram.h"
 #include "state/clock.h"
@@ -9,13 +9,14 @@
 #include "whp/handle.h"
 
 /*
- * Two chains of multiplications to 128 bits, folded, over pairs of words. Each chain sees each word together with keys of
- * its own and the words' order; neither alone has to be strong. Guards against accidents, not against forgers.
+ * Two chains of multiplications to 128 bits, folded, over pairs of words. Each chain sees each word together
+ * with keys of its own and the words' order; neither alone has to be strong. Guards against accidents, not
+ * against forgers.
  */
 struct hash {
     u64 a, b;
     u64 words;
-    u64 odd;          /* a word that waits for its partner */
+    u64 odd; /* a word that waits for its partner */
 };
 
 #define KEY0 0x9e3779b97f4a7c15u /* fractions of the golden ratio and of roots of 2, 3 and 5 */
@@ -129,7 +130,9 @@ static void absorb_vcpu(struct hash *h, const struct vcpu *cpu)
     absorb(h, cpu->idtr.base);
     absorb(h, cpu->gdtr.limit | (u64)cpu->idtr.limit << 16 | (u64)cpu->cpl << 32);
 
-    const u64 control[] = { cpu->cr0, cpu->cr2, cpu->cr3, cpu->cr4, cpu->cr8, cpu->efer, cpu->xcr0, cpu->pkru };
+    const u64 control[] = {
+        cpu->cr0, cpu->cr2, cpu->cr3, cpu->cr4, cpu->cr8, cpu->efer, cpu->xcr0, cpu->pkru
+    };
 
     ABSORB_ARRAY(h, control);
     ABSORB_ARRAY(h, cpu->dr);
@@ -137,9 +140,22 @@ static void absorb_vcpu(struct hash *h, const struct vcpu *cpu)
 
     /* With the host's clock the offset follows from when the run was. */
     const u64 msrs[] = { cpu->partition->clock == SwhpClockVirtual ? cpu->tsc_offset : 0,
-                         cpu->tsc_aux, cpu->apic_base, cpu->pat, cpu->star, cpu->lstar, cpu->cstar, cpu->sfmask,
-                         cpu->kernel_gs_base, cpu->sysenter_cs, cpu->sysenter_esp, cpu->sysenter_eip, cpu->spec_ctrl,
-                         cpu->xss, cpu->misc_enable, cpu->mtrr_def_type, cpu->apic_id };
+                         cpu->tsc_aux,
+                         cpu->apic_base,
+                         cpu->pat,
+                         cpu->star,
+                         cpu->lstar,
+                         cpu->cstar,
+                         cpu->sfmask,
+                         cpu->kernel_gs_base,
+                         cpu->sysenter_cs,
+                         cpu->sysenter_esp,
+                         cpu->sysenter_eip,
+                         cpu->spec_ctrl,
+                         cpu->xss,
+                         cpu->misc_enable,
+                         cpu->mtrr_def_type,
+                         cpu->apic_id };
 
     ABSORB_ARRAY(h, msrs);
     ABSORB_ARRAY(h, cpu->mtrr_fixed);

@@ -2,7 +2,6 @@
 /* Partitions from creation to deletion, and their time. */
 #include "whp/partition.h"
 
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -128,9 +127,7 @@ HRESULT WINAPI WHvDeletePartition(WHV_PARTITION_HANDLE Partition)
 
         if (!door->cpu)
             continue;
-        __atomic_store_n(&door->state, 0, __ATOMIC_SEQ_CST);
-        while (__atomic_load_n(&door->pins, __ATOMIC_SEQ_CST))
-            sched_yield(); /* a cancel that we overtook */
+        processor_close(door);
         processor_delete(p, i);
     }
     destroy(p);

@@ -46,6 +46,13 @@ static struct vcpu *processor_new(struct partition *p, u32 index)
     return cpu;
 }
 
+void processor_close(struct door *door)
+{
+    __atomic_store_n(&door->state, DOOR_CLOSING, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&door->pins, __ATOMIC_SEQ_CST))
+        sched_yield(); /* a cancel, say, that we overtook */
+}
+
 void processor_delete(struct partition *p, u32 index)
 {
     struct vcpu *cpu = p->doors[index].cpu;
@@ -57,6 +64,7 @@ void processor_delete(struct partition *p, u32 index)
     code_free(cpu);
     host_free(cpu->explain, EXPLAIN_SIZE);
     host_free(cpu, sizeof *cpu);
+    __atomic_store_n(&p->doors[index].state, 0, __ATOMIC_SEQ_CST);
 }
 
 static HRESULT create(WHV_PARTITION_HANDLE handle, struct partition *p, u32 index)
@@ -129,9 +137,7 @@ HRESULT WINAPI WHvDeleteVirtualProcessor(WHV_PARTITION_HANDLE Partition, UINT32 
     if (SUCCEEDED(hr)) {
         struct door *door = handle_door(Partition, VpIndex);
 
-        __atomic_store_n(&door->state, 0, __ATOMIC_SEQ_CST); /* from now on nobody comes in */
-        while (__atomic_load_n(&door->pins, __ATOMIC_SEQ_CST))
-            sched_yield();
+        processor_close(door);
         meet_begin(p);
         processor_delete(p, VpIndex);
         meet_end(p);

@@ -5,8 +5,12 @@
 
 #include "whp/handle.h"
 
-/* Takes a processor that nobody is in out of its partition (whose lock is held) and frees it. Its count stays
- * in the partition's clock. */
+/* Lets nobody else in, and waits until those who look in are out. The caller has the door busy. */
+void processor_close(struct door *door);
+
+/* Takes a processor whose door is closed out of its partition and frees it. All others stand still, and the
+ * partition's lock is held, or nobody else can see the partition. Its count stays in the partition's clock.
+ */
 void processor_delete(struct partition *p, u32 index);
 
 /* Loads PDPTEs from memory if the caller's registers make that due: before the next Run or translation. */

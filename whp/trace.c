@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Traces: one line of text a fact, in the same columns each time, so that two runs can be compared by diff. */
+/* Traces: one line of text a fact, in the same columns each time, so that two runs can be compared by diff.
+ */
 #include "whp/trace.h"
 
 #include <stdio.h>
@@ -47,8 +48,8 @@ static void details(const WHV_RUN_VP_EXIT_CONTEXT *x, char *text, size_t size)
         static const char *const types[4] = { "read", "write", "execute", "?" };
         const WHV_MEMORY_ACCESS_CONTEXT *m = &x->MemoryAccess;
 
-        snprintf(text, size, " %-7s gpa %012llx gva %016llx %s", types[m->AccessInfo.AccessType & 3], (ull)m->Gpa,
-                 (ull)m->Gva, m->AccessInfo.GpaUnmapped ? "unmapped" : "rights");
+        snprintf(text, size, " %-7s gpa %012llx gva %016llx %s", types[m->AccessInfo.AccessType & 3],
+                 (ull)m->Gpa, (ull)m->Gva, m->AccessInfo.GpaUnmapped ? "unmapped" : "rights");
         break;
     }
     case WHvRunVpExitReasonX64IoPortAccess: {
@@ -60,8 +61,9 @@ static void details(const WHV_RUN_VP_EXIT_CONTEXT *x, char *text, size_t size)
         break;
     }
     case WHvRunVpExitReasonX64MsrAccess:
-        snprintf(text, size, " %-5s msr %08x value %08x%08x", x->MsrAccess.AccessInfo.IsWrite ? "write" : "read",
-                 x->MsrAccess.MsrNumber, (u32)x->MsrAccess.Rdx, (u32)x->MsrAccess.Rax);
+        snprintf(text, size, " %-5s msr %08x value %08x%08x",
+                 x->MsrAccess.AccessInfo.IsWrite ? "write" : "read", x->MsrAccess.MsrNumber,
+                 (u32)x->MsrAccess.Rdx, (u32)x->MsrAccess.Rax);
         break;
     case WHvRunVpExitReasonX64Cpuid:
         snprintf(text, size, " leaf %08x subleaf %08x", (u32)x->CpuidAccess.Rax, (u32)x->CpuidAccess.Rcx);
@@ -72,7 +74,8 @@ static void details(const WHV_RUN_VP_EXIT_CONTEXT *x, char *text, size_t size)
                  x->VpException.ExceptionInfo.SoftwareException ? " software" : "");
         break;
     case WHvRunVpExitReasonX64Rdtsc:
-        snprintf(text, size, " tsc %016llx%s", (ull)x->ReadTsc.Tsc, x->ReadTsc.RdtscInfo.IsRdtscp ? " rdtscp" : "");
+        snprintf(text, size, " tsc %016llx%s", (ull)x->ReadTsc.Tsc,
+                 x->ReadTsc.RdtscInfo.IsRdtscp ? " rdtscp" : "");
         break;
     case WHvRunVpExitReasonX64InterruptWindow:
         snprintf(text, size, " type %u", (unsigned)x->InterruptWindow.DeliverableType);
@@ -81,9 +84,7 @@ static void details(const WHV_RUN_VP_EXIT_CONTEXT *x, char *text, size_t size)
         snprintf(text, size, " feature %u parameter %016llx", (unsigned)x->UnsupportedFeature.FeatureCode,
                  (ull)x->UnsupportedFeature.FeatureParameter);
         break;
-    default:
-        text[0] = 0;
-        break;
+    default: text[0] = 0; break;
     }
 }
 
@@ -96,8 +97,8 @@ void trace_exit(struct vcpu *cpu)
     if (!p->trace || !(p->trace_kinds & SwhpTraceExit))
         return;
     details(x, rest, sizeof rest);
-    snprintf(line, sizeof line, "%2u %12llu %04x:%016llx %-16s%s", cpu->index, (ull)cpu->count, x->VpContext.Cs.Selector,
-             (ull)x->VpContext.Rip, reason_name((u32)x->ExitReason), rest);
+    snprintf(line, sizeof line, "%2u %12llu %04x:%016llx %-16s%s", cpu->index, (ull)cpu->count,
+             x->VpContext.Cs.Selector, (ull)x->VpContext.Rip, reason_name((u32)x->ExitReason), rest);
     p->trace(p->trace_context, cpu->index, cpu->count, SwhpTraceExit, line);
 }
 
@@ -123,12 +124,14 @@ static HRESULT trace_set(WHV_PARTITION_HANDLE handle, u32 kinds, SWHP_TRACE_CALL
     return hr;
 }
 
-HRESULT WINAPI SwhpTraceStart(WHV_PARTITION_HANDLE Partition, UINT32 Kinds, SWHP_TRACE_CALLBACK Callback, VOID *Context)
+HRESULT WINAPI SwhpTraceStart(WHV_PARTITION_HANDLE Partition, UINT32 Kinds, SWHP_TRACE_CALLBACK Callback,
+                              VOID *Context)
 {
     if (!Callback)
         return fail(E_POINTER, "Callback is NULL");
     if (!Kinds || Kinds & ~(u32)SwhpTraceExit)
-        return fail(E_INVALIDARG, "Kinds: %#x, but this build has only SwhpTraceExit (%#x)", Kinds, (u32)SwhpTraceExit);
+        return fail(E_INVALIDARG, "Kinds: %#x, but this build has only SwhpTraceExit (%#x)", Kinds,
+                    (u32)SwhpTraceExit);
     return trace_set(Partition, Kinds, Callback, Context);
 }
 

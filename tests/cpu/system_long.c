@@ -24,7 +24,7 @@ static const struct scenario scenarios[] = {
     { "a handler in 32-bit code", LONG0, "cd 30", .poke = { { IDT + 0x30 * 16 + 2, 2, CODE32 } }, GP(CODE32) },
     { "a handler at a null selector", LONG0, "cd 30", .poke = { { IDT + 0x30 * 16 + 2, 2, 0 } }, GP(0) },
     { "a handler that isn't canonical", LONG0, "cd 30", .poke = { { IDT + 0x30 * 16 + 8, 4, 0x8000 } }, GP(0) },
-    { "a kernel stack that isn't canonical", LONG3, "cd 30", .poke = { { TSS + 4, 8, 0x800000000000 } }, FAULT(12, 0) },
+    { "a kernel stack that isn't canonical", LONG3, "cd 30", .poke = { { TSS + 4, 8, 0x800000000010 } }, FAULT(12, 0) },
     { "INT3", LONG3, "cc", .poke = { { IDT + 3 * 16 + 5, 1, 0xee } }, DELIVERS(3), .see = { { STACK0 - 40, 8, CODE + 1 } } },
     { "INT3 is intercepted at the instruction", LONG0, "cc", FAULT(3, 0) },
     { "INT1 needs no DPL", LONG3, "f1", DELIVERS(1), .see = { { STACK0 - 40, 8, CODE + 1 } } },

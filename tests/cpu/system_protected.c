@@ -30,7 +30,9 @@ static const struct scenario scenarios[] = {
     { "the EXT bit of faults", PROTECTED3, "0f 0b", .poke = { { TSS + 8, 4, 0x1f8 } }, .deliver = true,
       .reason = WHvRunVpExitReasonUnrecoverableException },
     { "no room on the stack of the TSS", PROTECTED3, "cd 30", .poke = { { TSS + 8, 4, DATA16 }, { TSS + 4, 4, 0x12 } },
-      DELIVERS(0x30), .want = { GPR(Rsp, 0xfffe) } },
+      FAULT(12, DATA16) },
+    { "a 16-bit stack of the TSS wraps", PROTECTED3, "cd 30", .poke = { { TSS + 8, 4, DATA16 }, { TSS + 4, 4, 0x10 } },
+      DELIVERS(0x30), .want = { GPR(Rsp, 0xfffc) } },
     { "an error code", PROTECTED3, "f4", DELIVERS(13), .see = { { STACK0 - 24, 4, 0 }, { STACK0 - 20, 4, CODE } } },
 
     /* IRET. */
@@ -129,9 +131,9 @@ static const struct scenario scenarios[] = {
       .poke = { { IDT + 3 * 8 + 5, 1, 0xee } }, DELIVERS(3) },
     { "a handler that isn't of level 0", VM86, "cd 30",
       .poke = { { IDT + 0x30 * 8 + 2, 2, CODE1 & ~3 } }, GP(CODE1 & ~3) },
-    { "VME leaves INT n to the program", VM86, "cd 21", .set = { GPR(Cr4, 1), GPR(Rflags, 0xa2202) }, .deliver = true,
-      .reason = WHvRunVpExitReasonX64Halt, .rip = HANDLER(13) + 1, /* the HLT at the vector's target */
-      .see = { { STACK0 - 6, 2, CODE + 2 }, { STACK0 - 2, 2, 0x3202 } } },
+    { "VME leaves INT n to the program", VM86, "cd 21", .set = { GPR(Cr4, 1), GPR(Rflags, 0xa2202), GPR(Rsp, 0x6000) },
+      DELIVERS(13), /* by the HLT at the vector's target */
+      .see = { { 0x6000 - 6, 2, CODE + 2 }, { 0x6000 - 2, 2, 0x3202 }, { STACK0 - 36, 4, HANDLER(0x21) } } },
     { "CLI with VME", VM86, "fa f4", .set = { GPR(Cr4, 1), GPR(Rflags, 0xa2202) }, GP(0), .rip = CODE + 1,
       .want = { GPR(Rflags, 0x22202) } },
     { "CLI below IOPL 3", VM86, "fa", .set = { GPR(Rflags, 0x22002) }, GP(0) },

@@ -59,8 +59,8 @@ END_TEST
 
 START_TEST(unknown_ones_are_unknown)
 {
-    static const u32 indices[] = { 0x3a, 0x48, 0xe7, 0x1a0, 0x210, 0x400, 0x6e0, 0x800, 0xda0, 0x40000000, 0xc0000104,
-                                   0xc0010114, 0xffffffff };
+    static const u32 indices[] = { 0x3a,  0x48,  0xe7,       0x1a0,      0x210,      0x400,     0x6e0,
+                                   0x800, 0xda0, 0x40000000, 0xc0000104, 0xc0010114, 0xffffffff };
     u64 v;
 
     for (unsigned i = 0; i < sizeof indices / sizeof indices[0]; i++) {
@@ -97,7 +97,7 @@ START_TEST(efer_keeps_lma_and_refuses_reserved_bits)
     refuses(MSR_EFER, 2);
     cpu->cr0 |= CR0_PG | CR0_PE;
     cpu->efer = EFER_LME | EFER_LMA;
-    refuses(MSR_EFER, EFER_LMA);                                     /* LME while paging */
+    refuses(MSR_EFER, EFER_LMA); /* LME while paging */
     ck_assert_uint_eq(set(MSR_EFER, EFER_LME | EFER_SCE), EFER_LME | EFER_LMA | EFER_SCE);
     cpu->efer = 0;
     refuses(MSR_EFER, EFER_LME);

@@ -63,16 +63,17 @@ START_TEST(leaf_1_tells_family_and_has_neither_hypervisor_nor_apic)
     ck_assert_uint_eq(out[EAX], cpu->partition->profile->signature);
     ck_assert_uint_eq(out[ECX] >> 31, 0);
     ck_assert_uint_eq(out[EDX] >> 9 & 1, 0);
-    ck_assert_uint_eq(out[EBX] >> 8 & 0xff, 8);  /* lines of 64 bytes */
-    ck_assert_uint_eq(out[EDX] >> 28 & 1, 0);    /* one processor */
+    ck_assert_uint_eq(out[EBX] >> 8 & 0xff, 8); /* lines of 64 bytes */
+    ck_assert_uint_eq(out[EDX] >> 28 & 1, 0);   /* one processor */
 }
 END_TEST
 
 START_TEST(sse3_and_later_are_not_claimed)
 {
     cpuid(1, 0);
-    ck_assert_uint_eq(out[ECX] & (1u << 0 | 1u << 1 | 1u << 9 | 1u << 12 | 1u << 19 | 1u << 20 | 1u << 25 | 1u << 28 |
-                                  1u << 29), 0);
+    ck_assert_uint_eq(out[ECX] & (1u << 0 | 1u << 1 | 1u << 9 | 1u << 12 | 1u << 19 | 1u << 20 | 1u << 25 |
+                                  1u << 28 | 1u << 29),
+                      0);
     cpuid(7, 0);
     ck_assert_uint_eq(out[EBX] & (1u << 5 | 1u << 16 | 1u << 29), 0);
 }
@@ -162,7 +163,8 @@ START_TEST(cache_sizes_agree_between_leaves)
 
     for (u32 i = 0; i < 4; i++) {
         cpuid(0x8000001d, i);
-        ck_assert_uint_eq(((out[EBX] >> 22) + 1) * ((out[EBX] & 0xfff) + 1) * (out[ECX] + 1), kilobytes[i] * 1024);
+        ck_assert_uint_eq(((out[EBX] >> 22) + 1) * ((out[EBX] & 0xfff) + 1) * (out[ECX] + 1),
+                          kilobytes[i] * 1024);
     }
     cpuid(0x80000005, 0);
     ck_assert_uint_eq(out[ECX] >> 24, kilobytes[0]);

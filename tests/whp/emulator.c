@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* WinHvEmulation as its callers see it: callbacks over registers and memory of the test's own, no partition at all. */
+/* WinHvEmulation as its callers see it: callbacks over registers and memory of the test's own, no partition
+ * at all. */
 #include <check.h>
 
 #include "include/WinHvEmulation.h"
@@ -18,18 +19,18 @@ struct asked {
 };
 
 static struct machine {
-    WHV_REGISTER_VALUE general[18];       /* RAX to R15, RIP, RFLAGS */
+    WHV_REGISTER_VALUE general[18]; /* RAX to R15, RIP, RFLAGS */
     WHV_X64_SEGMENT_REGISTER segment[6];
     u64 cr0, cr4, efer;
-    WHV_REGISTER_VALUE fx[26];            /* FpControlStatus, XmmControlStatus, FpMmx, Xmm */
+    WHV_REGISTER_VALUE fx[26]; /* FpControlStatus, XmmControlStatus, FpMmx, Xmm */
     WHV_REGISTER_VALUE event;
     u8 ram[RAM];
-    u64 device;                           /* what reading MMIO gives */
+    u64 device; /* what reading MMIO gives */
     struct asked log[EVENTS];
     unsigned logged;
     unsigned gets, sets, translations;
     HRESULT fail_io, fail_memory, fail_get, fail_set, fail_translate;
-    u64 misaligned, absent;               /* pages: Gpa not aligned, not present */
+    u64 misaligned, absent; /* pages: Gpa not aligned, not present */
     WHV_TRANSLATE_GVA_RESULT_CODE absent_result;
 } m;
 
@@ -104,7 +105,8 @@ static WHV_REGISTER_VALUE *find(WHV_REGISTER_NAME name, u64 **q, WHV_X64_SEGMENT
     }
 }
 
-static HRESULT CALLBACK on_get(VOID *context, const WHV_REGISTER_NAME *names, UINT32 count, WHV_REGISTER_VALUE *values)
+static HRESULT CALLBACK on_get(VOID *context, const WHV_REGISTER_NAME *names, UINT32 count,
+                               WHV_REGISTER_VALUE *values)
 {
     ck_assert_ptr_eq(context, &token);
     m.gets++;
@@ -150,8 +152,9 @@ static HRESULT CALLBACK on_set(VOID *context, const WHV_REGISTER_NAME *names, UI
     return S_OK;
 }
 
-static HRESULT CALLBACK on_translate(VOID *context, WHV_GUEST_VIRTUAL_ADDRESS gva, WHV_TRANSLATE_GVA_FLAGS flags,
-                                     WHV_TRANSLATE_GVA_RESULT_CODE *result, WHV_GUEST_PHYSICAL_ADDRESS *gpa)
+static HRESULT CALLBACK on_translate(VOID *context, WHV_GUEST_VIRTUAL_ADDRESS gva,
+                                     WHV_TRANSLATE_GVA_FLAGS flags, WHV_TRANSLATE_GVA_RESULT_CODE *result,
+                                     WHV_GUEST_PHYSICAL_ADDRESS *gpa)
 {
     ck_assert_ptr_eq(context, &token);
     ck_assert_uint_eq(gva & 0xfff, 0);
@@ -167,7 +170,8 @@ static HRESULT CALLBACK on_translate(VOID *context, WHV_GUEST_VIRTUAL_ADDRESS gv
     return m.fail_translate;
 }
 
-static const WHV_EMULATOR_CALLBACKS callbacks = { sizeof callbacks, 0, on_port, on_memory, on_get, on_set, on_translate };
+static const WHV_EMULATOR_CALLBACKS callbacks = { sizeof callbacks, 0,      on_port,     on_memory,
+                                                  on_get,           on_set, on_translate };
 
 static void setup(void)
 {
@@ -218,7 +222,11 @@ static void exit_context(unsigned length)
     vp.Rflags = m.general[17].Reg64;
 }
 
-#define BYTES(...) (const u8[]){ __VA_ARGS__ }, sizeof(const u8[]){ __VA_ARGS__ }
+#define BYTES(...)                                                                                           \
+    (const u8[]){ __VA_ARGS__ }, sizeof(const u8[])                                                          \
+    {                                                                                                        \
+        __VA_ARGS__                                                                                          \
+    }
 
 /* Emulates an instruction whose first `given` bytes come with the exit; all of them are in memory too. */
 static void mmio_given(const u8 *bytes, unsigned size, unsigned given)
@@ -278,24 +286,24 @@ enum {
 #define RIP GPR(16)
 #define FLAGS_OF GPR(17)
 #define ck_status(bits) ck_assert_uint_eq(status.AsUINT32, (bits))
-#define ck_asked(n, w, a, s, d)                                                                                        \
-    do {                                                                                                               \
-        ck_assert_uint_gt(m.logged, (n));                                                                              \
-        ck_assert_int_eq(m.log[n].what, (w));                                                                          \
-        ck_assert_uint_eq(m.log[n].address, (a));                                                                      \
-        ck_assert_uint_eq(m.log[n].size, (s));                                                                         \
-        ck_assert_uint_eq(m.log[n].data, (d));                                                                         \
+#define ck_asked(n, w, a, s, d)                                                                              \
+    do {                                                                                                     \
+        ck_assert_uint_gt(m.logged, (n));                                                                    \
+        ck_assert_int_eq(m.log[n].what, (w));                                                                \
+        ck_assert_uint_eq(m.log[n].address, (a));                                                            \
+        ck_assert_uint_eq(m.log[n].size, (s));                                                               \
+        ck_assert_uint_eq(m.log[n].data, (d));                                                               \
     } while (0)
-#define ck_event(vector, has_error, error, parameter)                                                                  \
-    do {                                                                                                               \
-        ck_status(SUCCESSFUL);                                                                                         \
-        ck_assert_uint_eq(m.event.ExceptionEvent.EventPending, 1);                                                     \
-        ck_assert_uint_eq(m.event.ExceptionEvent.EventType, WHvX64PendingEventException);                              \
-        ck_assert_uint_eq(m.event.ExceptionEvent.Vector, (vector));                                                    \
-        ck_assert_uint_eq(m.event.ExceptionEvent.DeliverErrorCode, (has_error));                                       \
-        ck_assert_uint_eq(m.event.ExceptionEvent.ErrorCode, (error));                                                  \
-        ck_assert_uint_eq(m.event.ExceptionEvent.ExceptionParameter, (parameter));                                     \
-        ck_assert_uint_eq(RIP, CODE);                                                                                  \
+#define ck_event(vector, has_error, error, parameter)                                                        \
+    do {                                                                                                     \
+        ck_status(SUCCESSFUL);                                                                               \
+        ck_assert_uint_eq(m.event.ExceptionEvent.EventPending, 1);                                           \
+        ck_assert_uint_eq(m.event.ExceptionEvent.EventType, WHvX64PendingEventException);                    \
+        ck_assert_uint_eq(m.event.ExceptionEvent.Vector, (vector));                                          \
+        ck_assert_uint_eq(m.event.ExceptionEvent.DeliverErrorCode, (has_error));                             \
+        ck_assert_uint_eq(m.event.ExceptionEvent.ErrorCode, (error));                                        \
+        ck_assert_uint_eq(m.event.ExceptionEvent.ExceptionParameter, (parameter));                           \
+        ck_assert_uint_eq(RIP, CODE);                                                                        \
     } while (0)
 
 /* ---- handles and arguments ---- */
@@ -336,7 +344,8 @@ END_TEST
 START_TEST(malformed_contexts_are_refused)
 {
     io.AccessInfo.AccessSize = 1;
-    ck_assert_int_eq(WHvEmulatorTryMmioEmulation(emulator, &token, NULL, &access_context, &status), E_INVALIDARG);
+    ck_assert_int_eq(WHvEmulatorTryMmioEmulation(emulator, &token, NULL, &access_context, &status),
+                     E_INVALIDARG);
     ck_assert_int_eq(WHvEmulatorTryMmioEmulation(emulator, &token, &vp, NULL, &status), E_INVALIDARG);
     ck_assert_int_eq(WHvEmulatorTryMmioEmulation(emulator, &token, &vp, &access_context, NULL), E_INVALIDARG);
     ck_assert_int_eq(WHvEmulatorTryIoEmulation(emulator, &token, NULL, &io, &status), E_INVALIDARG);
@@ -345,7 +354,8 @@ START_TEST(malformed_contexts_are_refused)
     io.AccessInfo.AccessSize = 3;
     ck_assert_int_eq(WHvEmulatorTryIoEmulation(emulator, &token, &vp, &io, &status), E_INVALIDARG);
     access_context.InstructionByteCount = 17;
-    ck_assert_int_eq(WHvEmulatorTryMmioEmulation(emulator, &token, &vp, &access_context, &status), E_INVALIDARG);
+    ck_assert_int_eq(WHvEmulatorTryMmioEmulation(emulator, &token, &vp, &access_context, &status),
+                     E_INVALIDARG);
 }
 END_TEST
 
@@ -708,7 +718,7 @@ START_TEST(x87_loads_and_stores)
 {
     GPR(RBX) = MMIO;
     m.device = 0x4000000000000000; /* 2.0 */
-    mmio(BYTES(0xdd, 0x03)); /* fld qword [rbx] */
+    mmio(BYTES(0xdd, 0x03));       /* fld qword [rbx] */
     ck_status(SUCCESSFUL);
     ck_asked(0, ASKED_READ, MMIO, 8, m.device);
     ck_assert_uint_eq(m.fx[2].Fp.Mantissa, (u64)1 << 63);

@@ -29,7 +29,8 @@ START_TEST(equal_machines_have_equal_digests)
     ck_assert(same(digest_of(&a), digest_of(&b)));
     ck_assert(same(digest_of(&a), digest_of(&a)));
     guest_run(&a);
-    ck_assert(same(digest_of(&a), digest_of(&b))); /* an exit at the first instruction changes nothing without paging */
+    ck_assert(same(digest_of(&a),
+                   digest_of(&b))); /* an exit at the first instruction changes nothing without paging */
     guest_set(&a, WHvX64RegisterRip, GUEST_CODE + 2);
     ck_assert(!same(digest_of(&a), digest_of(&b)));
     guest_run(&b);
@@ -45,10 +46,18 @@ START_TEST(each_register_counts)
     static const struct {
         WHV_REGISTER_NAME name;
         u64 value;
-    } rows[] = { { WHvX64RegisterR15, 1 }, { WHvX64RegisterRip, 0x9000 }, { WHvX64RegisterRflags, 0x202 },
-                 { WHvX64RegisterCr2, 1 }, { WHvX64RegisterCr8, 1 }, { WHvX64RegisterDr0, 1 },
-                 { WHvX64RegisterKernelGsBase, 1 }, { WHvX64RegisterPat, 0 }, { WHvX64RegisterXmm15, 1 },
-                 { WHvX64RegisterFpMmx3, 1 }, { WHvX64RegisterMsrMtrrDefType, 0x806 }, { WHvX64RegisterTscAux, 1 },
+    } rows[] = { { WHvX64RegisterR15, 1 },
+                 { WHvX64RegisterRip, 0x9000 },
+                 { WHvX64RegisterRflags, 0x202 },
+                 { WHvX64RegisterCr2, 1 },
+                 { WHvX64RegisterCr8, 1 },
+                 { WHvX64RegisterDr0, 1 },
+                 { WHvX64RegisterKernelGsBase, 1 },
+                 { WHvX64RegisterPat, 0 },
+                 { WHvX64RegisterXmm15, 1 },
+                 { WHvX64RegisterFpMmx3, 1 },
+                 { WHvX64RegisterMsrMtrrDefType, 0x806 },
+                 { WHvX64RegisterTscAux, 1 },
                  { WHvRegisterInterruptState, 1 } };
     struct guest g;
 
