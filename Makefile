@@ -9,7 +9,6 @@
 # make install PREFIX= DESTDIR=
 # make clean      all that was built; what was downloaded for guests stays
 
-CC ?= gcc
 OBJCOPY ?= objcopy
 B ?= build
 GUESTS ?= build/guests
@@ -54,7 +53,7 @@ $B/%.o: %.c | deps
 $B/tests/suites: $(TESTS) $(filter-out $B/vmm/main.o,$(VMM)) $(OBJECTS)
 	$(CC) $(SANITIZE) -o $@ $^ -lcheck -lsubunit -lrt $(LIBS)
 
-$B/tests/main.o: DEFINES = -DSUITES="$(SUITES:%=SUITE(%))"
+$B/tests/main.o: DEFINES = -DSUITES="$(foreach s,$(SUITES),SUITE($s))"
 $B/tests/main.o: $(SUITES:%=tests/%/suite.c)
 
 $B/tests/replay $B/tests/thin: $B/tests/%: $B/tests/vectors/%.o $B/libsoftwhp.a

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Control, debug and extended control registers, and what goes with them: translations forgotten, modes changed. */
+/* Control, debug and extended control registers, and what goes with them: translations forgotten, modes
+ * changed. */
 #include "cpu/handler.h"
 #include "mem/tlb.h"
 #include "mem/walk.h"
@@ -35,7 +36,8 @@ static void write_cr0(CPU, u64 v)
             vcpu_raise(cpu, VECTOR_GP, 0);
         efer &= ~(u64)EFER_LMA;
     }
-    if (uses_pdptes(v, cpu->cr4, efer) && (change & (CR0_PG | CR0_CD | CR0_NW)) && !walk_load_pdptes(cpu, cpu->cr3))
+    if (uses_pdptes(v, cpu->cr4, efer) && (change & (CR0_PG | CR0_CD | CR0_NW)) &&
+        !walk_load_pdptes(cpu, cpu->cr3))
         vcpu_raise(cpu, VECTOR_GP, 0);
     cpu->cr0 = v;
     cpu->efer = efer;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What far transfers, gates, returns and task switches share: reading descriptors, checking code and stack segments
+ * What far transfers, gates, returns and task switches share: reading descriptors, checking code and stack
+ * segments
  * before they are loaded, and frames pushed onto a stack that isn't in use yet.
  */
 #ifndef CPU_DESCRIPTOR_H
@@ -104,7 +105,8 @@ bool descriptor_read(CPU, u16 selector, struct descriptor *d);
 bool descriptor_read_high(CPU, u16 selector, struct descriptor *d);
 /* Sets the accessed bit of a code or data descriptor in memory; to be done before anything is committed. */
 void descriptor_set_accessed(CPU, const struct descriptor *d);
-/* Its type byte in memory: resolved first (may raise), then changed, so that other processors see it happen at once. */
+/* Its type byte in memory: resolved first (may raise), then changed, so that other processors see it
+ * happen at once. */
 void descriptor_type_resolve(CPU, const struct descriptor *d, struct place *p);
 void descriptor_type_change(CPU, const struct descriptor *d, struct place *p, u8 clear, u8 set);
 enum { TYPE_BUSY = 2 };
@@ -138,7 +140,8 @@ struct frame {
     u64 sp;            /* before the first push; after commit: the new one */
     unsigned size;     /* of each value in bytes */
     unsigned n;
-    unsigned cpl;      /* whose stack it is */
+    /* the stack of a more privileged level: pushed to as a supervisor, whatever CPL and AC */
+    bool inner;
     u32 error;         /* of #SS */
     u8 *bytes;         /* all in one piece, else NULL: places */
     u64 value[FRAME_MAX];
@@ -153,7 +156,8 @@ INLINE void frame_push(struct frame *f, u64 value)
 void frame_resolve(CPU, struct frame *f);
 void frame_commit(CPU, struct frame *f);
 
-/* The outer half of RET far and IRET to a less privileged level: data segments it may not keep become null. */
+/* The outer half of RET far and IRET to a less privileged level: data segments it may not keep become
+ * null. */
 void drop_inner_segments(CPU);
 /* SS for an outer level: #GP, #SS. */
 struct segment check_outer_stack(CPU, u16 selector, unsigned cpl, bool to64);

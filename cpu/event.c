@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Exceptions and interrupts: from a vector through the IDT to the handler's first instruction. SDM 3A 6, APM 2 8. */
+/* Exceptions and interrupts: from a vector through the IDT to the handler's first instruction. SDM 3A 6,
+ * APM 2 8. */
 #include "cpu/event.h"
 
 #include "cpu/descriptor.h"
@@ -9,7 +10,7 @@
 struct gate {
     u64 offset;
     u16 selector;
-    u8 type;  /* with the S bit */
+    u8 type; /* with the S bit */
     u8 dpl;
     u8 ist;
     bool present;
@@ -25,11 +26,13 @@ static u32 gate_error(const struct vcpu *cpu, u8 vector)
     return vector * 8u + 2u + error_ext(cpu);
 }
 
-/* Faults push RF as set, so that the instruction isn't stopped at its breakpoint again. Debug exceptions don't. */
+/* Faults push RF as set, so that the instruction isn't stopped at its breakpoint again. Debug exceptions
+ * don't. */
 static bool is_fault(const struct event *e)
 {
-    return e->type == EVENT_EXCEPTION && e->vector != VECTOR_DB && e->vector != VECTOR_NMI && e->vector != VECTOR_BP &&
-           e->vector != VECTOR_OF && e->vector != VECTOR_DF && e->vector != VECTOR_MC;
+    return e->type == EVENT_EXCEPTION && e->vector != VECTOR_DB && e->vector != VECTOR_NMI &&
+           e->vector != VECTOR_BP && e->vector != VECTOR_OF && e->vector != VECTOR_DF &&
+           e->vector != VECTOR_MC;
 }
 
 static u64 pushed_flags(const struct vcpu *cpu)
@@ -149,7 +152,7 @@ static void deliver_long(CPU)
     f.is64 = true;
     f.size = 8;
     f.n = 0;
-    f.cpl = cpl;
+    f.inner = cpl < cpu->cpl;
     f.error = error_ext(cpu);
     frame_push(&f, cpu->seg[SS].selector);
     frame_push(&f, rsp);
@@ -196,7 +199,7 @@ static void deliver_protected(CPU)
     f.is64 = false;
     f.size = is32 ? 4 : 2;
     f.n = 0;
-    f.cpl = cpl;
+    f.inner = cpl < cpu->cpl;
     f.sp = cpu->gpr[RSP];
     f.ss = cpu->seg[SS];
     f.error = error_ext(cpu);
@@ -244,7 +247,8 @@ static void deliver_protected(CPU)
 }
 
 /*
- * Through the table of far pointers: real mode at the IDTR, and INT n of virtual-8086 mode with CR4.VME at linear 0,
+ * Through the table of far pointers: real mode at the IDTR, and INT n of virtual-8086 mode with CR4.VME at
+ * linear 0,
  * where a program below IOPL 3 sees VIF as its IF. SDM 3A 20.3.3.
  */
 static void deliver_vectors(CPU)
@@ -261,7 +265,8 @@ static void deliver_vectors(CPU)
     if (!vm86 && e->vector * 4u + 3 > cpu->idtr.limit)
         vcpu_raise(cpu, VECTOR_GP, 0);
     cpu->trouble = "reading the vector";
-    u32 to = (u32)mem_read_linear(cpu, (u32)(base + e->vector * 4u), 4, ACCESS_READ | (vm86 ? 0 : ACCESS_SYSTEM));
+    u32 to =
+        (u32)mem_read_linear(cpu, (u32)(base + e->vector * 4u), 4, ACCESS_READ | (vm86 ? 0 : ACCESS_SYSTEM));
 
     if (virtual)
         flags = (flags & ~(u64)IF) | (flags & VIF ? IF : 0) | IOPL;
@@ -270,7 +275,7 @@ static void deliver_vectors(CPU)
     f.sp = cpu->gpr[RSP];
     f.size = 2;
     f.n = 0;
-    f.cpl = cpu->cpl;
+    f.inner = false;
     f.error = 0;
     frame_push(&f, flags);
     frame_push(&f, cs.selector);
@@ -293,7 +298,8 @@ static void deliver_vectors(CPU)
     delivered(cpu, cpu->at);
 }
 
-/* INT n in virtual-8086 mode: does the TSS's redirection bitmap leave it to the program? #GP(0) where it ends too soon. */
+/* INT n in virtual-8086 mode: does the TSS's redirection bitmap leave it to the program? #GP(0) where it
+ * ends too soon. */
 static bool stays_in_vm86(CPU, u8 vector)
 {
     const struct segment *tr = &cpu->seg[TR];

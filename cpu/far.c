@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Far JMP, CALL and RET: directly, through call gates, to other tasks; and loads of far pointers. APM 2 4.11. */
+/* Far JMP, CALL and RET: directly, through call gates, to other tasks; and loads of far pointers. APM 2
+ * 4.11. */
 #include "cpu/descriptor.h"
 
 body_fn op_jmp_far, op_call_far, op_ret_far, op_load_far_es, op_load_far_ss, op_load_far_ds, op_load_far_fs,
@@ -45,7 +46,7 @@ static void frame_here(const struct vcpu *cpu, struct frame *f, unsigned size)
     f->sp = cpu->gpr[RSP];
     f->size = size;
     f->n = 0;
-    f->cpl = cpu->cpl;
+    f->inner = false;
     f->error = 0;
 }
 
@@ -58,7 +59,8 @@ static void far_real(CPU, struct far_pointer to, unsigned size, bool is_call, u6
         frame_push(&f, cpu->seg[CS].selector);
         frame_push(&f, back);
         frame_resolve(cpu, &f);
-        frame_commit(cpu, &f); /* before the target is checked, as Zen does it: what is below RSP is nobody's */
+        /* before the target is checked, as Zen does it: what is below RSP is nobody's */
+        frame_commit(cpu, &f);
     }
     if (to.offset > cpu->seg[CS].limit)
         vcpu_raise(cpu, VECTOR_GP, 0);
@@ -81,7 +83,8 @@ static struct descriptor read_or_fault(CPU, u16 selector)
 }
 
 /* A code segment that a far JMP or CALL names itself. */
-static void far_to_code(CPU, struct far_pointer to, struct descriptor *d, unsigned size, bool is_call, u64 back)
+static void far_to_code(CPU, struct far_pointer to, struct descriptor *d, unsigned size, bool is_call,
+                        u64 back)
 {
     unsigned dpl = raw_dpl(d->raw), rpl = to.selector & 3u;
     u32 error = to.selector & 0xfffcu;
@@ -110,7 +113,8 @@ static void far_to_code(CPU, struct far_pointer to, struct descriptor *d, unsign
 }
 
 /* A call gate's way inwards: the stack of the new level, and the parameters on it. */
-static void call_inner(CPU, const struct segment *cs, unsigned cpl, u64 rip, unsigned size, unsigned parameters, u64 back)
+static void call_inner(CPU, const struct segment *cs, unsigned cpl, u64 rip, unsigned size,
+                       unsigned parameters, u64 back)
 {
     bool is_long = in_long_mode(cpu);
     u16 selector = (u16)cpl;
@@ -120,7 +124,7 @@ static void call_inner(CPU, const struct segment *cs, unsigned cpl, u64 rip, uns
     f.is64 = is_long;
     f.size = size;
     f.n = 0;
-    f.cpl = cpl;
+    f.inner = true;
     f.error = 0;
     if (is_long) {
         f.sp = tss_stack64(cpu, 4 + 8 * cpl);
@@ -222,7 +226,8 @@ static void far_transfer(CPU, IN, bool is_call)
         far_to_gate(cpu, to.selector, &d, is_call, back);
         return;
     }
-    if (is_long || (type != TYPE_TASK && (type & 0x15) != TYPE_TSS16) || dpl < cpu->cpl || dpl < (to.selector & 3u))
+    if (is_long || (type != TYPE_TASK && (type & 0x15) != TYPE_TSS16) || dpl < cpu->cpl ||
+        dpl < (to.selector & 3u))
         vcpu_raise(cpu, VECTOR_GP, to.selector & 0xfffcu);
     if (type == TYPE_TASK) {
         if (!raw_present(d.raw))
@@ -301,10 +306,10 @@ static void load_far(CPU, IN, unsigned segment)
     reg_write(cpu, in->dst, width, p.offset);
 }
 
-#define LOAD_FAR(name, segment)         \
-    void op_load_far_##name(CPU, IN)    \
-    {                                   \
-        load_far(cpu, in, segment);     \
+#define LOAD_FAR(name, segment)                                                                              \
+    void op_load_far_##name(CPU, IN)                                                                         \
+    {                                                                                                        \
+        load_far(cpu, in, segment);                                                                          \
     }
 
 LOAD_FAR(es, ES)

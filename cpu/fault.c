@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What becomes of an exception: an exit, its delivery, a double fault, the shutdown. And what a state must be to run at all. */
+/* What becomes of an exception: an exit, its delivery, a double fault, the shutdown. And what a state must
+ * be to run at all. */
 #include "cpu/event.h"
 
 #include <stdio.h>
@@ -12,8 +13,9 @@
 
 static const char *vector_name(u8 vector)
 {
-    static const char *const names[] = { "#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", "vector 9",
-                                         "#TS", "#NP", "#SS", "#GP", "#PF", "vector 15", "#MF", "#AC", "#MC", "#XM" };
+    static const char *const names[] = { "#DE", "#DB",       "NMI",      "#BP", "#OF", "#BR", "#UD",
+                                         "#NM", "#DF",       "vector 9", "#TS", "#NP", "#SS", "#GP",
+                                         "#PF", "vector 15", "#MF",      "#AC", "#MC", "#XM" };
 
     return vector < sizeof names / sizeof *names ? names[vector] : "vector";
 }
@@ -33,8 +35,8 @@ static void tell_event(CPU, const char *before, const struct event *e)
     if (e->vector == VECTOR_PF && e->type == EVENT_EXCEPTION)
         n += snprintf(text + n, sizeof text - (size_t)n, ", CR2 %llx",
                       (unsigned long long)(e->parameter ? e->parameter : cpu->cr2));
-    explain(cpu, "%s%s at CS:RIP %x:%llx, CPL %u", before, text, cpu->seg[CS].selector, (unsigned long long)cpu->rip,
-            cpu->cpl);
+    explain(cpu, "%s%s at CS:RIP %x:%llx, CPL %u", before, text, cpu->seg[CS].selector,
+            (unsigned long long)cpu->rip, cpu->cpl);
 }
 
 /* The walk that a page fault came from, line by line. */
@@ -43,7 +45,9 @@ static void tell_walk(CPU, const struct event *e)
     char story[512] = "";
     struct translation t;
     struct walk w = { .linear = e->parameter,
-                      .access = e->error & PF_W ? ACCESS_WRITE : e->error & PF_I ? ACCESS_EXECUTE : ACCESS_READ,
+                      .access = e->error & PF_W   ? ACCESS_WRITE
+                                : e->error & PF_I ? ACCESS_EXECUTE
+                                                  : ACCESS_READ,
                       .user = e->error & PF_U,
                       .check_rights = true,
                       .story = story };
@@ -120,10 +124,9 @@ void event_fault(CPU)
         cpu->in_delivery = false;
         if ((first == CONTRIBUTORY && second == CONTRIBUTORY) || (first == PAGE_FAULT && second != BENIGN)) {
             explain(cpu, "which makes a double fault");
-            e = (struct event){ .pending = true,
-                                .type = EVENT_EXCEPTION,
-                                .vector = VECTOR_DF,
-                                .has_error = !in_real_mode(cpu) };
+            e = (struct event){
+                .pending = true, .type = EVENT_EXCEPTION, .vector = VECTOR_DF, .has_error = !in_real_mode(cpu)
+            };
             if (is_intercepted(cpu, &e))
                 exit_exception(cpu, &e);
         }
@@ -133,10 +136,10 @@ void event_fault(CPU)
 
 /* ---- what a state must be to run: reference 4.9 ---- */
 
-#define RULE(ok, ...)                              \
-    do {                                           \
-        if (unlikely(!(ok)))                       \
-            exit_invalid_state(cpu, __VA_ARGS__);  \
+#define RULE(ok, ...)                                                                                        \
+    do {                                                                                                     \
+        if (unlikely(!(ok)))                                                                                 \
+            exit_invalid_state(cpu, __VA_ARGS__);                                                            \
     } while (0)
 
 static void check_control(CPU)
@@ -149,9 +152,11 @@ static void check_control(CPU)
     RULE((cpu->cr0 & CR0_CD) || !(cpu->cr0 & CR0_NW), "CR0.NW without CR0.CD");
     RULE(!(cpu->cr4 & ~profile->cr4_valid), "CR4 has bits that the processor doesn't have: %llx",
          (unsigned long long)(cpu->cr4 & ~profile->cr4_valid));
-    RULE(!(cpu->efer & ~(profile->efer_valid | EFER_LMA)), "EFER has bits that the processor doesn't have: %llx",
+    RULE(!(cpu->efer & ~(profile->efer_valid | EFER_LMA)),
+         "EFER has bits that the processor doesn't have: %llx",
          (unsigned long long)(cpu->efer & ~(profile->efer_valid | EFER_LMA)));
-    RULE(lma == ((cpu->efer & EFER_LME) && (cpu->cr0 & CR0_PG)), "EFER.LMA must equal EFER.LME and CR0.PG together");
+    RULE(lma == ((cpu->efer & EFER_LME) && (cpu->cr0 & CR0_PG)),
+         "EFER.LMA must equal EFER.LME and CR0.PG together");
     RULE(!lma || (cpu->cr4 & CR4_PAE), "EFER.LMA without CR4.PAE");
     RULE(lma || !(cpu->cr4 & CR4_PCIDE), "CR4.PCIDE without EFER.LMA");
     RULE(!(cpu->cr0 & CR0_PG) || !(cpu->cr3 >> cpu->partition->physical_width),

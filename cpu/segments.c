@@ -88,8 +88,8 @@ void segment_load_real(CPU, unsigned segment, u16 selector)
         s->limit = 0xffff;
         s->attributes = SEG_P | 3 << SEG_DPL_SHIFT | SEG_S | SEG_WRITE | SEG_ACCESSED;
     } else { /* the limit stays, and so does the size: "big real mode" */
-        s->attributes = (s->attributes & (SEG_G | SEG_DB | SEG_AVL)) | SEG_P | SEG_S | SEG_WRITE | SEG_ACCESSED |
-                        (segment == CS ? SEG_CODE : 0);
+        s->attributes = (s->attributes & (SEG_G | SEG_DB | SEG_AVL)) | SEG_P | SEG_S | SEG_WRITE |
+                        SEG_ACCESSED | (segment == CS ? SEG_CODE : 0);
     }
 }
 

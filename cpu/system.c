@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the processor says of itself, and what exits by the caller's choice: CPUID, time, MSRs, HLT, keys, bases. */
+/* What the processor says of itself, and what exits by the caller's choice: CPUID, time, MSRs, HLT, keys,
+ * bases. */
 #include "cpu/handler.h"
 #include "exits/exit.h"
 #include "mem/tlb.h"
@@ -7,8 +8,8 @@
 #include "state/partition.h"
 #include "state/profile.h"
 
-body_fn op_hlt, op_cpuid, op_rdtsc, op_rdtscp, op_rdmsr, op_wrmsr, op_rdpkru, op_wrpkru, op_rdfsbase, op_rdgsbase,
-    op_wrfsbase, op_wrgsbase;
+body_fn op_hlt, op_cpuid, op_rdtsc, op_rdtscp, op_rdmsr, op_wrmsr, op_rdpkru, op_wrpkru, op_rdfsbase,
+    op_rdgsbase, op_wrfsbase, op_wrgsbase;
 
 /* HLT has happened when the caller hears of it: RIP is past it. */
 void op_hlt(CPU, IN)

@@ -2,8 +2,8 @@
 /* Descriptor tables, the task register, and questions about selectors; MOV to and from segment registers. */
 #include "cpu/descriptor.h"
 
-body_fn op_lgdt, op_lidt, op_sgdt, op_sidt, op_lldt, op_ltr, op_sldt, op_str, op_verr, op_verw, op_lar, op_lsl,
-    op_arpl, op_mov_segment;
+body_fn op_lgdt, op_lidt, op_sgdt, op_sidt, op_lldt, op_ltr, op_sldt, op_str, op_verr, op_verw, op_lar,
+    op_lsl, op_arpl, op_mov_segment;
 
 /* APM 3 LGDT: 64-bit mode takes 8 bytes of base, a 16-bit operand size three. */
 static struct table read_table(CPU, IN)
@@ -123,7 +123,8 @@ void op_str(CPU, IN)
     store_selector(cpu, in, cpu->seg[TR].selector);
 }
 
-/* Reads a descriptor that the program may know about; types: the system ones that the question is allowed for. */
+/* Reads a descriptor that the program may know about; types: the system ones that the question is allowed
+ * for. */
 static bool may_see(CPU, u16 selector, unsigned types, struct descriptor *d)
 {
     if (is_null_selector(selector) || !descriptor_read(cpu, selector, d))

@@ -93,7 +93,8 @@ static void resolve_old(CPU, struct place *p)
 
     if (first + size - 1 > tr->limit)
         vcpu_raise(cpu, VECTOR_TS, error_of(cpu, tr->selector));
-    place_linear(cpu, p, table_linear(cpu, tr->base, first), size, ACCESS_WRITE | ACCESS_READ_TOO | ACCESS_SYSTEM);
+    place_linear(cpu, p, table_linear(cpu, tr->base, first), size,
+                 ACCESS_WRITE | ACCESS_READ_TOO | ACCESS_SYSTEM);
 }
 
 static void save_old(CPU, struct place *p, u64 back, u64 flags)
@@ -118,7 +119,8 @@ static void load_ldt(CPU, u16 selector)
     cpu->seg[LDTR] = segment_null(selector, 0);
     if (is_null_selector(selector))
         return;
-    if ((selector & 4) || !descriptor_read(cpu, selector, &d) || raw_type(d.raw) != TYPE_LDT || !raw_present(d.raw))
+    if ((selector & 4) || !descriptor_read(cpu, selector, &d) || raw_type(d.raw) != TYPE_LDT ||
+        !raw_present(d.raw))
         vcpu_raise(cpu, VECTOR_TS, error_of(cpu, selector));
     cpu->seg[LDTR] = segment_of(selector, d.raw);
 }
@@ -161,7 +163,8 @@ static void load_data(CPU, unsigned segment, u16 selector)
     type = raw_type(d.raw);
     dpl = raw_dpl(d.raw);
     if (!(type & SEG_S) || (type & (SEG_CODE | SEG_WRITE)) == SEG_CODE ||
-        ((type & (SEG_CODE | SEG_DOWN)) != (SEG_CODE | SEG_DOWN) && (dpl < (selector & 3u) || dpl < cpu->cpl)))
+        ((type & (SEG_CODE | SEG_DOWN)) != (SEG_CODE | SEG_DOWN) &&
+         (dpl < (selector & 3u) || dpl < cpu->cpl)))
         vcpu_raise(cpu, VECTOR_TS, error_of(cpu, selector));
     if (!raw_present(d.raw))
         vcpu_raise(cpu, VECTOR_NP, error_of(cpu, selector));
@@ -191,7 +194,7 @@ static void load_segments(CPU, const struct task *t)
 
 static void push_error(CPU, u32 error, unsigned size)
 {
-    struct frame f = { .ss = cpu->seg[SS], .sp = cpu->gpr[RSP], .size = size, .cpl = cpu->cpl, .error = error_ext(cpu) };
+    struct frame f = { .ss = cpu->seg[SS], .sp = cpu->gpr[RSP], .size = size, .error = error_ext(cpu) };
 
     frame_push(&f, error);
     frame_resolve(cpu, &f);

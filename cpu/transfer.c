@@ -141,7 +141,7 @@ void frame_resolve(CPU, struct frame *f)
 
     u64 base = f->is64 ? 0 : f->ss.base;
     u64 linear = f->is64 ? low : (u32)(base + low);
-    const struct tlb_entry *bank = f->cpl == 3 ? cpu->tlb : cpu->banks[BANK_SUPERVISOR].entry;
+    const struct tlb_entry *bank = f->inner ? cpu->banks[BANK_SUPERVISOR].entry : cpu->tlb;
     const struct tlb_entry *e = (const struct tlb_entry *)((const char *)bank + TLB_OFFSET(linear));
 
     f->bytes = NULL;
@@ -152,7 +152,7 @@ void frame_resolve(CPU, struct frame *f)
     for (unsigned i = 0; i < f->n; i++) {
         u64 at = f->is64 ? frame_offset(f, i) : (u32)(base + frame_offset(f, i));
 
-        place_linear(cpu, &f->place[i], at, f->size, ACCESS_WRITE | (f->cpl == 3 ? 0 : ACCESS_SYSTEM));
+        place_linear(cpu, &f->place[i], at, f->size, ACCESS_WRITE | (f->inner ? ACCESS_SYSTEM : 0));
     }
 }
 

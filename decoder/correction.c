@@ -1,42 +1,68 @@
 /* SPDX-License-Identifier: MIT */
-/* Where Zydis differs from the profile's processor. Evidence: the hardware vectors, taken on a Zen 4. */
+/*
+ * Where Zydis differs from the profile's processor, one row each with bytes and evidence. "Zen 4": seen in the hardware
+ * vectors or by hand on such a processor.
+ */
 #include "decoder/correction.h"
 
-bool correct_bytes(ZydisDecoder *decoder, u32 mode, const u8 *bytes, unsigned *size, const struct insn *in)
+/* F0 0F 22 C0: LOCK MOV CR0 means CR8, in all modes (APM 3, MOV CRn; CPUID 8000_0001 ECX AltMovCr8; Zen 4). */
+static bool alternate_cr8(const ZydisDecoder *decoder, const u8 *bytes, unsigned size, ZydisDecodedInstruction *z,
+                          ZydisDecodedOperand *operand)
 {
-    (void)decoder;
-    (void)mode;
-    (void)bytes;
-    (void)size;
-    (void)in;
+    u8 without[15];
+    unsigned n = 0, locks = 0;
+
+    for (unsigned i = 0; i < size && i < sizeof without; i++) {
+        if (bytes[i] == 0xf0 && n == i - locks && (n == 0 || without[n - 1] != 0x0f))
+            locks++;
+        else
+            without[n++] = bytes[i];
+    }
+    if (!locks || ZYAN_FAILED(ZydisDecoderDecodeFull(decoder, without, n, z, operand)) ||
+        z->mnemonic != ZYDIS_MNEMONIC_MOV)
+        return false;
+    for (unsigned i = 0; i < 2; i++)
+        if (operand[i].type == ZYDIS_OPERAND_TYPE_REGISTER && operand[i].reg.value == ZYDIS_REGISTER_CR0) {
+            operand[i].reg.value = ZYDIS_REGISTER_CR8;
+            z->length = (ZyanU8)(z->length + locks);
+            return z->length <= 15;
+        }
     return false;
 }
 
-bool correct_failure(const ZydisDecoder *decoder, u32 mode, const u8 *bytes, unsigned size, ZyanStatus status,
+bool correct_failure(const ZydisDecoder *decoder, const u8 *bytes, unsigned size, ZyanStatus status,
                      ZydisDecodedInstruction *z, ZydisDecodedOperand *operand)
 {
-    (void)decoder;
-    (void)mode;
-    (void)bytes;
-    (void)size;
-    (void)status;
-    (void)z;
-    (void)operand;
-    return false;
+    return status == ZYDIS_STATUS_ILLEGAL_LOCK && alternate_cr8(decoder, bytes, size, z, operand);
 }
 
-void correct_insn(const ZydisDecodedInstruction *z, const ZydisDecodedOperand *operand, u32 mode, struct insn *in,
-                  struct decoded *d)
+static bool is_memory(const struct insn *in)
 {
-    (void)operand;
-    (void)mode;
-    /* F3 41 90: with REX.B it is XCHG rAX, R8 whatever stands before it; Zydis calls it PAUSE. */
+    return in->shape == S_M || in->shape == S_MR || in->shape == S_MI;
+}
+
+bool correct_insn(const ZydisDecodedInstruction *z, u32 mode, struct insn *in, struct decoded *d)
+{
+    bool rex_w = (z->attributes & ZYDIS_ATTRIB_HAS_REX) && z->raw.rex.W;
+
+    /* 0F 0D C0: the register forms of PREFETCHW are #UD (Zen 4); Zydis makes them NOPs. */
+    if (z->opcode_map == ZYDIS_OPCODE_MAP_0F && z->opcode == 0x0d && z->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
+        !is_memory(in))
+        return false;
+    /* 66 C3, 66 74 05, 66 FF D0: in 64-bit code near branches with 66 have 16-bit operands and go to a 16-bit RIP
+     * (APM 3, 1.2.1; Zen 4). Zydis knows the rel32 forms only. */
+    if ((ops[in->op].attributes & BRANCH) && (mode & MODE_CODE) == MODE_CODE64 &&
+        (z->attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE) && !rex_w) {
+        in->width = W16;
+        d->branch_width = W16;
+    }
+    /* F3 41 90: with REX.B it is XCHG rAX, R8 whatever stands before it (Zen 4); Zydis calls it PAUSE. */
     if (z->mnemonic == ZYDIS_MNEMONIC_PAUSE && (z->attributes & ZYDIS_ATTRIB_HAS_REX) && z->raw.rex.B) {
         in->op = ZYDIS_MNEMONIC_XCHG;
         in->shape = S_RR;
         in->dst = 8 * R8;
         in->src = 8 * RAX;
-        in->width = z->raw.rex.W ? W64 : z->attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE ? W16 : W32;
+        in->width = rex_w ? W64 : z->attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE ? W16 : W32;
         d->attributes = ops[in->op].attributes;
     }
     /* 67 49 0F 41 0C BD 9D A3 C6 11: with REX.B and 32-bit addresses Zydis takes R13 for the base that mod 0 says there isn't. */
@@ -45,4 +71,5 @@ void correct_insn(const ZydisDecodedInstruction *z, const ZydisDecodedOperand *o
         in->base = OFFSET_ZERO;
         in->disp = (i32)z->raw.disp.value;
     }
+    return true;
 }

@@ -7,15 +7,13 @@
 
 #include "decoder/decode.h"
 
-/* Before decoding. True: the bytes are #UD whatever Zydis says. */
-bool correct_bytes(ZydisDecoder *decoder, u32 mode, const u8 *bytes, unsigned *size, const struct insn *in);
-
-/* After Zydis refused. True: z and operand hold what the processor makes of the bytes. */
-bool correct_failure(const ZydisDecoder *decoder, u32 mode, const u8 *bytes, unsigned size, ZyanStatus status,
+/*
+ * After Zydis refused: true where the processor has an instruction all the same, which z and operand then hold.
+ */
+bool correct_failure(const ZydisDecoder *decoder, const u8 *bytes, unsigned size, ZyanStatus status,
                      ZydisDecodedInstruction *z, ZydisDecodedOperand *operand);
 
-/* After conversion: changes *in and *d where the meaning differs. */
-void correct_insn(const ZydisDecodedInstruction *z, const ZydisDecodedOperand *operand, u32 mode, struct insn *in,
-                  struct decoded *d);
+/* After conversion: changes *in and *d where the meaning differs. False: #UD. */
+bool correct_insn(const ZydisDecodedInstruction *z, u32 mode, struct insn *in, struct decoded *d);
 
 #endif

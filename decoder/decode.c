@@ -308,15 +308,13 @@ enum decode_result decode(u32 mode, const u8 *bytes, unsigned size, unsigned off
     in->segment = DS;
 
     decoder_init(&decoder, mode);
-    if (correct_bytes(&decoder, mode, bytes, &size, in))
-        return invalid(in, d);
     ZyanStatus status = ZydisDecoderDecodeFull(&decoder, bytes, size, &z, operand);
 
     if (status == ZYDIS_STATUS_NO_MORE_DATA)
         return size >= 15 ? DECODE_TOO_LONG : DECODE_MORE;
     if (status == ZYDIS_STATUS_INSTRUCTION_TOO_LONG)
         return DECODE_TOO_LONG;
-    if (ZYAN_FAILED(status) && !correct_failure(&decoder, mode, bytes, size, status, &z, operand))
+    if (ZYAN_FAILED(status) && !correct_failure(&decoder, bytes, size, status, &z, operand))
         return invalid(in, d);
 
     in->length = z.length & 15u;
@@ -374,7 +372,8 @@ enum decode_result decode(u32 mode, const u8 *bytes, unsigned size, unsigned off
     if (d->is_relative)
         d->branch += z.length;
     d->branch_width = width_of(z.operand_width);
-    correct_insn(&z, operand, mode, in, d);
+    if (!correct_insn(&z, mode, in, d))
+        return invalid(in, d);
 
     d->attributes = attributes_of(op, in, z.operand_count_visible);
     in->run = forbidden(in, d->attributes, mode);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Model-specific registers: one row each, with where it lives, what it holds after reset and which values it takes.
- * AMD64 APM volume 2, appendix A; the processor's own ones as family 19h has them.
+ * Model-specific registers: one row each, with where it lives, what it holds after reset and which values it
+ * takes. AMD64 APM volume 2, appendix A; the processor's own ones as family 19h has them.
  */
 #include "state/clock.h"
 #include "state/profile.h"
@@ -40,7 +40,7 @@ struct row {
 };
 
 #define AT(field) (u16) offsetof(struct vcpu, field)
-#define SEGMENT_BASE(s) (u16)(offsetof(struct vcpu, seg) + (s) * sizeof(struct segment) + offsetof(struct segment, base))
+#define SEGMENT_BASE(s) (u16)(AT(seg) + (s) * sizeof(struct segment) + offsetof(struct segment, base))
 #define ALL_BITS (~(u64)0)
 
 /* Slots of vcpu.msr_other. */
@@ -87,9 +87,9 @@ static const struct row rows[] = {
     {0x179, 1, 1, FIXED, NEVER, 0, 0, 0},                           /* MCG_CAP: no banks */
     {0x17a, 1, 1, OTHER, BITS, OTHER_MCG_STATUS, 7, 0},             /* MCG_STAT */
     {0x1d9, 1, 1, FIXED, BITS, 0, 0, 0},                            /* DEBUGCTL: neither LBR nor BTF yet */
-    {0x1db, 4, 1, FIXED, NEVER, 0, 0, 0},                           /* last branch and exception: none recorded */
+    {0x1db, 4, 1, FIXED, NEVER, 0, 0, 0},                           /* last branches: none recorded */
 
-    {0xfe, 1, 1, FIXED, NEVER, 0, 0, 0x508},                        /* MTRRcap: write-combining, fixed, eight ranges */
+    {0xfe, 1, 1, FIXED, NEVER, 0, 0, 0x508},                        /* MTRRcap: eight ranges, fixed, WC */
     {0x2ff, 1, 1, FIELD, MTRR_DEFAULT, AT(mtrr_def_type), 0xcff, 0},
     {0x200, 8, 2, FIELD, MTRR_BASE, AT(mtrr_base), 0xff, 0},
     {0x201, 8, 2, FIELD, MTRR_MASK, AT(mtrr_mask), 0x800, 0},
@@ -97,15 +97,16 @@ static const struct row rows[] = {
     {0x258, 2, 1, FIELD, MEMORY_TYPES, AT(mtrr_fixed[1]), ALL_BITS, 0},
     {0x268, 8, 1, FIELD, MEMORY_TYPES, AT(mtrr_fixed[3]), ALL_BITS, 0},
 
-    {0xc0010000, 4, 1, OTHER, CUT, OTHER_EVENT_SELECT, 0x0000030fffd7ffff, 0}, /* PERF_LEGACY_CTL; nothing counts */
+    /* PERF_LEGACY_CTL and CTR: none of their events happens. */
+    {0xc0010000, 4, 1, OTHER, CUT, OTHER_EVENT_SELECT, 0x0000030fffd7ffff, 0},
     {0xc0010004, 4, 1, OTHER, CUT, OTHER_EVENT_COUNT, 0x0000ffffffffffff, 0},
-    {0xc0010010, 1, 1, OTHER, BITS, OTHER_SYSCFG, 0x007c0000, 0},   /* the fixed and variable DRAM bits, TOM2 */
-    {0xc0010015, 1, 1, OTHER, BITS, OTHER_HWCR, 0x00000003ffffffff, 0x01000000}, /* HWCR: the TSC counts at P0 */
+    {0xc0010010, 1, 1, OTHER, BITS, OTHER_SYSCFG, 0x007c0000, 0},   /* MTRRs' DRAM bits, TOM2 */
+    {0xc0010015, 1, 1, OTHER, BITS, OTHER_HWCR, 0x3ffffffff, 0x01000000}, /* HWCR: the TSC counts at P0 */
     {0xc0010016, 4, 1, OTHER, ADDRESS, OTHER_IORR, 0x818, 0},       /* IORR base and mask */
     {0xc001001a, 1, 1, OTHER, ADDRESS, OTHER_TOP_MEM, 0, 0},
     {0xc001001d, 1, 1, OTHER, ADDRESS, OTHER_TOP_MEM2, 0, 0},
     {0xc001001f, 1, 1, OTHER, ANY, OTHER_NB_CFG, ALL_BITS, 0},
-    {0xc0010058, 1, 1, OTHER, ADDRESS, OTHER_MMIO_CONF, 0x3f, 0},   /* no extended configuration space decoded */
+    {0xc0010058, 1, 1, OTHER, ADDRESS, OTHER_MMIO_CONF, 0x3f, 0},   /* no MMIO configuration space */
     {0xc0011020, 3, 1, OTHER, ANY, OTHER_CHICKEN, ALL_BITS, 0},     /* LS_CFG IC_CFG DC_CFG */
     {0xc0011029, 1, 1, OTHER, ANY, OTHER_DE_CFG, ALL_BITS, 2},      /* DE_CFG: LFENCE serializes */
     {0xc001102a, 1, 1, OTHER, ANY, OTHER_BU_CFG2, ALL_BITS, 0},

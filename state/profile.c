@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The processors that a partition can have, and what CPUID says of them. A feature is claimed in one place, the list
- * below, with its bit in CPUID and in the API's feature banks; taking it from a partition's banks hides it.
+ * The processors that a partition can have, and what CPUID says of them. A feature is claimed in one place,
+ * the list below, with its bit in CPUID and in the API's feature banks; taking it from a partition's banks
+ * hides it.
  */
 #include "state/profile.h"
 
@@ -9,7 +10,8 @@ enum { EAX, EBX, ECX, EDX };
 enum { BANK0, BANK1, XSAVE, ALWAYS }; /* features, features1, xsave_features; or not the API's to take away */
 
 /*
- * Features of the zen profile: FEATURE(bank, bit in the bank, leaf, register, bit). AMD64 APM volume 3, appendix E.
+ * Features of the zen profile: FEATURE(bank, bit in the bank, leaf, register, bit). AMD64 APM volume 3,
+ * appendix E.
  */
 #define ZEN_FEATURES(FEATURE)                                                                                \
     FEATURE(ALWAYS, 0, 1, EDX, 0)           /* FPU */                                                        \
@@ -93,8 +95,8 @@ static const struct feature {
 #define IN_XSAVE(bank, number, leaf, where, bit) | ((bank) == XSAVE ? (u64)1 << (number) : 0)
 
 /*
- * Family 19h, model 11h, stepping 1: a Zen 4, whose errata Linux 6.1 has no complaints about once the bits of leaf
- * 80000021 are there.
+ * Family 19h, model 11h, stepping 1: a Zen 4, whose errata Linux 6.1 has no complaints about once the bits of
+ * leaf 80000021 are there.
  */
 #define ZEN_SIGNATURE 0x00a10f11u
 #define ZEN_BRAND "softwhp zen: a software x86-64 processor"
@@ -106,9 +108,9 @@ static const struct profile zen = {
     .name = "zen",
     .vendor = VENDOR_AMD,
     .physical_width = 48,
-    .cr4_valid = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR |
-                 CR4_OSXMMEXCPT | CR4_UMIP | CR4_LA57 | CR4_FSGSBASE | CR4_PCIDE | CR4_OSXSAVE | CR4_SMEP | CR4_SMAP |
-                 CR4_PKE,
+    .cr4_valid = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE |
+                 CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_UMIP | CR4_LA57 | CR4_FSGSBASE | CR4_PCIDE | CR4_OSXSAVE |
+                 CR4_SMEP | CR4_SMAP | CR4_PKE,
     .efer_valid = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | EFER_AIBRSE,
     .xcr0_valid = XCR0_ZEN,
     .mxcsr_mask = 0x2ffff,
@@ -132,7 +134,7 @@ static const struct leaf {
     {0, {0xd, 0x68747541, 0x444d4163, 0x69746e65}},          /* AuthenticAMD */
     {0x80000000, {0x80000021, 0x68747541, 0x444d4163, 0x69746e65}},
     {0x80000001, {ZEN_SIGNATURE, 0, 0, 0}},
-    /* L1: TLBs of 64 entries for 4 KiB and 2 MiB pages, fully associative; data and code 32 KiB, 8 ways, 64-byte lines. */
+    /* L1: TLBs of 64 entries, fully associative; data and code 32 KiB each, 8 ways, lines of 64 bytes. */
     {0x80000005, {0xff40ff40, 0xff40ff40, 0x20080140, 0x20080140}},
     /* L2: TLBs; 1 MiB, 8 ways. L3: 32 MiB, 16 ways. */
     {0x80000006, {0x5c002200, 0x6c004200, 0x04006140, 0x01009140}},

@@ -119,7 +119,8 @@ struct fadt {
     uint32_t smi_command;
     uint8_t acpi_enable, acpi_disable, s4bios, pstate;
     uint32_t pm1a_event, pm1b_event, pm1a_control, pm1b_control, pm2_control, pm_timer, gpe0, gpe1;
-    uint8_t pm1_event_size, pm1_control_size, pm2_control_size, pm_timer_size, gpe0_size, gpe1_size, gpe1_base, cst;
+    uint8_t pm1_event_size, pm1_control_size, pm2_control_size, pm_timer_size, gpe0_size, gpe1_size,
+        gpe1_base, cst;
     uint16_t c2_latency, c3_latency, flush_size, flush_stride;
     uint8_t duty_offset, duty_width, day_alarm, month_alarm, century;
     uint16_t boot_flags;
@@ -130,7 +131,8 @@ struct fadt {
     uint16_t arm_flags;
     uint8_t minor;
     uint64_t x_facs, x_dsdt;
-    struct generic_address x_pm1a_event, x_pm1b_event, x_pm1a_control, x_pm1b_control, x_pm2_control, x_pm_timer;
+    struct generic_address x_pm1a_event, x_pm1b_event, x_pm1a_control, x_pm1b_control, x_pm2_control,
+        x_pm_timer;
     struct generic_address x_gpe0, x_gpe1, sleep_control, sleep_status;
 } __attribute__((packed));
 
@@ -273,6 +275,7 @@ void acpi_write_tables(const struct memory *memory)
     memcpy(memory_at(memory, AT_FACS, sizeof facs), facs, sizeof facs);
     put_table(memory, AT_RSDT, "RSDT", 1, &rsdt_entry, sizeof rsdt_entry);
     put_table(memory, AT_XSDT, "XSDT", 1, &xsdt_entry, sizeof xsdt_entry);
-    put_table(memory, AT_FADT, "FACP", 5, (uint8_t *)&fadt + sizeof fadt.header, sizeof fadt - sizeof fadt.header);
+    put_table(memory, AT_FADT, "FACP", 5, (uint8_t *)&fadt + sizeof fadt.header,
+              sizeof fadt - sizeof fadt.header);
     put_table(memory, AT_DSDT, "DSDT", 2, dsdt_code, sizeof dsdt_code);
 }

@@ -43,7 +43,8 @@ static void *wait_for_time(void *context)
 
     pthread_mutex_lock(&h->lock);
     while (!h->ends) {
-        struct timespec until = {(time_t)(h->wake_time / NS_PER_SECOND), (long)(h->wake_time % NS_PER_SECOND)};
+        struct timespec until = {(time_t)(h->wake_time / NS_PER_SECOND),
+                                 (long)(h->wake_time % NS_PER_SECOND)};
 
         if (h->wake_time == UINT64_MAX)
             pthread_cond_wait(&h->changed, &h->lock);

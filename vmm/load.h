@@ -76,9 +76,11 @@ bool elf_is_elf(const struct image *image);
 
 bool load_flat(struct layout *layout, const struct image *image, enum start_mode mode, uint64_t base,
                struct start *start, struct problem *problem);
-bool load_elf(struct layout *layout, const struct guest_files *files, struct start *start, struct problem *problem);
+bool load_elf(struct layout *layout, const struct guest_files *files, struct start *start,
+              struct problem *problem);
 bool load_linux(struct layout *layout, const struct guest_files *files, struct start *start,
                 struct problem *problem);
-bool load_firmware(struct memory *memory, const struct image *image, struct start *start, struct problem *problem);
+bool load_firmware(struct memory *memory, const struct image *image, struct start *start,
+                   struct problem *problem);
 
 #endif

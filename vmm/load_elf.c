@@ -119,8 +119,8 @@ static bool put(struct layout *layout, const struct image *image, uint64_t gpa, 
                           (unsigned long long)gpa, (unsigned long long)(gpa + memory_size));
     if (!layout_is_free(layout, gpa, memory_size))
         return problem_is(problem, STATUS_USAGE,
-                          "%s: has a segment at %#llx, which overlaps another one or the ACPI tables", image->name,
-                          (unsigned long long)gpa);
+                          "%s: has a segment at %#llx, which overlaps another one or the ACPI tables",
+                          image->name, (unsigned long long)gpa);
     if (!layout_take(layout, gpa, memory_size))
         return problem_is(problem, STATUS_USAGE, "%s: has too many segments", image->name);
     memcpy(at, image->bytes + offset, file_size);
@@ -133,7 +133,8 @@ static bool put_segments(struct layout *layout, const struct elf *elf, struct pr
     for (unsigned i = 0; i < elf->program_count; i++) {
         struct segment s = segment_of(elf, i);
 
-        if (s.type == PT_LOAD && !put(layout, elf->image, s.paddr, s.offset, s.file_size, s.memory_size, problem))
+        if (s.type == PT_LOAD &&
+            !put(layout, elf->image, s.paddr, s.offset, s.file_size, s.memory_size, problem))
             return false;
     }
     return true;
@@ -247,8 +248,8 @@ struct pvh_page {
     struct pvh_range ranges[MEMORY_RANGES];
 };
 
-static bool start_pvh(struct layout *layout, const struct guest_files *files, uint64_t entry, struct start *start,
-                      struct problem *problem)
+static bool start_pvh(struct layout *layout, const struct guest_files *files, uint64_t entry,
+                      struct start *start, struct problem *problem)
 {
     struct memory_range ranges[MEMORY_RANGES];
     unsigned count = memory_map(layout->memory, ranges);
@@ -318,11 +319,13 @@ static bool start_multiboot(struct layout *layout, const struct guest_files *fil
         return false;
     page = room(layout, sizeof *page, &gpa);
     if (!page)
-        return problem_is(problem, STATUS_USAGE, "%s: leaves no room for its boot information; try more --memory",
+        return problem_is(problem, STATUS_USAGE,
+                          "%s: leaves no room for its boot information; try more --memory",
                           files->kernel->name);
     *page = (struct multiboot_page){
         .info = {
-            .flags = 1u | 4 | (files->initrd ? 8 : 0) | 0x40 | 0x200, /* memory, arguments, modules, map, name */
+            /* memory, arguments, modules, map, name */
+            .flags = 1u | 4 | (files->initrd ? 8 : 0) | 0x40 | 0x200,
             .lower_kib = 639,
             .upper_kib = (uint32_t)((layout->memory->low_size - 0x100000) >> 10),
             .arguments = (uint32_t)extras.arguments,
@@ -382,7 +385,8 @@ static bool put_by_addresses(struct layout *layout, const struct image *image, s
     return put(layout, image, load_gpa, offset, file_size, memory_size, problem);
 }
 
-bool load_elf(struct layout *layout, const struct guest_files *files, struct start *start, struct problem *problem)
+bool load_elf(struct layout *layout, const struct guest_files *files, struct start *start,
+              struct problem *problem)
 {
     const struct image *image = files->kernel;
     struct elf elf = {0};
@@ -397,10 +401,11 @@ bool load_elf(struct layout *layout, const struct guest_files *files, struct sta
 
     header = multiboot_header(image);
     if (!header)
-        return problem_is(problem, STATUS_USAGE,
-                          "%s: is an ELF file with neither a PVH note nor a multiboot header; if it is a Linux "
-                          "kernel, give its bzImage",
-                          image->name);
+        return problem_is(
+            problem, STATUS_USAGE,
+            "%s: is an ELF file with neither a PVH note nor a multiboot header; if it is a Linux "
+            "kernel, give its bzImage",
+            image->name);
     flags = image_u32(image, header + 4);
     if (flags & MULTIBOOT_REQUIRED & ~MULTIBOOT_KNOWN)
         return problem_is(problem, STATUS_USAGE,

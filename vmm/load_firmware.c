@@ -11,7 +11,8 @@
 
 enum { PAGE = 4096, SMALLEST_ROM = 4096, LARGEST_ROM = 16 << 20, LOW_COPY = 128 << 10 };
 
-bool load_firmware(struct memory *memory, const struct image *image, struct start *start, struct problem *problem)
+bool load_firmware(struct memory *memory, const struct image *image, struct start *start,
+                   struct problem *problem)
 {
     size_t low = image->size < LOW_COPY ? image->size : LOW_COPY;
     void *rom;

@@ -9,7 +9,8 @@
 /* Room that a flat binary leaves in its low memory for a GDT and page tables. */
 #define TABLES_FROM UINT64_C(0x1000)
 
-static bool check_base(const struct image *image, enum start_mode mode, uint64_t base, struct problem *problem)
+static bool check_base(const struct image *image, enum start_mode mode, uint64_t base,
+                       struct problem *problem)
 {
     if (mode != START_REAL)
         return true;
@@ -30,9 +31,10 @@ bool load_flat(struct layout *layout, const struct image *image, enum start_mode
     if (!check_base(image, mode, base, problem))
         return false;
     if (!at)
-        return problem_is(problem, STATUS_USAGE,
-                          "%s: its %zu bytes don't fit into RAM at %#llx; try another --base or more --memory",
-                          image->name, image->size, (unsigned long long)base);
+        return problem_is(
+            problem, STATUS_USAGE,
+            "%s: its %zu bytes don't fit into RAM at %#llx; try another --base or more --memory", image->name,
+            image->size, (unsigned long long)base);
     if (mode != START_REAL && base >= MEMORY_HIGH_START)
         return problem_is(problem, STATUS_USAGE, "%s: --base must be below 4 GiB, not %#llx", image->name,
                           (unsigned long long)base);

@@ -82,10 +82,11 @@ static bool read_header(struct kernel *kernel, const struct image *image, struct
     kernel->version = image_u16(image, VERSION);
     if (kernel->version < VERSION_OLDEST)
         return problem_is(problem, STATUS_USAGE,
-                          "%s: speaks boot protocol %u.%02u; 2.06 (Linux 2.6.22) or newer is needed", image->name,
-                          kernel->version >> 8, kernel->version & 0xff);
+                          "%s: speaks boot protocol %u.%02u; 2.06 (Linux 2.6.22) or newer is needed",
+                          image->name, kernel->version >> 8, kernel->version & 0xff);
     if (!(image->bytes[LOAD_FLAGS] & LOADED_HIGH))
-        return problem_is(problem, STATUS_USAGE, "%s: is a zImage; only a bzImage can be loaded", image->name);
+        return problem_is(problem, STATUS_USAGE, "%s: is a zImage; only a bzImage can be loaded",
+                          image->name);
     kernel->code_offset = (setup_sectors + 1u) * SECTOR;
     /* Signatures may follow, but nothing may be missing; the size is in paragraphs. */
     if (!image_has(image, kernel->code_offset, expected > 15 ? expected - 15 : 1))
@@ -105,7 +106,8 @@ static bool read_header(struct kernel *kernel, const struct image *image, struct
         if (preferred + size > kernel->end)
             kernel->end = preferred + size;
     }
-    kernel->is_64 = kernel->version >= VERSION_64_BIT && image_u16(image, EXTRA_LOAD_FLAGS) & HAS_64_BIT_ENTRY;
+    kernel->is_64 =
+        kernel->version >= VERSION_64_BIT && image_u16(image, EXTRA_LOAD_FLAGS) & HAS_64_BIT_ENTRY;
     return true;
 }
 
@@ -117,8 +119,8 @@ static bool put_initrd(struct layout *layout, const struct image *initrd, const 
 
     if (!gpa)
         return problem_is(problem, STATUS_USAGE,
-                          "%s: its %zu bytes don't fit into RAM beside the kernel; try more --memory", initrd->name,
-                          initrd->size);
+                          "%s: its %zu bytes don't fit into RAM beside the kernel; try more --memory",
+                          initrd->name, initrd->size);
     memcpy(memory_at(layout->memory, gpa, initrd->size), initrd->bytes, initrd->size);
     put32(zero_page, INITRD_ADDRESS, (uint32_t)gpa);
     put32(zero_page, INITRD_SIZE, (uint32_t)initrd->size);
@@ -136,8 +138,9 @@ static bool put_arguments(const struct layout *layout, const struct guest_files 
     if (limit > ARGUMENTS_ROOM - 1)
         limit = ARGUMENTS_ROOM - 1;
     if (length > limit)
-        return problem_is(problem, STATUS_USAGE, "--kernel-args: %zu bytes are more than the %u that %s takes",
-                          length, limit, files->kernel->name);
+        return problem_is(problem, STATUS_USAGE,
+                          "--kernel-args: %zu bytes are more than the %u that %s takes", length, limit,
+                          files->kernel->name);
     memcpy(memory_at(layout->memory, ARGUMENTS_GPA, length + 1), files->arguments, length + 1);
     put32(zero_page, ARGUMENTS_ADDRESS, ARGUMENTS_GPA);
     return true;
@@ -174,7 +177,8 @@ bool load_linux(struct layout *layout, const struct guest_files *files, struct s
     if (!memory_at(memory, KERNEL_GPA, kernel.end - KERNEL_GPA))
         return problem_is(problem, STATUS_USAGE, "%s: needs %llu MiB to unpack itself; try more --memory",
                           image->name, (unsigned long long)((kernel.end + (1 << 20) - 1) >> 20));
-    memcpy(memory_at(memory, KERNEL_GPA, kernel.code_size), image->bytes + kernel.code_offset, kernel.code_size);
+    memcpy(memory_at(memory, KERNEL_GPA, kernel.code_size), image->bytes + kernel.code_offset,
+           kernel.code_size);
     layout_take(layout, 0, ARGUMENTS_GPA + ARGUMENTS_ROOM);
     layout_take(layout, KERNEL_GPA, kernel.end - KERNEL_GPA);
 

@@ -158,7 +158,8 @@ static void connect_devices(struct machine *m)
 
 /* ---- The partition ---- */
 
-static bool set_property(struct machine *m, unsigned code, const void *value, uint32_t size, struct problem *problem)
+static bool set_property(struct machine *m, unsigned code, const void *value, uint32_t size,
+                         struct problem *problem)
 {
     HRESULT result = WHvSetPartitionProperty(m->partition, (WHV_PARTITION_PROPERTY_CODE)code, value, size);
 
@@ -181,16 +182,18 @@ static bool make_partition(struct machine *m, struct problem *problem)
     result = WHvSetupPartition(m->partition);
     if (result != S_OK)
         return platform_problem(problem, STATUS_HOST, "WHvSetupPartition", result);
-    result = WHvGetPartitionProperty(m->partition, WHvPartitionPropertyCodeProcessorClockFrequency, &m->frequency,
-                                     sizeof m->frequency, NULL);
+    result = WHvGetPartitionProperty(m->partition, WHvPartitionPropertyCodeProcessorClockFrequency,
+                                     &m->frequency, sizeof m->frequency, NULL);
     if (result != S_OK || !m->frequency)
-        return platform_problem(problem, STATUS_HOST, "WHvGetPartitionProperty(ProcessorClockFrequency)", result);
+        return platform_problem(problem, STATUS_HOST, "WHvGetPartitionProperty(ProcessorClockFrequency)",
+                                result);
     m->rate = rate;
     m->ns_per_count = (uint64_t)(((unsigned __int128)m->rate * 1000000000u << 32) / m->frequency);
     return true;
 }
 
-static bool map(struct machine *m, void *host, uint64_t gpa, uint64_t size, unsigned rights, struct problem *problem)
+static bool map(struct machine *m, void *host, uint64_t gpa, uint64_t size, unsigned rights,
+                struct problem *problem)
 {
     HRESULT result;
 
@@ -230,13 +233,16 @@ static bool load_kernel(struct machine *m, const struct guest_files *files, stru
                                          : load_linux(&layout, files, start, problem);
     }
     if (files->initrd || options->has_arguments)
-        return problem_is(problem, STATUS_USAGE,
-                          "%s: is no kernel that we know (a bzImage, or an ELF file), so it runs as a flat binary, "
-                          "for which --initrd and --kernel-args have no meaning",
-                          files->kernel->name);
+        return problem_is(
+            problem, STATUS_USAGE,
+            "%s: is no kernel that we know (a bzImage, or an ELF file), so it runs as a flat binary, "
+            "for which --initrd and --kernel-args have no meaning",
+            files->kernel->name);
     return load_flat(&layout, files->kernel, options->mode,
-                     options->has_base ? options->base : options->mode == START_REAL ? 0x7c00 : 0x100000, start,
-                     problem);
+                     options->has_base             ? options->base
+                     : options->mode == START_REAL ? 0x7c00
+                                                   : 0x100000,
+                     start, problem);
 }
 
 static bool load_guest(struct machine *m, struct start *start, struct problem *problem)

@@ -111,6 +111,12 @@ void machine_end(struct machine *machine, int status, const char *how);
 void machine_write(struct machine *machine, WHV_REGISTER_NAME name, WHV_REGISTER_VALUE value);
 bool machine_flush_writes(struct machine *machine);
 
+/* A call of the platform failed while the guest ran. */
+void machine_fail(struct machine *machine, const char *call, HRESULT result);
+
+bool machine_make_emulator(struct machine *machine);
+void machine_count_exit(struct machine *machine, WHV_RUN_VP_EXIT_REASON reason);
+
 /* Device time now, and the first count at or after a time. */
 uint64_t machine_now(void *machine);
 uint64_t machine_counts(const struct machine *machine, uint64_t time);

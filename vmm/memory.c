@@ -14,7 +14,8 @@ bool memory_make(struct memory *memory, uint64_t size, struct problem *problem)
     memset(memory, 0, sizeof *memory);
     host = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (host == MAP_FAILED)
-        return problem_is(problem, STATUS_HOST, "the host has no %llu MiB for the guest; try a smaller --memory",
+        return problem_is(problem, STATUS_HOST,
+                          "the host has no %llu MiB for the guest; try a smaller --memory",
                           (unsigned long long)(size >> 20));
     memory->host = host;
     memory->size = size;
@@ -90,6 +91,7 @@ unsigned memory_map(const struct memory *memory, struct memory_range *ranges)
     if (memory->low_size > 0x100000)
         ranges[count++] = (struct memory_range){0x100000, memory->low_size - 0x100000, MEMORY_RAM};
     if (memory->size > memory->low_size)
-        ranges[count++] = (struct memory_range){MEMORY_HIGH_START, memory->size - memory->low_size, MEMORY_RAM};
+        ranges[count++] =
+            (struct memory_range){MEMORY_HIGH_START, memory->size - memory->low_size, MEMORY_RAM};
     return count;
 }

@@ -115,7 +115,8 @@ static bool whole_number(const char *text, uint64_t *value)
 
 static bool bad(struct problem *problem, const char *name, const char *value, const char *wanted)
 {
-    return problem_is(problem, STATUS_USAGE, "%s: %s is not %s", name, *value ? value : "an empty text", wanted);
+    return problem_is(problem, STATUS_USAGE, "%s: %s is not %s", name, *value ? value : "an empty text",
+                      wanted);
 }
 
 static bool read_mode(struct options *options, const char *value, struct problem *problem)
@@ -162,7 +163,8 @@ static bool read_log_port(struct options *options, const char *value, struct pro
     return true;
 }
 
-static bool read_option(struct options *options, enum option option, const char *value, struct problem *problem)
+static bool read_option(struct options *options, enum option option, const char *value,
+                        struct problem *problem)
 {
     uint64_t number;
 
@@ -184,8 +186,8 @@ static bool read_option(struct options *options, enum option option, const char 
         if (!whole_number(value, &number) || number == 0)
             return bad(problem, "--cpus", value, "a number of processors");
         if (number > 1)
-            return problem_is(problem, STATUS_USAGE, "--cpus: this version runs guests with 1 processor, not %s",
-                              value);
+            return problem_is(problem, STATUS_USAGE,
+                              "--cpus: this version runs guests with 1 processor, not %s", value);
         return true;
     case OPTION_FIRMWARE:
         options->firmware = value;
@@ -235,7 +237,8 @@ static bool read_word(struct options *options, int count, char **words, int *ind
             return problem_is(problem, STATUS_USAGE, "%s takes no value", table[i].name);
         if (table[i].has_value && !value) {
             if (*index == count)
-                return problem_is(problem, STATUS_USAGE, "%s needs a value; see softwhp --help", table[i].name);
+                return problem_is(problem, STATUS_USAGE, "%s needs a value; see softwhp --help",
+                                  table[i].name);
             value = words[(*index)++];
         }
         return read_option(options, table[i].option, value, problem);
@@ -246,8 +249,10 @@ static bool read_word(struct options *options, int count, char **words, int *ind
 static bool check(const struct options *options, struct problem *problem)
 {
     if (options->firmware && options->file)
-        return problem_is(problem, STATUS_USAGE, "give either FILE or --firmware FILE: firmware finds no kernel here");
-    if (options->firmware && (options->initrd || options->has_arguments || options->has_mode || options->has_base))
+        return problem_is(problem, STATUS_USAGE,
+                          "give either FILE or --firmware FILE: firmware finds no kernel here");
+    if (options->firmware &&
+        (options->initrd || options->has_arguments || options->has_mode || options->has_base))
         return problem_is(problem, STATUS_USAGE,
                           "--initrd, --kernel-args, --mode and --base have no meaning with --firmware");
     if (!options->firmware && !options->file)
@@ -271,7 +276,8 @@ bool options_read(struct options *options, int count, char **words, struct probl
             i++;
         } else if (only_files || words[i][0] != '-' || !words[i][1]) {
             if (options->file)
-                return problem_is(problem, STATUS_USAGE, "one FILE at a time: %s and %s", options->file, words[i]);
+                return problem_is(problem, STATUS_USAGE, "one FILE at a time: %s and %s", options->file,
+                                  words[i]);
             options->file = words[i++];
         } else if (!read_word(options, count, words, &i, problem)) {
             return false;

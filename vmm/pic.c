@@ -46,7 +46,8 @@ static int next_input(const struct pic_chip *chip, bool is_master)
     /* In special mask mode a masked level in service holds back nobody; data sheet, "Special Mask Mode". */
     if (chip->special_mask)
         blocking &= (uint8_t)~chip->imr;
-    /* In special fully nested mode a second request of the slave passes; same, "Special Fully Nested Mode". */
+    /* In special fully nested mode a second request of the slave passes; same, "Special Fully Nested Mode".
+     */
     if (is_master && chip->special_nested)
         blocking &= (uint8_t)~bit(CASCADE);
     if (first_place(chip, blocking) <= place)

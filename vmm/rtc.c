@@ -337,7 +337,8 @@ static void put16(struct rtc *rtc, unsigned at, uint64_t value)
     rtc->cmos[at + 1] = (uint8_t)(value >> 8);
 }
 
-void rtc_reset(struct rtc *rtc, struct pic *pic, uint64_t memory_size, uint64_t high_memory_size, int64_t date)
+void rtc_reset(struct rtc *rtc, struct pic *pic, uint64_t memory_size, uint64_t high_memory_size,
+               int64_t date)
 {
     uint64_t high = high_memory_size >> 16;
     unsigned sum = 0;

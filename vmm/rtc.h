@@ -23,7 +23,8 @@ struct rtc {
     struct pic *pic;
 };
 
-void rtc_reset(struct rtc *rtc, struct pic *pic, uint64_t memory_size, uint64_t high_memory_size, int64_t date);
+void rtc_reset(struct rtc *rtc, struct pic *pic, uint64_t memory_size, uint64_t high_memory_size,
+               int64_t date);
 
 /* Raises what has become due. */
 void rtc_update(struct rtc *rtc, uint64_t now);

@@ -16,22 +16,6 @@
 
 enum { RFLAGS_TF = 0x100, RFLAGS_IF = 0x200 };
 
-static const struct {
-    WHV_RUN_VP_EXIT_REASON reason;
-    const char *name;
-} kinds[EXIT_KINDS] = {
-    {WHvRunVpExitReasonNone, "None"},
-    {WHvRunVpExitReasonMemoryAccess, "MemoryAccess"},
-    {WHvRunVpExitReasonX64IoPortAccess, "X64IoPortAccess"},
-    {WHvRunVpExitReasonUnrecoverableException, "UnrecoverableException"},
-    {WHvRunVpExitReasonInvalidVpRegisterValue, "InvalidVpRegisterValue"},
-    {WHvRunVpExitReasonUnsupportedFeature, "UnsupportedFeature"},
-    {WHvRunVpExitReasonX64InterruptWindow, "X64InterruptWindow"},
-    {WHvRunVpExitReasonX64Halt, "X64Halt"},
-    {WHvRunVpExitReasonCanceled, "Canceled"},
-    {SwhpRunVpExitReasonCount, "Count"},
-};
-
 /* ---- Registers ---- */
 
 void machine_write(struct machine *m, WHV_REGISTER_NAME name, WHV_REGISTER_VALUE value)
@@ -49,7 +33,7 @@ static void write_number(struct machine *m, WHV_REGISTER_NAME name, uint64_t val
     machine_write(m, name, v);
 }
 
-static void fail(struct machine *m, const char *call, HRESULT result)
+void machine_fail(struct machine *m, const char *call, HRESULT result)
 {
     platform_problem(&m->problem, STATUS_BADLY, call, result);
     machine_end(m, STATUS_BADLY, "the platform refused a call");
@@ -64,7 +48,7 @@ bool machine_flush_writes(struct machine *m)
     result = WHvSetVirtualProcessorRegisters(m->partition, 0, m->names, m->writes, m->values);
     m->writes = 0;
     if (result != S_OK)
-        fail(m, "WHvSetVirtualProcessorRegisters", result);
+        machine_fail(m, "WHvSetVirtualProcessorRegisters", result);
     return result == S_OK;
 }
 
@@ -180,7 +164,7 @@ static bool refresh_state(struct machine *m)
         return false;
     result = WHvGetVirtualProcessorRegisters(m->partition, 0, names, 4, values);
     if (result != S_OK) {
-        fail(m, "WHvGetVirtualProcessorRegisters", result);
+        machine_fail(m, "WHvGetVirtualProcessorRegisters", result);
         return false;
     }
     m->can_interrupt_flag = values[0].Reg64 & RFLAGS_IF;
@@ -240,7 +224,8 @@ static void wait_for_interrupt(struct machine *m)
 
     if (!can_wake(m)) {
         problem_is(&m->problem, STATUS_BADLY,
-                   "the guest halted at %04x:%" PRIx64 " to wait for an interrupt, and no device is set up to send one",
+                   "the guest halted at %04x:%" PRIx64
+                   " to wait for an interrupt, and no device is set up to send one",
                    m->exit.VpContext.Cs.Selector, m->exit.VpContext.Rip);
         machine_end(m, STATUS_BADLY, "the guest waits forever");
         return;
@@ -260,7 +245,7 @@ static void wait_for_interrupt(struct machine *m)
             HRESULT result = SwhpAdvanceClock(m->partition, counts - clock);
 
             if (result != S_OK)
-                fail(m, "SwhpAdvanceClock", result);
+                machine_fail(m, "SwhpAdvanceClock", result);
             m->offset += counts - clock;
         }
     }
@@ -324,11 +309,12 @@ static void end_emulation(struct machine *m, const char *what, HRESULT result, W
     char text[200];
 
     if (status.InterruptCausedIntercept)
-        snprintf(text, sizeof text, "an interrupt or exception could not be delivered (its tables or stack are where "
-                                    "no memory is)");
+        snprintf(text, sizeof text,
+                 "an interrupt or exception could not be delivered (its tables or stack are where "
+                 "no memory is)");
     else
-        snprintf(text, sizeof text, "%s could not be emulated (result %08x, status %x)", what, (unsigned)result,
-                 status.AsUINT32);
+        snprintf(text, sizeof text, "%s could not be emulated (result %08x, status %x)", what,
+                 (unsigned)result, status.AsUINT32);
     end_explained(m, "the emulator gave up", text);
 }
 
@@ -370,7 +356,8 @@ static void on_memory(struct machine *m)
     if (access->AccessInfo.AccessType == WHvMemoryAccessExecute) {
         char text[100];
 
-        snprintf(text, sizeof text, "the guest went to physical address %#" PRIx64 ", where there is no memory,",
+        snprintf(text, sizeof text,
+                 "the guest went to physical address %#" PRIx64 ", where there is no memory,",
                  (uint64_t)access->Gpa);
         end_explained(m, "the guest went where no memory is", text);
         return;
@@ -412,17 +399,6 @@ static void on_count(struct machine *m)
     serve_devices(m);
 }
 
-static void count_exit(struct machine *m, WHV_RUN_VP_EXIT_REASON reason)
-{
-    for (unsigned i = 0; i < EXIT_KINDS && (i == 0 || kinds[i].name); i++) {
-        if (kinds[i].reason == reason) {
-            m->exits[i]++;
-            return;
-        }
-    }
-    m->exits[0]++;
-}
-
 static void on_exit_of(struct machine *m)
 {
     const WHV_VP_EXIT_CONTEXT *vp = &m->exit.VpContext;
@@ -431,7 +407,7 @@ static void on_exit_of(struct machine *m)
     m->has_shadow = vp->ExecutionState.InterruptShadow;
     m->has_event = vp->ExecutionState.InterruptionPending;
     m->state_known = true;
-    count_exit(m, m->exit.ExitReason);
+    machine_count_exit(m, m->exit.ExitReason);
 
     switch ((int)m->exit.ExitReason) {
     case WHvRunVpExitReasonX64IoPortAccess:
@@ -465,83 +441,12 @@ static void on_exit_of(struct machine *m)
     default: {
         char text[60];
 
-        snprintf(text, sizeof text, "the processor left for the unknown reason %#x", (unsigned)m->exit.ExitReason);
+        snprintf(text, sizeof text, "the processor left for the unknown reason %#x",
+                 (unsigned)m->exit.ExitReason);
         end_explained(m, "an unknown exit", text);
         break;
     }
     }
-}
-
-/* ---- The emulator's callbacks ---- */
-
-static HRESULT CALLBACK emulate_port(VOID *context, WHV_EMULATOR_IO_ACCESS_INFO *access)
-{
-    struct machine *m = context;
-
-    if (access->Direction)
-        bus_write(&m->bus, access->Port, access->AccessSize, access->Data);
-    else
-        access->Data = bus_read(&m->bus, access->Port, access->AccessSize);
-    return S_OK;
-}
-
-static HRESULT CALLBACK emulate_memory(VOID *context, WHV_EMULATOR_MEMORY_ACCESS_INFO *access)
-{
-    struct machine *m = context;
-
-    if (access->AccessSize > sizeof access->Data)
-        return E_INVALIDARG;
-    /* No device has registers in memory. A local APIC isn't there either, and its page reads as ones too. */
-    if (access->Direction)
-        memory_write(&m->memory, access->GpaAddress, access->Data, access->AccessSize);
-    else
-        memory_read(&m->memory, access->GpaAddress, access->Data, access->AccessSize);
-    return S_OK;
-}
-
-static HRESULT CALLBACK emulate_get(VOID *context, const WHV_REGISTER_NAME *names, UINT32 count,
-                                    WHV_REGISTER_VALUE *values)
-{
-    struct machine *m = context;
-
-    return WHvGetVirtualProcessorRegisters(m->partition, 0, names, count, values);
-}
-
-static HRESULT CALLBACK emulate_set(VOID *context, const WHV_REGISTER_NAME *names, UINT32 count,
-                                    const WHV_REGISTER_VALUE *values)
-{
-    struct machine *m = context;
-
-    return WHvSetVirtualProcessorRegisters(m->partition, 0, names, count, values);
-}
-
-static HRESULT CALLBACK emulate_translate(VOID *context, WHV_GUEST_VIRTUAL_ADDRESS gva, WHV_TRANSLATE_GVA_FLAGS flags,
-                                          WHV_TRANSLATE_GVA_RESULT_CODE *code, WHV_GUEST_PHYSICAL_ADDRESS *gpa)
-{
-    struct machine *m = context;
-    WHV_TRANSLATE_GVA_RESULT translated = {0};
-    HRESULT result = WHvTranslateGva(m->partition, 0, gva, flags, &translated, gpa);
-
-    *code = translated.ResultCode;
-    *gpa &= ~UINT64_C(4095);
-    return result;
-}
-
-static bool make_emulator(struct machine *m)
-{
-    const WHV_EMULATOR_CALLBACKS callbacks = {
-        .Size = sizeof callbacks,
-        .WHvEmulatorIoPortCallback = emulate_port,
-        .WHvEmulatorMemoryCallback = emulate_memory,
-        .WHvEmulatorGetVirtualProcessorRegisters = emulate_get,
-        .WHvEmulatorSetVirtualProcessorRegisters = emulate_set,
-        .WHvEmulatorTranslateGvaPage = emulate_translate,
-    };
-    HRESULT result = WHvEmulatorCreateEmulator(&callbacks, &m->emulator);
-
-    if (result != S_OK)
-        fail(m, "WHvEmulatorCreateEmulator", result);
-    return result == S_OK;
 }
 
 /* ---- The loop ---- */
@@ -562,7 +467,7 @@ static void loop(struct machine *m)
             break;
         result = SwhpRunVirtualProcessorUntil(m->partition, 0, m->until, &m->exit, sizeof m->exit);
         if (result != S_OK) {
-            fail(m, "SwhpRunVirtualProcessorUntil", result);
+            machine_fail(m, "SwhpRunVirtualProcessorUntil", result);
             break;
         }
         on_exit_of(m);
@@ -579,7 +484,7 @@ int machine_run(struct machine *m)
         fprintf(stderr, "softwhp: Ctrl-A x leaves\n");
     if (!helpers_start(m, &m->problem)) {
         machine_end(m, m->problem.status, "it could not start");
-    } else if (make_emulator(m)) {
+    } else if (machine_make_emulator(m)) {
         m->state_known = false;
         SwhpGetClock(m->partition, &clock);
         SwhpGetInstructionCount(m->partition, 0, &count);
@@ -596,44 +501,4 @@ int machine_run(struct machine *m)
         m->status = STATUS_HOST;
     }
     return m->status;
-}
-
-/* ---- Reports ---- */
-
-static void summarize(struct machine *m)
-{
-    double seconds = (double)(host_time() - m->started) / 1e9;
-    UINT64 count = 0;
-
-    SwhpGetInstructionCount(m->partition, 0, &count);
-    fprintf(stderr, "softwhp: %s\n", m->how);
-    fprintf(stderr, "%12" PRIu64 "  instructions in %.3f s, %.1f million a second; the guest's clock is at %.3f s\n",
-            (uint64_t)count, seconds, seconds > 0 ? (double)count / seconds / 1e6 : 0.0,
-            (double)machine_now(m) / 1e9);
-    for (unsigned i = 0; i < EXIT_KINDS; i++)
-        if (m->exits[i])
-            fprintf(stderr, "%12" PRIu64 "  %s\n", m->exits[i], kinds[i].name);
-}
-
-void machine_report(struct machine *m)
-{
-    SWHP_DIGEST digest;
-    HRESULT result;
-
-    if (m->problem.text[0])
-        fprintf(stderr, "softwhp: %s\n", m->problem.text);
-    if (m->options->summary)
-        summarize(m);
-    if (!m->options->hash)
-        return;
-    result = SwhpStateHash(m->partition, &digest);
-    if (result != S_OK) {
-        fail(m, "SwhpStateHash", result);
-        fprintf(stderr, "softwhp: %s\n", m->problem.text);
-        return;
-    }
-    fprintf(stderr, "hash ");
-    for (size_t i = 0; i < sizeof digest.Bytes; i++)
-        fprintf(stderr, "%02x", digest.Bytes[i]);
-    fprintf(stderr, "\n");
 }

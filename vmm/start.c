@@ -113,5 +113,6 @@ bool start_processor(struct machine *m, const struct start *start, struct proble
     }
     result = WHvSetVirtualProcessorRegisters(m->partition, 0, m->names, m->writes, m->values);
     m->writes = 0;
-    return result == S_OK || platform_problem(problem, STATUS_HOST, "WHvSetVirtualProcessorRegisters", result);
+    return result == S_OK ||
+           platform_problem(problem, STATUS_HOST, "WHvSetVirtualProcessorRegisters", result);
 }

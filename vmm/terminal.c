@@ -208,7 +208,8 @@ void terminal_progress(struct terminal *terminal, uint64_t counts, uint64_t star
 
     if (now - terminal->output_time < PROGRESS_AFTER || !isatty(STDERR_FILENO))
         return;
-    length = snprintf(line, sizeof line, "\r\033[Ksoftwhp: running, %.0f million instructions, %.0f million a second",
+    length = snprintf(line, sizeof line,
+                      "\r\033[Ksoftwhp: running, %.0f million instructions, %.0f million a second",
                       (double)counts / 1e6, (double)counts * 1e3 / (double)(now - started + 1));
     (void)!write(STDERR_FILENO, line, (size_t)length);
     terminal->shows_progress = true;

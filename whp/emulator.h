@@ -6,6 +6,7 @@
 #include "decoder/decode.h"
 #include "include/WinHvEmulation.h"
 #include "state/partition.h"
+#include "whp/error.h"
 #include "whp/fx_image.h"
 
 /*
@@ -77,6 +78,10 @@ struct emulator {
 
     struct known known[KNOWN];
 };
+
+/* Alone with an emulator until emulator_leave(): emulator_handle.c. */
+HRESULT emulator_enter(WHV_EMULATOR_HANDLE handle, struct emulator **e);
+void emulator_leave(WHV_EMULATOR_HANDLE handle);
 
 /* Where the caller's callbacks stand for memory and ports: emulator_seam.c. */
 void seam_init(struct emulator *e);

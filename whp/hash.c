@@ -16,7 +16,7 @@
 struct hash {
     u64 a, b;
     u64 words;
-    u64 odd; /* a word that waits for its partner */
+    u64 odd;          /* a word that waits for its partner */
 };
 
 #define KEY0 0x9e3779b97f4a7c15u /* fractions of the golden ratio and of roots of 2, 3 and 5 */
@@ -130,31 +130,19 @@ static void absorb_vcpu(struct hash *h, const struct vcpu *cpu)
     absorb(h, cpu->idtr.base);
     absorb(h, cpu->gdtr.limit | (u64)cpu->idtr.limit << 16 | (u64)cpu->cpl << 32);
 
-    const u64 control[] = {
-        cpu->cr0, cpu->cr2, cpu->cr3, cpu->cr4, cpu->cr8, cpu->efer, cpu->xcr0, cpu->pkru
-    };
+    const u64 control[] = { cpu->cr0, cpu->cr2,  cpu->cr3,  cpu->cr4,
+                            cpu->cr8, cpu->efer, cpu->xcr0, cpu->pkru };
 
     ABSORB_ARRAY(h, control);
     ABSORB_ARRAY(h, cpu->dr);
     ABSORB_ARRAY(h, cpu->pdpte);
 
-    /* With the host's clock the offset follows from when the run was. */
-    const u64 msrs[] = { cpu->partition->clock == SwhpClockVirtual ? cpu->tsc_offset : 0,
-                         cpu->tsc_aux,
-                         cpu->apic_base,
-                         cpu->pat,
-                         cpu->star,
-                         cpu->lstar,
-                         cpu->cstar,
-                         cpu->sfmask,
-                         cpu->kernel_gs_base,
-                         cpu->sysenter_cs,
-                         cpu->sysenter_esp,
-                         cpu->sysenter_eip,
-                         cpu->spec_ctrl,
-                         cpu->xss,
-                         cpu->misc_enable,
-                         cpu->mtrr_def_type,
+    /* With the host's clock the TSC's offset follows from when the run was. */
+    bool is_virtual = cpu->partition->clock == SwhpClockVirtual;
+    const u64 msrs[] = { is_virtual ? cpu->tsc_offset : 0,
+                         cpu->tsc_aux, cpu->apic_base, cpu->pat, cpu->star, cpu->lstar, cpu->cstar,
+                         cpu->sfmask, cpu->kernel_gs_base, cpu->sysenter_cs, cpu->sysenter_esp,
+                         cpu->sysenter_eip, cpu->spec_ctrl, cpu->xss, cpu->misc_enable, cpu->mtrr_def_type,
                          cpu->apic_id };
 
     ABSORB_ARRAY(h, msrs);

@@ -17,21 +17,25 @@ static const struct {
     UINT16 selector;
     UINT64 raw;
 } descriptors[] = {
-    { CODE64, 0x00af9b000000ffff },      { DATA0, 0x00cf93000000ffff },        { CODE32, 0x00cf9b000000ffff },
-    { USER_CODE32, 0x00cffb000000ffff }, { USER_DATA, 0x00cff3000000ffff },    { USER_CODE64, 0x00affb000000ffff },
-    { CODE16, 0x00009b000000ffff },      { DATA16, 0x000093000000ffff },       { CONFORMING, 0x00cf9f000000ffff },
-    { ABSENT_CODE, 0x00cf1b000000ffff }, { TSS32, 0x00008b004000020f },        { TSS64, 0x00008b004000020f },
-    { GATE32, 0x0000ec0200189000 },      { GATE64, 0x0000ec0000089000 },       { SECOND_TASK, 0x0000e90044000067 },
-    { TASK_GATE_SELECTOR, 0x0000e50000880000 }, { BAD_CODE, 0x00ef9b000000ffff }, { ABSENT_DATA, 0x00cf73000000ffff },
-    { LDT_SELECTOR, 0x000082005000001f }, { DATA1, 0x00cfb3000000ffff },       { CODE1, 0x00cfbb000000ffff },
-    { FREE_TSS64, 0x000089004000006f },
+    { CODE64, 0x00af9b000000ffff },       { DATA0, 0x00cf93000000ffff },
+    { CODE32, 0x00cf9b000000ffff },       { USER_CODE32, 0x00cffb000000ffff },
+    { USER_DATA, 0x00cff3000000ffff },    { USER_CODE64, 0x00affb000000ffff },
+    { CODE16, 0x00009b000000ffff },       { DATA16, 0x000093000000ffff },
+    { CONFORMING, 0x00cf9f000000ffff },   { ABSENT_CODE, 0x00cf1b000000ffff },
+    { TSS32, 0x00008b004000020f },        { TSS64, 0x00008b004000020f },
+    { GATE32, 0x0000ec0200189000 },       { GATE64, 0x0000ec0000089000 },
+    { SECOND_TASK, 0x0000e90044000067 },  { TASK_GATE_SELECTOR, 0x0000e50000880000 },
+    { BAD_CODE, 0x00ef9b000000ffff },     { ABSENT_DATA, 0x00cf73000000ffff },
+    { LDT_SELECTOR, 0x000082005000001f }, { DATA1, 0x00cfb3000000ffff },
+    { CODE1, 0x00cfbb000000ffff },        { FREE_TSS64, 0x000089004000006f },
 };
 
 static void build_gates(UINT8 *memory, bool is_long)
 {
     UINT64 selector = is_long ? CODE64 : CODE32;
 
-    for (unsigned v = 0; v < 256; v++) { /* interrupt gates; DPL 3 from 30 hex on, trap gates from 40 hex on */
+    /* interrupt gates; DPL 3 from 30 hex on, trap gates from 40 hex on */
+    for (unsigned v = 0; v < 256; v++) {
         UINT64 type = (v >= 0x40 ? 0x8f : 0x8e) | (v >= 0x30 ? 0x60 : 0);
         UINT64 raw = HANDLER(v) | selector << 16 | type << 40;
 
@@ -96,8 +100,8 @@ static WHV_REGISTER_VALUE of_descriptor(UINT16 selector)
             UINT64 raw = descriptors[i].raw;
             UINT32 limit = (UINT32)((raw & 0xffff) | (raw >> 32 & 0xf0000));
 
-            return segment(selector, (raw >> 16 & 0xffffff) | raw >> 56 << 24, raw >> 55 & 1 ? limit << 12 | 0xfff : limit,
-                           (UINT16)(raw >> 40 & 0xf0ff));
+            return segment(selector, (raw >> 16 & 0xffffff) | raw >> 56 << 24,
+                           raw >> 55 & 1 ? limit << 12 | 0xfff : limit, (UINT16)(raw >> 40 & 0xf0ff));
         }
     return segment(selector, 0, 0, 0);
 }
@@ -139,8 +143,8 @@ static void set_table(WHV_REGISTER_NAME name, UINT64 base, UINT16 limit)
 
 static void set_state(enum mode mode)
 {
-    static const WHV_REGISTER_NAME data[] = { WHvX64RegisterEs, WHvX64RegisterSs, WHvX64RegisterDs, WHvX64RegisterFs,
-                                              WHvX64RegisterGs };
+    static const WHV_REGISTER_NAME data[] = { WHvX64RegisterEs, WHvX64RegisterSs, WHvX64RegisterDs,
+                                              WHvX64RegisterFs, WHvX64RegisterGs };
     bool user = mode == PROTECTED3 || mode >= LONG3, is_long = mode >= LONG0;
 
     set64(WHvX64RegisterRip, CODE);
@@ -159,10 +163,10 @@ static void set_state(enum mode mode)
     } else {
         for (unsigned i = 0; i < 5; i++)
             set(data[i], of_descriptor(user ? USER_DATA : DATA0));
-        set(WHvX64RegisterCs, of_descriptor(mode == PROTECTED0   ? CODE32
-                                            : mode == LONG0      ? CODE64
-                                            : mode == LONG3      ? USER_CODE64
-                                                                 : USER_CODE32));
+        set(WHvX64RegisterCs, of_descriptor(mode == PROTECTED0 ? CODE32
+                                            : mode == LONG0    ? CODE64
+                                            : mode == LONG3    ? USER_CODE64
+                                                               : USER_CODE32));
     }
     set64(WHvX64RegisterCr3, is_long ? PML4 : 0);
     set64(WHvX64RegisterCr4, is_long ? 0x20 : 0);
@@ -195,19 +199,23 @@ static void make_partition(const struct scenario *s, UINT8 *memory)
     ck_assert(SUCCEEDED(WHvCreatePartition(&partition)));
     memset(&p, 0, sizeof p);
     p.ProcessorCount = 1;
-    ck_assert(SUCCEEDED(WHvSetPartitionProperty(partition, WHvPartitionPropertyCodeProcessorCount, &p, sizeof p)));
+    ck_assert(
+        SUCCEEDED(WHvSetPartitionProperty(partition, WHvPartitionPropertyCodeProcessorCount, &p, sizeof p)));
     memset(&p, 0, sizeof p);
     p.ExtendedVmExits.X64CpuidExit = 1;
     p.ExtendedVmExits.X64MsrExit = 1;
     p.ExtendedVmExits.ExceptionExit = !s->deliver;
-    ck_assert(SUCCEEDED(WHvSetPartitionProperty(partition, WHvPartitionPropertyCodeExtendedVmExits, &p, sizeof p)));
+    ck_assert(
+        SUCCEEDED(WHvSetPartitionProperty(partition, WHvPartitionPropertyCodeExtendedVmExits, &p, sizeof p)));
     memset(&p, 0, sizeof p);
     p.ExceptionExitBitmap = 0xf7dfb; /* those that a processor raises */
     if (!s->deliver)
-        ck_assert(SUCCEEDED(WHvSetPartitionProperty(partition, WHvPartitionPropertyCodeExceptionExitBitmap, &p, sizeof p)));
+        ck_assert(SUCCEEDED(
+            WHvSetPartitionProperty(partition, WHvPartitionPropertyCodeExceptionExitBitmap, &p, sizeof p)));
     ck_assert(SUCCEEDED(WHvSetupPartition(partition)));
-    ck_assert(SUCCEEDED(WHvMapGpaRange(partition, memory, 0, SIZE,
-                                       WHvMapGpaRangeFlagRead | WHvMapGpaRangeFlagWrite | WHvMapGpaRangeFlagExecute)));
+    ck_assert(SUCCEEDED(
+        WHvMapGpaRange(partition, memory, 0, SIZE,
+                       WHvMapGpaRangeFlagRead | WHvMapGpaRangeFlagWrite | WHvMapGpaRangeFlagExecute)));
     ck_assert(SUCCEEDED(WHvCreateVirtualProcessor(partition, 0, 0)));
 }
 
@@ -228,14 +236,15 @@ void play(const struct scenario *s)
         if (is_segment(s->set[i].name))
             set(s->set[i].name, of_descriptor((UINT16)s->set[i].value));
         else if (s->set[i].name == WHvX64RegisterIdtr || s->set[i].name == WHvX64RegisterGdtr)
-            set_table(s->set[i].name, s->set[i].name == WHvX64RegisterIdtr ? IDT : GDT, (UINT16)s->set[i].value);
+            set_table(s->set[i].name, s->set[i].name == WHvX64RegisterIdtr ? IDT : GDT,
+                      (UINT16)s->set[i].value);
         else
             set64(s->set[i].name, s->set[i].value);
     }
 
     ck_assert(SUCCEEDED(SwhpRunVirtualProcessorUntil(partition, 0, 1000, &x, sizeof x)));
-    ck_assert_msg((UINT32)x.ExitReason == s->reason, "%s: exit %x (vector %u, error %x, RIP %llx), not %x", s->name,
-                  (unsigned)x.ExitReason, x.VpException.ExceptionType, x.VpException.ErrorCode,
+    ck_assert_msg((UINT32)x.ExitReason == s->reason, "%s: exit %x (vector %u, error %x, RIP %llx), not %x",
+                  s->name, (unsigned)x.ExitReason, x.VpException.ExceptionType, x.VpException.ErrorCode,
                   (unsigned long long)x.VpContext.Rip, s->reason);
     if (s->reason == (UINT32)WHvRunVpExitReasonException) {
         ck_assert_msg(x.VpException.ExceptionType == s->vector, "%s: vector %u, error %x, not %u", s->name,
@@ -247,13 +256,14 @@ void play(const struct scenario *s)
                           (unsigned long long)x.VpContext.Rip);
     }
     if (s->rip)
-        ck_assert_msg(x.VpContext.Rip == s->rip, "%s: RIP %llx, not %llx", s->name, (unsigned long long)x.VpContext.Rip,
-                      (unsigned long long)s->rip);
+        ck_assert_msg(x.VpContext.Rip == s->rip, "%s: RIP %llx, not %llx", s->name,
+                      (unsigned long long)x.VpContext.Rip, (unsigned long long)s->rip);
     for (unsigned i = 0; i < 10 && (s->want[i].name || s->want[i].value); i++) {
         UINT64 got = get64(s->want[i].name);
 
-        ck_assert_msg(got == s->want[i].value, "%s: register %x is %llx, not %llx", s->name, (unsigned)s->want[i].name,
-                      (unsigned long long)got, (unsigned long long)s->want[i].value);
+        ck_assert_msg(got == s->want[i].value, "%s: register %x is %llx, not %llx", s->name,
+                      (unsigned)s->want[i].name, (unsigned long long)got,
+                      (unsigned long long)s->want[i].value);
     }
     for (unsigned i = 0; i < 10 && s->see[i].size; i++) {
         UINT64 got = 0;

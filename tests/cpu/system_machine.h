@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A small machine for scenarios of the system: tables, stacks and handlers at known places, one row a scenario.
+ * A small machine for scenarios of the system: tables, stacks and handlers at known places, one row a
+ * scenario.
  *
  * Handlers are a HLT each: a delivered vector v ends at HANDLER(v) + 1. Rows that don't ask for delivery
  * intercept every exception, and so see vector and error code.
@@ -22,8 +23,10 @@ enum {
 
 /* Selectors of the GDT; system_machine.c has what they name. */
 enum {
-    CODE64 = 0x08, DATA0 = 0x10, CODE32 = 0x18, USER_CODE32 = 0x23, USER_DATA = 0x2b, USER_CODE64 = 0x33, CODE16 = 0x38,
-    DATA16 = 0x40, CONFORMING = 0x48, ABSENT_CODE = 0x50, TSS32 = 0x58, TSS64 = 0x60, GATE32 = 0x70, GATE64 = 0x78,
+    CODE64 = 0x08, DATA0 = 0x10, CODE32 = 0x18, USER_CODE32 = 0x23, USER_DATA = 0x2b, USER_CODE64 = 0x33,
+    CODE16 = 0x38,
+    DATA16 = 0x40, CONFORMING = 0x48, ABSENT_CODE = 0x50, TSS32 = 0x58, TSS64 = 0x60, GATE32 = 0x70,
+    GATE64 = 0x78,
     SECOND_TASK = 0x88, TASK_GATE_SELECTOR = 0x90, BAD_CODE = 0x98, ABSENT_DATA = 0xa0, LDT_SELECTOR = 0xa8,
     DATA1 = 0xb1, CODE1 = 0xb9, FREE_TSS64 = 0xc0, GDT_LIMIT = 0xcf
 };

@@ -235,7 +235,8 @@ END_TEST
 
 START_TEST(elf_that_lies_is_refused)
 {
-    static const uint64_t lies[] = {0x4000, 0x3fff, 0x7fffffffffffffff, 0xffffffffffffffff, 0xfffffffffffff000};
+    static const uint64_t lies[] = {0x4000, 0x3fff, 0x7fffffffffffffff, 0xffffffffffffffff,
+                                    0xfffffffffffff000};
     Elf64_Phdr *segments, whole[2];
 
     segments = make_elf();

@@ -38,7 +38,8 @@ END_TEST
 
 START_TEST(values_in_the_same_word_or_the_next)
 {
-    ck_assert(read_words("--memory 1G --seed=0x10 guest --max-insns 5 --mode=long --base 2M --hash --clock host"));
+    ck_assert(
+        read_words("--memory 1G --seed=0x10 guest --max-insns 5 --mode=long --base 2M --hash --clock host"));
     ck_assert_uint_eq(options.memory, 1 << 30);
     ck_assert_uint_eq(options.seed, 16);
     ck_assert_uint_eq(options.max_insns, 5);

@@ -38,6 +38,7 @@ update() {
     if [ "$(id -u)" -eq 0 ]; then
         apt-get -qq update >"$work/log" 2>&1
     elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+        # shellcheck disable=SC2024
         sudo -n apt-get -qq update >"$work/log" 2>&1
     else
         lack "the lists of packages are empty or old. Run: sudo apt-get update"
@@ -50,14 +51,15 @@ kernel_package() {
         awk '$1 == "Depends:" && $2 ~ /^linux-image-[0-9]/ { print $2; exit }'
 }
 
+get() { (cd "$work/deb" && apt-get -qq -o APT::Sandbox::User=root download "$1") >"$work/log" 2>&1; }
+
 # download PACKAGE DIRECTORY: unpacks the package there.
 download() {
     say "downloading $1"
     mkdir -p "$work/deb" "$work/$2"
-    if ! (cd "$work/deb" && apt-get -qq -o APT::Sandbox::User=root download "$1") >"$work/log" 2>&1; then
-        # Old lists name versions that the mirror has dropped.
-        update && (cd "$work/deb" && apt-get -qq -o APT::Sandbox::User=root download "$1") >"$work/log" 2>&1 ||
-            lack "can't download $1: $(tail -n 1 "$work/log"). Is there a network?"
+    if ! get "$1"; then
+        update || true # old lists name versions that the mirror has dropped
+        get "$1" || lack "can't download $1: $(tail -n 1 "$work/log"). Is there a network?"
     fi
     dpkg-deb -x "$work"/deb/*.deb "$work/$2" || lack "can't unpack $1"
     rm -rf "$work/deb"

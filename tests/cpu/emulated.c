@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+/* Runs sequences on softwhp, through the API alone: one processor in 64-bit mode at CPL 3 on a virtual clock. */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "include/softwhp.h"
+#include "tests/cpu/sequences.h"
+
+enum { TABLES = 0x1000, TABLE_SIZE = 0x4000, AREA = 0x24000 };
+
+struct machine {
+    WHV_PARTITION_HANDLE partition;
+    WHV_RUN_VP_EXIT_CONTEXT exit;
+    u8 *memory, *tables;
+};
+
+#define must(call) ck_assert_msg((call) == S_OK, #call " failed")
+
+static void set64(struct machine *m, WHV_REGISTER_NAME name, u64 value)
+{
+    WHV_REGISTER_VALUE v = { .Reg64 = value };
+
+    must(WHvSetVirtualProcessorRegisters(m->partition, 0, &name, 1, &v));
+}
+
+static void set_segment(struct machine *m, WHV_REGISTER_NAME name, u16 selector, u16 attributes)
+{
+    WHV_REGISTER_VALUE v = { .Segment = { .Limit = 0xffffffff, .Selector = selector, .Attributes = attributes } };
+
+    must(WHvSetVirtualProcessorRegisters(m->partition, 0, &name, 1, &v));
+}
+
+static void put(struct machine *m, u32 at, u64 value)
+{
+    memcpy(m->tables + at, &value, 8);
+}
+
+/* The areas' pages and nothing else, at their own addresses, user and writable. */
+static void build_tables(struct machine *m)
+{
+    static const struct {
+        u32 at, size;
+    } areas[] = { { CODE_AT, CODE_SIZE }, { DATA_AT, DATA_SIZE }, { STACK_AT, STACK_SIZE } };
+
+    put(m, 0, (TABLES + 0x1000) | 7);
+    put(m, 0x1000, (TABLES + 0x2000) | 7);
+    put(m, 0x2000 + (CODE_AT >> 21) * 8, (TABLES + 0x3000) | 7);
+    for (unsigned i = 0; i < 3; i++)
+        for (u32 page = areas[i].at; page < areas[i].at + areas[i].size; page += 0x1000)
+            put(m, 0x3000 + (page >> 12 & 511) * 8, page | 7);
+}
+
+struct machine *machine_open(struct arena *a)
+{
+    struct machine *m = calloc(1, sizeof *m);
+    u32 one = 1, clock = SwhpClockVirtual;
+    u64 exits = 4, vectors = ~(u64)0 >> 32; /* all exceptions leave */
+    WHV_MAP_GPA_RANGE_FLAGS all = WHvMapGpaRangeFlagRead | WHvMapGpaRangeFlagWrite | WHvMapGpaRangeFlagExecute;
+
+    ck_assert_ptr_ne(m, NULL);
+    m->memory = mmap(NULL, AREA, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    m->tables = mmap(NULL, TABLE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    ck_assert(m->memory != MAP_FAILED && m->tables != MAP_FAILED);
+    build_tables(m);
+
+    must(WHvCreatePartition(&m->partition));
+    must(WHvSetPartitionProperty(m->partition, WHvPartitionPropertyCodeProcessorCount, &one, sizeof one));
+    must(WHvSetPartitionProperty(m->partition, (WHV_PARTITION_PROPERTY_CODE)SwhpPartitionPropertyCodeClock, &clock,
+                                 sizeof clock));
+    must(WHvSetupPartition(m->partition));
+    must(WHvSetPartitionProperty(m->partition, WHvPartitionPropertyCodeExtendedVmExits, &exits, 8));
+    must(WHvSetPartitionProperty(m->partition, WHvPartitionPropertyCodeExceptionExitBitmap, &vectors, 8));
+    must(WHvCreateVirtualProcessor(m->partition, 0, 0));
+    must(WHvMapGpaRange(m->partition, m->tables, TABLES, TABLE_SIZE, all));
+    must(WHvMapGpaRange(m->partition, m->memory, CODE_AT, AREA, all));
+
+    WHV_REGISTER_NAME names[] = { WHvX64RegisterCr0, WHvX64RegisterCr3, WHvX64RegisterCr4, WHvX64RegisterEfer };
+    WHV_REGISTER_VALUE v[4] = { { .Reg64 = CR0_PG | CR0_PE | CR0_NE | CR0_MP | CR0_AM | CR0_WP | CR0_ET },
+                                { .Reg64 = TABLES },
+                                { .Reg64 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT },
+                                { .Reg64 = EFER_LME | EFER_LMA | EFER_SCE | EFER_NXE } };
+
+    must(WHvSetVirtualProcessorRegisters(m->partition, 0, names, 4, v));
+    set_segment(m, WHvX64RegisterCs, 0x33, 0xa0fb);
+    set_segment(m, WHvX64RegisterSs, 0x2b, 0xc0f3);
+    set_segment(m, WHvX64RegisterDs, 0x2b, 0xc0f3);
+    set_segment(m, WHvX64RegisterEs, 0x2b, 0xc0f3);
+    set_segment(m, WHvX64RegisterFs, 0x2b, 0xc0f3);
+    set_segment(m, WHvX64RegisterGs, 0x2b, 0xc0f3);
+    set64(m, WHvX64RegisterRflags, 0x202);
+    *a = (struct arena){ m->memory, m->memory + (DATA_AT - CODE_AT), m->memory + (STACK_AT - CODE_AT) };
+    return m;
+}
+
+void machine_close(struct machine *m)
+{
+    must(WHvDeletePartition(m->partition));
+    munmap(m->memory, AREA);
+    munmap(m->tables, TABLE_SIZE);
+    free(m);
+}
+
+enum { GENERAL = 18, REGISTERS = GENERAL + 16 + 8 + 2 };
+
+static void name_registers(WHV_REGISTER_NAME *name)
+{
+    for (int i = 0; i < GENERAL; i++) /* RAX to R15, RIP, RFLAGS */
+        name[i] = (WHV_REGISTER_NAME)(WHvX64RegisterRax + i);
+    for (int i = 0; i < 16; i++)
+        name[GENERAL + i] = (WHV_REGISTER_NAME)(WHvX64RegisterXmm0 + i);
+    for (int i = 0; i < 10; i++) /* FpMmx0 to 7, FpControlStatus, XmmControlStatus */
+        name[GENERAL + 16 + i] = (WHV_REGISTER_NAME)(WHvX64RegisterFpMmx0 + i);
+}
+
+void machine_set(struct machine *m, const struct state *s)
+{
+    WHV_REGISTER_NAME name[REGISTERS];
+    WHV_REGISTER_VALUE v[REGISTERS];
+
+    memset(v, 0, sizeof v);
+    name_registers(name);
+    for (unsigned i = 0; i < 16; i++)
+        v[i].Reg64 = s->gpr[i];
+    v[16].Reg64 = s->rip;
+    v[17].Reg64 = s->rflags;
+    for (unsigned i = 0; i < 16; i++)
+        memcpy(&v[GENERAL + i], s->xmm[i], 16);
+    for (unsigned i = 0; i < 8; i++)
+        memcpy(&v[GENERAL + 16 + i], s->st[i], 16);
+    v[GENERAL + 24].FpControlStatus.FpControl = s->fcw;
+    v[GENERAL + 24].FpControlStatus.FpStatus = s->fsw;
+    v[GENERAL + 24].FpControlStatus.FpTag = s->ftw;
+    v[GENERAL + 25].XmmControlStatus.XmmStatusControl = s->mxcsr;
+    v[GENERAL + 25].XmmControlStatus.XmmStatusControlMask = 0x2ffff;
+    must(WHvSetVirtualProcessorRegisters(m->partition, 0, name, REGISTERS, v));
+}
+
+void machine_get(struct machine *m, struct state *s)
+{
+    WHV_REGISTER_NAME name[REGISTERS];
+    WHV_REGISTER_VALUE v[REGISTERS];
+
+    memset(s, 0, sizeof *s);
+    name_registers(name);
+    must(WHvGetVirtualProcessorRegisters(m->partition, 0, name, REGISTERS, v));
+    for (unsigned i = 0; i < 16; i++)
+        s->gpr[i] = v[i].Reg64;
+    s->rip = v[16].Reg64;
+    s->rflags = v[17].Reg64 & (STATUS | DF | AC | ID);
+    for (unsigned i = 0; i < 16; i++)
+        memcpy(s->xmm[i], &v[GENERAL + i], 16);
+    for (unsigned i = 0; i < 8; i++)
+        memcpy(s->st[i], &v[GENERAL + 16 + i], 10);
+    s->fcw = v[GENERAL + 24].FpControlStatus.FpControl;
+    s->fsw = v[GENERAL + 24].FpControlStatus.FpStatus;
+    s->ftw = v[GENERAL + 24].FpControlStatus.FpTag;
+    s->mxcsr = v[GENERAL + 25].XmmControlStatus.XmmStatusControl;
+}
+
+u64 machine_count(struct machine *m)
+{
+    u64 count;
+
+    must(SwhpGetInstructionCount(m->partition, 0, &count));
+    return count;
+}
+
+bool machine_run(struct machine *m, u64 count)
+{
+    must(SwhpRunVirtualProcessorUntil(m->partition, 0, count, &m->exit, sizeof m->exit));
+    return m->exit.ExitReason == SwhpRunVpExitReasonCount;
+}
+
+unsigned machine_vector(const struct machine *m)
+{
+    return m->exit.ExitReason == WHvRunVpExitReasonException ? m->exit.VpException.ExceptionType : 256;
+}

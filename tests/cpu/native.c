@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Runs a sequence on the host's own processor, in this process: a signal's return loads its state, and the fault that
+ * ends it is a signal that saves it.
+ */
+#define _GNU_SOURCE
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include "tests/cpu/sequences.h"
+
+static const int order[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
+                               REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15 };
+static const int faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP };
+enum { FAULTS = sizeof faults / sizeof *faults };
+
+static struct {
+    const struct state *start;
+    struct state *end;
+    volatile bool is_running;
+    gregset_t gregs; /* of native_run() */
+    struct _libc_fpstate fp;
+    struct sigaction before[FAULTS], before_start;
+    u8 *stack;
+} native;
+
+#define KEPT (STATUS | DF | AC | ID)
+
+/* A sequence may end with AC set, and a handler isn't made for it. */
+static inline void clear_ac(void)
+{
+    __asm__ volatile("pushfq; andl $~0x40000, (%%rsp); popfq" ::: "memory", "cc");
+}
+
+static void load(const struct state *s, ucontext_t *context)
+{
+    struct _libc_fpstate *fp = context->uc_mcontext.fpregs;
+    greg_t *g = context->uc_mcontext.gregs;
+    u64 *header = (u64 *)((char *)fp + 512); /* of XSAVE: which components aren't initial */
+
+    for (unsigned i = 0; i < 16; i++)
+        g[order[i]] = (greg_t)s->gpr[i];
+    g[REG_RIP] = (greg_t)s->rip;
+    g[REG_EFL] = (greg_t)s->rflags;
+    fp->cwd = s->fcw;
+    fp->swd = s->fsw;
+    fp->ftw = s->ftw;
+    fp->mxcsr = s->mxcsr;
+    memcpy(fp->_st, s->st, sizeof s->st);
+    memcpy(fp->_xmm, s->xmm, sizeof s->xmm);
+    header[0] |= 3;
+}
+
+static void save(struct state *s, const ucontext_t *context)
+{
+    const struct _libc_fpstate *fp = context->uc_mcontext.fpregs;
+    const greg_t *g = context->uc_mcontext.gregs;
+
+    for (unsigned i = 0; i < 16; i++)
+        s->gpr[i] = (u64)g[order[i]];
+    s->rip = (u64)g[REG_RIP];
+    s->rflags = (u64)g[REG_EFL] & KEPT;
+    s->fcw = fp->cwd;
+    s->fsw = fp->swd;
+    s->ftw = (u8)fp->ftw;
+    s->mxcsr = fp->mxcsr;
+    memcpy(s->st, fp->_st, sizeof s->st);
+    for (unsigned i = 0; i < 8; i++)
+        memset(s->st[i] + 10, 0, 6);
+    memcpy(s->xmm, fp->_xmm, sizeof s->xmm);
+}
+
+static void on_start(int signal, siginfo_t *info, void *context)
+{
+    ucontext_t *c = context;
+
+    (void)signal;
+    (void)info;
+    memcpy(native.gregs, c->uc_mcontext.gregs, sizeof native.gregs);
+    native.fp = *c->uc_mcontext.fpregs;
+    load(native.start, c);
+    native.is_running = true;
+}
+
+static void on_fault(int signal, siginfo_t *info, void *context)
+{
+    ucontext_t *c = context;
+
+    clear_ac();
+    (void)info;
+    if (!native.is_running) { /* a fault of our own: again, and for good */
+        struct sigaction plain = { .sa_handler = SIG_DFL };
+
+        sigaction(signal, &plain, NULL);
+        return;
+    }
+    native.is_running = false;
+    save(native.end, c);
+    memcpy(c->uc_mcontext.gregs, native.gregs, sizeof native.gregs);
+    *c->uc_mcontext.fpregs = native.fp;
+}
+
+static bool map(u64 at, size_t size, int rights)
+{
+    return mmap((void *)at, size, rights, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == (void *)at;
+}
+
+bool native_open(struct arena *a)
+{
+    enum { SIGNAL_STACK = 1 << 18 };
+    struct sigaction act = { .sa_flags = SA_SIGINFO | SA_ONSTACK };
+
+    if (!map(CODE_AT, CODE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC) ||
+        !map(DATA_AT, DATA_SIZE, PROT_READ | PROT_WRITE) || !map(STACK_AT, STACK_SIZE, PROT_READ | PROT_WRITE)) {
+        native_close();
+        return false;
+    }
+    native.stack = malloc(SIGNAL_STACK);
+    stack_t stack = { .ss_sp = native.stack, .ss_size = SIGNAL_STACK };
+
+    sigaltstack(&stack, NULL);
+    act.sa_sigaction = on_start;
+    sigaction(SIGUSR1, &act, &native.before_start);
+    act.sa_sigaction = on_fault;
+    for (int i = 0; i < FAULTS; i++)
+        sigaction(faults[i], &act, &native.before[i]);
+    *a = (struct arena){ (u8 *)(u64)CODE_AT, (u8 *)(u64)DATA_AT, (u8 *)(u64)STACK_AT };
+    return true;
+}
+
+void native_close(void)
+{
+    stack_t none = { .ss_flags = SS_DISABLE };
+
+    if (native.stack) {
+        for (int i = 0; i < FAULTS; i++)
+            sigaction(faults[i], &native.before[i], NULL);
+        sigaction(SIGUSR1, &native.before_start, NULL);
+        sigaltstack(&none, NULL);
+        free(native.stack);
+        native.stack = NULL;
+    }
+    munmap((void *)(u64)CODE_AT, CODE_SIZE);
+    munmap((void *)(u64)DATA_AT, DATA_SIZE);
+    munmap((void *)(u64)STACK_AT, STACK_SIZE);
+}
+
+void native_run(const struct state *start, struct state *end)
+{
+    memset(end, 0, sizeof *end);
+    native.start = start;
+    native.end = end;
+    raise(SIGUSR1);
+}

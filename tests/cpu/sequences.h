@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Random sequences of instructions, and the three ways to run one: on softwhp in whole blocks, on softwhp count by count,
+ * and on the host's own processor. All at the same linear addresses, at CPL 3, up to the first fault: a HLT ends each
+ * sequence by #GP.
+ *
+ *   10000000  code, 4 pages, writable      10020000  stack, 4 pages
+ *   10010000  data, 2 pages, then a hole
+ */
+#ifndef TESTS_CPU_SEQUENCES_H
+#define TESTS_CPU_SEQUENCES_H
+
+#include "state/types.h"
+#include "state/x86.h"
+
+enum {
+    CODE_AT = 0x10000000,
+    CODE_SIZE = 0x4000,
+    DATA_AT = 0x10010000,
+    DATA_SIZE = 0x2000,
+    STACK_AT = 0x10020000,
+    STACK_SIZE = 0x4000,
+    ITEMS = 128,    /* instructions of a sequence */
+    COUNTS = 4096   /* steps that are remembered of a run count by count */
+};
+
+/* What a run starts from and comes to. */
+struct state {
+    u64 gpr[16];
+    u64 rip, rflags;
+    u8 xmm[16][16];
+    u8 st[8][16];   /* as FXSAVE has them: 10 bytes of ST(n), the rest zero */
+    u16 fcw, fsw;
+    u8 ftw;         /* abridged */
+    u32 mxcsr;
+};
+
+/* The three areas of memory. */
+struct arena {
+    u8 *code, *data, *stack;
+};
+
+/* An instruction of a sequence. */
+struct item {
+    u8 bytes[15];
+    u8 length;
+    u8 patch;       /* offset of a displacement to fill in; 0: none */
+    u8 patch_size;  /* 1 or 4 */
+    bool is_branch; /* relative; its short form may grow */
+    bool to_label;  /* the displacement leads to item `label`, plus `plus` bytes; else to address `plus` */
+    u8 label;
+    u32 plus;
+    u32 tainted;    /* status flags that manuals leave undefined before it */
+    u16 at;         /* offset in the code area, once laid out */
+};
+
+struct sequence {
+    u64 seed;
+    unsigned n;
+    struct item item[ITEMS];
+    u32 code_offset;     /* of the first instruction, in the code area */
+    u32 size;
+    bool uses_x87;
+    struct state start;
+    u64 random_memory;   /* what data and stack are filled from */
+};
+
+/* A small generator of random numbers: the same on every host. */
+INLINE u64 random_next(u64 *seed)
+{
+    u64 z = *seed += 0x9e3779b97f4a7c15;
+
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+    z = (z ^ z >> 27) * 0x94d049bb133111eb;
+    return z ^ z >> 31;
+}
+
+/* generate.c: makes the sequence that a seed stands for, and the state that run `round` of it starts from. */
+void sequence_generate(struct sequence *s, u64 seed);
+void sequence_start(struct sequence *s, unsigned round);
+/* Fills memory as the run finds it. */
+void sequence_fill(const struct sequence *s, const struct arena *a);
+void sequence_print(const struct sequence *s);
+/* The flags that are undefined before the instruction at rip; STATUS where none is. */
+u32 sequence_tainted(const struct sequence *s, u64 rip);
+
+/* layout.c: puts the items after each other. False: they don't fit. */
+bool sequence_layout(struct sequence *s);
+
+/* native.c: runs at those addresses of this process. False: the host doesn't let us. */
+bool native_open(struct arena *a);
+void native_close(void);
+void native_run(const struct state *start, struct state *end);
+
+/* emulated.c: a partition of its own, with the same memory by linear address. */
+struct machine;
+struct machine *machine_open(struct arena *a);
+void machine_close(struct machine *m);
+void machine_set(struct machine *m, const struct state *s);
+void machine_get(struct machine *m, struct state *s);
+u64 machine_count(struct machine *m);
+/* Runs until the processor's count is `count`. True: it came that far; false: it left before, by an exception. */
+bool machine_run(struct machine *m, u64 count);
+unsigned machine_vector(const struct machine *m);
+
+#endif

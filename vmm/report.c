@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is said at the end: the problem, the summary of exits, the digest.
+ */
+#include <inttypes.h>
+
+#include "machine.h"
+
+static const struct {
+    WHV_RUN_VP_EXIT_REASON reason;
+    const char *name;
+} kinds[EXIT_KINDS] = {
+    {WHvRunVpExitReasonNone, "None"},
+    {WHvRunVpExitReasonMemoryAccess, "MemoryAccess"},
+    {WHvRunVpExitReasonX64IoPortAccess, "X64IoPortAccess"},
+    {WHvRunVpExitReasonUnrecoverableException, "UnrecoverableException"},
+    {WHvRunVpExitReasonInvalidVpRegisterValue, "InvalidVpRegisterValue"},
+    {WHvRunVpExitReasonUnsupportedFeature, "UnsupportedFeature"},
+    {WHvRunVpExitReasonX64InterruptWindow, "X64InterruptWindow"},
+    {WHvRunVpExitReasonX64Halt, "X64Halt"},
+    {WHvRunVpExitReasonCanceled, "Canceled"},
+    {SwhpRunVpExitReasonCount, "Count"},
+};
+
+void machine_count_exit(struct machine *m, WHV_RUN_VP_EXIT_REASON reason)
+{
+    for (unsigned i = 0; i < EXIT_KINDS && (i == 0 || kinds[i].name); i++) {
+        if (kinds[i].reason == reason) {
+            m->exits[i]++;
+            return;
+        }
+    }
+    m->exits[0]++;
+}
+
+static void summarize(struct machine *m)
+{
+    double seconds = (double)(host_time() - m->started) / 1e9;
+    UINT64 count = 0;
+
+    SwhpGetInstructionCount(m->partition, 0, &count);
+    fprintf(stderr, "softwhp: %s\n", m->how);
+    fprintf(stderr,
+            "%12" PRIu64 "  instructions in %.3f s, %.1f million a second; the guest's clock is at %.3f s\n",
+            (uint64_t)count, seconds, seconds > 0 ? (double)count / seconds / 1e6 : 0.0,
+            (double)machine_now(m) / 1e9);
+    for (unsigned i = 0; i < EXIT_KINDS; i++)
+        if (m->exits[i])
+            fprintf(stderr, "%12" PRIu64 "  %s\n", m->exits[i], kinds[i].name);
+}
+
+void machine_report(struct machine *m)
+{
+    SWHP_DIGEST digest;
+    HRESULT result;
+
+    if (m->problem.text[0])
+        fprintf(stderr, "softwhp: %s\n", m->problem.text);
+    if (m->options->summary)
+        summarize(m);
+    if (!m->options->hash)
+        return;
+    result = SwhpStateHash(m->partition, &digest);
+    if (result != S_OK) {
+        machine_fail(m, "SwhpStateHash", result);
+        fprintf(stderr, "softwhp: %s\n", m->problem.text);
+        return;
+    }
+    fprintf(stderr, "hash ");
+    for (size_t i = 0; i < sizeof digest.Bytes; i++)
+        fprintf(stderr, "%02x", digest.Bytes[i]);
+    fprintf(stderr, "\n");
+}
