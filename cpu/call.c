@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Calls of the system: SYSCALL, SYSENTER and their returns, SWAPGS, INT n and its relatives. As AMD's
- * processors do them. */
+/*
+ * Calls of the system: SYSCALL, SYSENTER and their returns, SWAPGS, INT n and its relatives. As AMD's
+ * processors do them.
+ */
 #include "cpu/event.h"
 #include "cpu/handler.h"
 #include "exits/exit.h"
@@ -44,9 +46,8 @@ void op_syscall(CPU, IN)
 }
 
 /*
- * APM 3 SYSRET. SS gets a selector, and keeps whatever it held; an RCX that isn't canonical faults at
- * level 3, when it
- * is fetched from.
+ * APM 3 SYSRET. SS gets a selector, and keeps whatever it held; an RCX that isn't canonical faults at level
+ * 3, when it is fetched from.
  */
 void op_sysret(CPU, IN)
 {

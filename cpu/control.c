@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Control, debug and extended control registers, and what goes with them: translations forgotten, modes
- * changed. */
+/*
+ * Control, debug and extended control registers, and what goes with them: translations forgotten, modes
+ * changed.
+ */
 #include "cpu/handler.h"
 #include "mem/tlb.h"
 #include "mem/walk.h"

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What far transfers, gates, returns and task switches share: reading descriptors, checking code and stack
- * segments
- * before they are loaded, and frames pushed onto a stack that isn't in use yet.
+ * segments before they are loaded, and frames pushed onto a stack that isn't in use yet.
  */
 #ifndef CPU_DESCRIPTOR_H
 #define CPU_DESCRIPTOR_H
@@ -105,8 +104,10 @@ bool descriptor_read(CPU, u16 selector, struct descriptor *d);
 bool descriptor_read_high(CPU, u16 selector, struct descriptor *d);
 /* Sets the accessed bit of a code or data descriptor in memory; to be done before anything is committed. */
 void descriptor_set_accessed(CPU, const struct descriptor *d);
-/* Its type byte in memory: resolved first (may raise), then changed, so that other processors see it
- * happen at once. */
+/*
+ * Its type byte in memory: resolved first (may raise), then changed, so that other processors see it happen
+ * at once.
+ */
 void descriptor_type_resolve(CPU, const struct descriptor *d, struct place *p);
 void descriptor_type_change(CPU, const struct descriptor *d, struct place *p, u8 clear, u8 set);
 enum { TYPE_BUSY = 2 };
@@ -156,8 +157,9 @@ INLINE void frame_push(struct frame *f, u64 value)
 void frame_resolve(CPU, struct frame *f);
 void frame_commit(CPU, struct frame *f);
 
-/* The outer half of RET far and IRET to a less privileged level: data segments it may not keep become
- * null. */
+/*
+ * The outer half of RET far and IRET to a less privileged level: data segments it may not keep become null.
+ */
 void drop_inner_segments(CPU);
 /* SS for an outer level: #GP, #SS. */
 struct segment check_outer_stack(CPU, u16 selector, unsigned cpl, bool to64);

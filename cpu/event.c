@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Exceptions and interrupts: from a vector through the IDT to the handler's first instruction. SDM 3A 6,
- * APM 2 8. */
+/*
+ * Exceptions and interrupts: from a vector through the IDT to the handler's first instruction. SDM 3A 6, APM
+ * 2 8.
+ */
 #include "cpu/event.h"
 
 #include "cpu/descriptor.h"
@@ -26,8 +28,10 @@ static u32 gate_error(const struct vcpu *cpu, u8 vector)
     return vector * 8u + 2u + error_ext(cpu);
 }
 
-/* Faults push RF as set, so that the instruction isn't stopped at its breakpoint again. Debug exceptions
- * don't. */
+/*
+ * Faults push RF as set, so that the instruction isn't stopped at its breakpoint again. Debug exceptions
+ * don't.
+ */
 static bool is_fault(const struct event *e)
 {
     return e->type == EVENT_EXCEPTION && e->vector != VECTOR_DB && e->vector != VECTOR_NMI &&
@@ -248,8 +252,7 @@ static void deliver_protected(CPU)
 
 /*
  * Through the table of far pointers: real mode at the IDTR, and INT n of virtual-8086 mode with CR4.VME at
- * linear 0,
- * where a program below IOPL 3 sees VIF as its IF. SDM 3A 20.3.3.
+ * linear 0, where a program below IOPL 3 sees VIF as its IF. SDM 3A 20.3.3.
  */
 static void deliver_vectors(CPU)
 {
@@ -298,8 +301,10 @@ static void deliver_vectors(CPU)
     delivered(cpu, cpu->at);
 }
 
-/* INT n in virtual-8086 mode: does the TSS's redirection bitmap leave it to the program? #GP(0) where it
- * ends too soon. */
+/*
+ * INT n in virtual-8086 mode: does the TSS's redirection bitmap leave it to the program? #GP(0) where it ends
+ * too soon.
+ */
 static bool stays_in_vm86(CPU, u8 vector)
 {
     const struct segment *tr = &cpu->seg[TR];

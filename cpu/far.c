@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Far JMP, CALL and RET: directly, through call gates, to other tasks; and loads of far pointers. APM 2
- * 4.11. */
+/*
+ * Far JMP, CALL and RET: directly, through call gates, to other tasks; and loads of far pointers. APM 2 4.11.
+ */
 #include "cpu/descriptor.h"
 
 body_fn op_jmp_far, op_call_far, op_ret_far, op_load_far_es, op_load_far_ss, op_load_far_ds, op_load_far_fs,

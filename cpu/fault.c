@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What becomes of an exception: an exit, its delivery, a double fault, the shutdown. And what a state must
- * be to run at all. */
+/*
+ * What becomes of an exception: an exit, its delivery, a double fault, the shutdown. And what a state must be
+ * to run at all.
+ */
 #include "cpu/event.h"
 
 #include <stdio.h>

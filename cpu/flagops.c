@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Instructions that change the flags of the system: CLI, STI, PUSHF, POPF, CLAC, STAC; with virtual
- * interrupts. SDM 3A 20.3. */
+/*
+ * Instructions that change the flags of the system: CLI, STI, PUSHF, POPF, CLAC, STAC; with virtual
+ * interrupts. SDM 3A 20.3.
+ */
 #include "cpu/handler.h"
 
 body_fn op_cli, op_sti, op_pushf, op_popf, op_clac, op_stac;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Ports. They belong to the caller: IN, OUT, INS and OUTS leave once they are allowed, before any memory
- * is looked at.
- * Only where the emulator library lends its callbacks (cpu->seam), are they carried out here.
+ * Ports. They belong to the caller: IN, OUT, INS and OUTS leave once they are allowed, before any memory is
+ * looked at. Only where the emulator library lends its callbacks (cpu->seam), are they carried out here.
  */
 #include "cpu/handler.h"
 #include "cpu/segments.h"

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What the processor says of itself, and what exits by the caller's choice: CPUID, time, MSRs, HLT, keys,
- * bases. */
+/*
+ * What the processor says of itself, and what exits by the caller's choice: CPUID, time, MSRs, HLT, keys,
+ * bases.
+ */
 #include "cpu/handler.h"
 #include "exits/exit.h"
 #include "mem/tlb.h"

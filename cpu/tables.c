@@ -123,8 +123,10 @@ void op_str(CPU, IN)
     store_selector(cpu, in, cpu->seg[TR].selector);
 }
 
-/* Reads a descriptor that the program may know about; types: the system ones that the question is allowed
- * for. */
+/*
+ * Reads a descriptor that the program may know about; types: the system ones that the question is allowed
+ * for.
+ */
 static bool may_see(CPU, u16 selector, unsigned types, struct descriptor *d)
 {
     if (is_null_selector(selector) || !descriptor_read(cpu, selector, d))

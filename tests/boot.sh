@@ -26,6 +26,14 @@ claim() {
 
 says() { grep -q -- "$1" "$work/1.out"; }
 
+# The summary's only word about the host is how long it took.
+same_end() {
+    for n in 1 2; do
+        sed 's/ instructions in .*;/ instructions;/' "$work/$n.err" >"$work/$n.end"
+    done
+    cmp "$work/1.end" "$work/2.end"
+}
+
 for run in 1 2; do
     timeout "${BOOT_SECONDS:-300}" vmm/guest/boot.sh "$build/softwhp" "$guests" --hash --summary \
         </dev/null >"$work/$run.out" 2>"$work/$run.err"
@@ -43,7 +51,7 @@ claim "sha256sum of a MiB of zeros" says '^30e14955ebf1352266dc2ff8067e68104607e
 claim "powers off" says 'reboot: Power down'
 claim "prints a hash" grep -q '^hash [0-9a-f]' "$work/1.err"
 claim "prints the same twice" cmp "$work/1.out" "$work/2.out"
-claim "has the same hash and counts twice" cmp "$work/1.err" "$work/2.err"
+claim "has the same hash and counts twice" same_end
 [ "$failed" -eq 0 ] || tail -n 20 "$work/1.out" "$work/1.err"
 
 echo "$passed passed, $failed failed"

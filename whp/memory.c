@@ -13,7 +13,7 @@ static HRESULT check_range(const struct partition *p, u64 gpa, u64 size)
 {
     u64 end = (u64)1 << p->physical_width;
 
-    if (!p->is_set_up)
+    if (!__atomic_load_n(&p->is_set_up, __ATOMIC_RELAXED))
         return fail(HV_INVALID_PARTITION_STATE,
                     "Partition: not set up; WHvSetupPartition comes before its memory");
     if (gpa & ~PAGE_MASK)

@@ -83,7 +83,7 @@ HRESULT WINAPI WHvSetupPartition(WHV_PARTITION_HANDLE Partition)
     else if (!p->processors)
         hr = fail(WHV_E_INVALID_PARTITION_CONFIG, "Partition: the property ProcessorCount was never set");
     else
-        p->is_set_up = true;
+        __atomic_store_n(&p->is_set_up, true, __ATOMIC_RELAXED);
     pthread_mutex_unlock(&p->lock);
     partition_leave(Partition);
     return hr;

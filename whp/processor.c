@@ -74,7 +74,7 @@ static HRESULT create(WHV_PARTITION_HANDLE handle, struct partition *p, u32 inde
                     "Partition: not set up; WHvSetupPartition comes before its processors");
     if (index >= p->processors)
         return fail(E_INVALIDARG, "VpIndex: %u, but ProcessorCount is %u", index, p->processors);
-    if (p->doors[index].state)
+    if (__atomic_load_n(&p->doors[index].state, __ATOMIC_SEQ_CST))
         return fail(WHV_E_VP_ALREADY_EXISTS, "VpIndex: processor %u exists", index);
 
     struct vcpu *cpu = processor_new(p, index);
