@@ -148,7 +148,7 @@ INLINE const struct insn *jump_find(CPU, u64 rip)
 
 #define GO_FOUND(entry, rip)                                                                                           \
     do {                                                                                                               \
-        if (unlikely((cpu->count += BLOCK_SIZE(entry)) > cpu->limit))                                                  \
+        if (unlikely((cpu->count += BLOCK_SIZE(entry)) > __atomic_load_n(&cpu->limit, __ATOMIC_RELAXED)))                                                  \
             return exit_undo(cpu, entry, rip);                                                                         \
         NEXT_AT(entry);                                                                                                \
     } while (0)

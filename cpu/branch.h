@@ -16,7 +16,7 @@ next exit_undo(CPU, const struct insn *entry, u64 rip);
         const struct insn *entry_ = (x)->side;                                                                         \
         if (unlikely((x)->side##_generation != cpu->generation))                                                       \
             return exit_##side(cpu, x);                                                                                \
-        if (unlikely((cpu->count += BLOCK_SIZE(entry_)) > cpu->limit))                                                 \
+        if (unlikely((cpu->count += BLOCK_SIZE(entry_)) > __atomic_load_n(&cpu->limit, __ATOMIC_RELAXED)))                                                 \
             return exit_undo(cpu, entry_, cpu->code_base + (u64)(i64)(x)->side##_offset);                              \
         NEXT_AT(entry_);                                                                                               \
     } while (0)

@@ -2,7 +2,7 @@
 /* The handlers that aren't any instruction's own: around bodies, and for what is forbidden. */
 #include "cpu/handler.h"
 
-#include <Zydis/Zydis.h>
+#include <Zydis/Mnemonic.h>
 
 #include "decoder/ops.h"
 #include "exits/exit.h"

@@ -135,7 +135,7 @@ static NOINLINE void step(struct vcpu *cpu)
     cpu->running_shadow = cpu->running_rf = false;
     if (cpu->trap_due) {
         cpu->pending_debug |= DR6_BS;
-        cpu->attention |= ATTENTION_DEBUG;
+        __atomic_fetch_or(&cpu->attention, ATTENTION_DEBUG, __ATOMIC_SEQ_CST);
         cpu->trap_due = false;
     }
 }

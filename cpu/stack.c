@@ -65,7 +65,7 @@ void op_pop_segment(CPU, IN)
     reg_write(cpu, RSP * 8, pointer_width, sp + size); /* POP SS may have changed SS.B */
     if (segment == SS) {
         cpu->shadow = cpu->shadow_ss = true;
-        cpu->attention |= ATTENTION_EVENT;
+        __atomic_fetch_or(&cpu->attention, ATTENTION_EVENT, __ATOMIC_SEQ_CST);
     }
 }
 

@@ -144,7 +144,7 @@ void vcpu_rewind(struct vcpu *cpu)
         cpu->rflags |= RF;
     if (cpu->running_shadow) { /* the shadow lasts until an instruction retires */
         cpu->shadow = true;
-        cpu->attention |= ATTENTION_EVENT;
+        __atomic_fetch_or(&cpu->attention, ATTENTION_EVENT, __ATOMIC_SEQ_CST);
     }
 }
 

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/* A sequence while it is made: what its registers stand for, which flags may be read. */
+#ifndef TESTS_CPU_DRAFT_H
+#define TESTS_CPU_DRAFT_H
+
+#include <Zydis/Zydis.h>
+
+#include "tests/cpu/sequences.h"
+
+struct draft {
+    struct sequence *s;
+    u64 random;
+    u32 free;          /* registers that anything may be written to */
+    unsigned base[2];  /* hold addresses of data; base[0] is a multiple of 16 */
+    unsigned index;    /* holds 0 to 31 */
+    u32 tainted;       /* status flags that are undefined here */
+    bool failed;       /* out of room */
+    unsigned functions;
+    u8 function_label[8];
+};
+
+INLINE unsigned pick(struct draft *d, unsigned n) /* 0 to n - 1 */
+{
+    return (unsigned)(random_next(&d->random) >> 33) % n;
+}
+
+INLINE bool chance(struct draft *d, unsigned percent)
+{
+    return pick(d, 100) < percent;
+}
+
+INLINE unsigned free_register(struct draft *d)
+{
+    unsigned n;
+
+    do
+        n = pick(d, 16);
+    while (!(d->free >> n & 1));
+    return n;
+}
+
+/* Appends an instruction. NULL: it reads a flag that is undefined here, or there is no room. */
+struct item *emit_bytes(struct draft *d, const u8 *bytes, unsigned size);
+struct item *emit(struct draft *d, ZydisEncoderRequest *r);
+#define EMIT(d, ...)                                                                                                   \
+    ({                                                                                                                 \
+        static const u8 bytes_[] = { __VA_ARGS__ };                                                                    \
+        emit_bytes(d, bytes_, sizeof bytes_);                                                                          \
+    })
+
+/* MOV r32, imm32; an ADD that makes all status flags defined. */
+struct item *emit_constant(struct draft *d, unsigned reg, u32 value);
+void emit_cleaner(struct draft *d);
+
+/* One instruction of the tables, with operands of any kind. */
+void emit_integer(struct draft *d);
+void emit_compare(struct draft *d);
+void emit_vector(struct draft *d);
+void emit_x87(struct draft *d);
+void emit_mmx(struct draft *d);
+void emit_string(struct draft *d);
+void emit_division(struct draft *d);
+
+ZydisRegister general(unsigned n, unsigned width);
+
+#endif

@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: MIT */
+/* What random sequences look like: blocks of instructions, jumps over some, bounded loops, calls, code that changes itself. */
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/cpu/draft.h"
+
+static void some(struct draft *d, unsigned n, unsigned depth);
+
+static struct item *label_later(struct item *i)
+{
+    if (i) {
+        i->patch = i->length == 2 ? 1 : i->patch ? i->patch : 1;
+        i->patch_size = i->length == 2 ? 1 : 4;
+        i->to_label = true;
+    }
+    return i;
+}
+
+static void label_here(struct draft *d, struct item *i, u32 tainted)
+{
+    if (i)
+        i->label = (u8)d->s->n;
+    d->tainted |= tainted;
+}
+
+static struct item *emit_jump(struct draft *d, u8 opcode)
+{
+    u8 bytes[2] = { opcode, 0 };
+
+    return label_later(emit_bytes(d, bytes, 2));
+}
+
+static void skip_some(struct draft *d, unsigned depth)
+{
+    if (chance(d, 60)) {
+        if (d->tainted && chance(d, 50))
+            emit_cleaner(d);
+        emit_compare(d);
+    }
+
+    struct item *jump = emit_jump(d, (u8)(chance(d, 4) ? 0xe3 : 0x70 + pick(d, 16)));
+    u32 tainted = d->tainted;
+
+    some(d, 1 + pick(d, 4), depth);
+    label_here(d, jump, tainted);
+}
+
+static void jump_over_bytes(struct draft *d)
+{
+    struct item *jump = emit_jump(d, 0xeb);
+
+    if (chance(d, 70))
+        EMIT(d, 0x0f, 0x0b); /* UD2 */
+    label_here(d, jump, 0);
+}
+
+/* A few rounds of something, by LOOP, or by DEC and JNZ, or by SUB and JA. */
+static void loop_over(struct draft *d, unsigned depth)
+{
+    unsigned counter, head, way = pick(d, 3);
+
+    do
+        counter = way == 0 ? RCX : free_register(d);
+    while (counter == RAX || counter == RDX);
+    if (!(d->free >> counter & 1) || (d->free & ~(1u << counter | 1u << RAX | 1u << RDX)) == 0)
+        return;
+    emit_constant(d, counter, 1 + pick(d, 6));
+    d->free &= ~(1u << counter);
+    head = d->s->n;
+    d->tainted = STATUS; /* as it may be when it comes round */
+    some(d, 1 + pick(d, 5), depth);
+    u8 rex = (u8)(0x48 | counter >> 3), low = (u8)(counter & 7);
+    u8 dec[] = { rex, 0xff, (u8)(0xc8 | low) }, sub[] = { rex, 0x83, (u8)(0xe8 | low), 1 };
+    struct item *jump;
+
+    if (way == 0) {
+        jump = emit_jump(d, 0xe2);
+    } else if (way == 1) {
+        emit_bytes(d, dec, 3);
+        jump = emit_jump(d, 0x75);
+    } else {
+        emit_bytes(d, sub, 4);
+        jump = emit_jump(d, 0x77);
+    }
+    if (jump)
+        jump->label = (u8)head;
+    else
+        d->failed = true;
+    d->free |= 1u << counter;
+}
+
+/* A call of a function that is appended later, directly, by a register or through memory; pops what the function doesn't. */
+static void call_function(struct draft *d)
+{
+    unsigned way = pick(d, 3), reg;
+    struct item *i;
+
+    if (d->functions == 8)
+        return;
+    if (way == 0) {
+        i = EMIT(d, 0xe8, 0, 0, 0, 0);
+    } else {
+        reg = free_register(d);
+        u8 lea[7] = { (u8)(0x48 | (reg >> 3) << 2), 0x8d, (u8)(0x05 | (reg & 7) << 3) };
+
+        i = emit_bytes(d, lea, 7);
+        if (way == 1) {
+            u8 call[3] = { (u8)(0x40 | reg >> 3), 0xff, (u8)(0xd0 | (reg & 7)) };
+
+            emit_bytes(d, call, 3);
+        } else {
+            u32 slot = DATA_AT + pick(d, DATA_SIZE / 8) * 8;
+            u8 store[8] = { (u8)(0x48 | (reg >> 3) << 2), 0x89, (u8)(0x04 | (reg & 7) << 3), 0x25 };
+            u8 call[7] = { 0xff, 0x14, 0x25 };
+
+            memcpy(store + 4, &slot, 4);
+            memcpy(call + 3, &slot, 4);
+            emit_bytes(d, store, 8);
+            emit_bytes(d, call, 7);
+        }
+    }
+    if (!i) {
+        d->failed = true;
+        return;
+    }
+    label_later(i);
+    d->function_label[d->functions++] = (u8)(i - d->s->item);
+    d->tainted = STATUS;
+}
+
+static void append_functions(struct draft *d)
+{
+    for (unsigned f = 0; f < d->functions && !d->failed; f++) {
+        struct item *caller = &d->s->item[d->function_label[f]];
+        unsigned earlier = f ? pick(d, f + 1) : 0;
+
+        if (earlier < f && chance(d, 40)) { /* two callers of one function */
+            caller->label = d->s->item[d->function_label[earlier]].label;
+            continue;
+        }
+        caller->label = (u8)d->s->n;
+        d->tainted = STATUS;
+        some(d, 1 + pick(d, 5), 1);
+        EMIT(d, 0xc3);
+    }
+}
+
+static void push_and_pop(struct draft *d, unsigned depth)
+{
+    unsigned n = 1 + pick(d, 7);
+
+    for (unsigned i = 0; i < n; i++) {
+        unsigned reg = pick(d, 16);
+        u8 bytes[] = { 0x40 | (reg >> 3 & 1), (u8)(0x50 | (reg & 7)) };
+
+        if (chance(d, 8))
+            emit_bytes(d, (u8[]){ 0x6a, (u8)pick(d, 256) }, 2);
+        else if (reg >= 8 || chance(d, 10))
+            emit_bytes(d, bytes, 2);
+        else
+            emit_bytes(d, bytes + 1, 1);
+    }
+    if (chance(d, 40))
+        some(d, pick(d, 3), depth);
+    for (unsigned i = 0; i < n; i++) {
+        unsigned reg = free_register(d);
+        u8 bytes[] = { 0x40 | (reg >> 3 & 1), (u8)(0x58 | (reg & 7)) };
+
+        emit_bytes(d, bytes + (reg < 8), reg < 8 ? 1 : 2);
+    }
+}
+
+/* PUSHFQ, the status flags (DF, ID, rarely AC) changed on the stack, POPFQ. */
+static void flags_by_stack(struct draft *d)
+{
+    u32 flip = (u32)random_next(&d->random) & (STATUS | DF | ID | (chance(d, 3) ? AC : 0));
+    u8 change[7] = { 0x81, 0x34, 0x24 };
+
+    if (!EMIT(d, 0x9c))
+        return;
+    memcpy(change + 3, &flip, 4);
+    emit_bytes(d, change, 7); /* XOR DWORD [RSP], flip */
+    d->tainted = 0;
+    EMIT(d, 0x9d);
+    d->tainted = 0;
+}
+
+static void enter_and_leave(struct draft *d, unsigned depth)
+{
+    if (!(d->free >> RBP & 1))
+        return;
+    emit_bytes(d, (u8[]){ 0xc8, (u8)(pick(d, 8) * 8), 0, (u8)pick(d, 3) }, 4);
+    d->free &= ~(1u << RBP);
+    some(d, pick(d, 4), depth);
+    d->free |= 1u << RBP;
+    EMIT(d, 0xc9);
+}
+
+/* Overwrites the immediate of a MOV, after it or a little before it: by a store, or by a REP MOVSB, or by parts. */
+static void patch_code(struct draft *d, unsigned depth)
+{
+    unsigned reg = free_register(d);
+    u8 store[] = { 0xc7, 0x05, 0, 0, 0, 0, 0, 0, 0, 0 }, byte[] = { 0xc6, 0x05, 0, 0, 0, 0, 0 };
+    u32 value = (u32)random_next(&d->random);
+    struct item *i;
+
+    memcpy(store + 6, &value, 4);
+    byte[6] = (u8)value;
+    i = chance(d, 60) ? emit_bytes(d, store, 10) : emit_bytes(d, byte, 7);
+    if (!i)
+        return;
+    label_later(i);
+    i->patch = 2;
+    some(d, pick(d, 4), depth);
+    i->label = (u8)d->s->n;
+    i->plus = i->length == 10 ? 2 : 2 + pick(d, 4);
+    emit_constant(d, reg, value + 1);
+}
+
+static void some(struct draft *d, unsigned n, unsigned depth)
+{
+    for (unsigned i = 0; i < n && !d->failed; i++) {
+        unsigned way = pick(d, 100);
+
+        if (depth == 0 || way < 60)
+            way < 66 || depth == 0 ? emit_integer(d) : emit_vector(d);
+        else if (way < 67)
+            emit_vector(d);
+        else if (way < 70)
+            emit_x87(d);
+        else if (way < 71)
+            emit_mmx(d);
+        else if (way < 80)
+            skip_some(d, depth - 1);
+        else if (way < 83)
+            loop_over(d, depth - 1);
+        else if (way < 86)
+            call_function(d);
+        else if (way < 90)
+            push_and_pop(d, depth - 1);
+        else if (way < 92)
+            emit_string(d);
+        else if (way < 94)
+            flags_by_stack(d);
+        else if (way < 96)
+            emit_division(d);
+        else if (way < 97)
+            patch_code(d, depth - 1);
+        else if (way < 98)
+            enter_and_leave(d, depth - 1);
+        else
+            jump_over_bytes(d);
+    }
+}
+
+void sequence_generate(struct sequence *s, u64 seed)
+{
+    struct draft d = { .s = s };
+
+    for (u64 attempt = 0;; attempt++) {
+        memset(s, 0, sizeof *s);
+        d = (struct draft){ .s = s, .random = seed * 0x2545f4914f6cdd1d + attempt };
+        s->seed = seed;
+        d.free = 0xffff & ~(1u << RSP);
+        for (unsigned i = 0; i < 3; i++) {
+            unsigned reg;
+
+            do
+                reg = free_register(&d);
+            while (reg == RAX || reg == RCX || reg == RDX);
+            *(i < 2 ? &d.base[i] : &d.index) = reg;
+            d.free &= ~(1u << reg);
+        }
+        some(&d, 2 + pick(&d, 30), 3);
+        EMIT(&d, 0xf4);
+        append_functions(&d);
+
+        unsigned where = pick(&d, 4);
+
+        s->code_offset = where == 0   ? 0x1000 - pick(&d, 120)
+                         : where == 1 ? 0x2000 - pick(&d, 300)
+                         : where == 2 ? pick(&d, 0x800)
+                                      : pick(&d, 64) * 16;
+        s->random_memory = random_next(&d.random);
+        for (unsigned i = 0; i < 16; i++)
+            s->start.gpr[i] = i == d.base[0] ? 0 : i == d.base[1] ? 1 : i == d.index ? 2 : 3; /* roles: sequence_start() */
+        if (!d.failed && sequence_layout(s))
+            return;
+    }
+}
+
+/* A value that is likely to make something happen. */
+static u64 interesting(u64 *random)
+{
+    u64 v = random_next(random), way = random_next(random) % 8;
+
+    switch (way) {
+    case 0: return v & 0xff;
+    case 1: return (u64)(i64)(i8)v;
+    case 2: return (u32)v;
+    case 3: return (u64)1 << (v & 63);
+    case 4: return ((u64)1 << (v & 63)) - 1;
+    case 5: return v & 1 ? 0 : ~(u64)0;
+    default: return v;
+    }
+}
+
+static u64 a_float(u64 *random)
+{
+    static const double some_doubles[] = { 0.0, -0.0, 1.0, -2.5, 1e300, 1e-310, 3.14159, 65535.0, -1e18, 0.1 };
+    u64 v = random_next(random), bits;
+
+    if (v & 3)
+        return interesting(random);
+    memcpy(&bits, &some_doubles[v / 4 % 10], 8);
+    return bits;
+}
+
+/* The roles of registers are told by s->start.gpr of round 0, see sequence_generate(). */
+void sequence_start(struct sequence *s, unsigned round)
+{
+    static u8 roles[16];
+    u64 random = s->random_memory + round * 77777;
+    struct state *t = &s->start;
+
+    if (round == 0)
+        for (unsigned i = 0; i < 16; i++)
+            roles[i] = (u8)t->gpr[i];
+    memset(t, 0, sizeof *t);
+    for (unsigned i = 0; i < 16; i++) {
+        u64 v = interesting(&random), at = random_next(&random);
+
+        /* near the border between the two pages more often than not */
+        at = DATA_AT + (at & 1 ? DATA_SIZE / 2 - 64 + (at >> 8) % 128 : 512 + (at >> 8) % (DATA_SIZE - 1024));
+        t->gpr[i] = roles[i] == 0 ? at & ~(u64)15 : roles[i] == 1 ? at : roles[i] == 2 ? random_next(&random) % 32 : v;
+    }
+    t->gpr[RSP] = STACK_AT + STACK_SIZE / 2 + 8 * (random_next(&random) % 64);
+    t->rip = CODE_AT + s->code_offset;
+    t->rflags = 0x202 | (random_next(&random) & STATUS);
+    for (unsigned i = 0; i < 16; i++)
+        for (unsigned h = 0; h < 2; h++) {
+            u64 v = a_float(&random);
+
+            memcpy(t->xmm[i] + 8 * h, &v, 8);
+        }
+    t->fcw = 0x37f;
+    t->mxcsr = 0x1f80;
+    if (random_next(&random) % 4 == 0) {
+        t->fcw = (u16)(0x7f | (random_next(&random) & 0xf00));
+        t->mxcsr |= random_next(&random) & 0xe040;
+    }
+    if (random_next(&random) % 16 == 0)
+        t->mxcsr &= ~(u32)(random_next(&random) & 0x1f80);
+    for (unsigned i = 0; i < 8; i++) {
+        u64 v = random_next(&random);
+
+        if (v & 1) {
+            u64 mantissa = random_next(&random) | (u64)1 << 63;
+            u16 exponent = (u16)(0x3fff - 20 + (v >> 8) % 40 + ((v & 2) << 14));
+
+            t->ftw |= (u8)(1 << i);
+            memcpy(t->st[i], &mantissa, 8);
+            memcpy(t->st[i] + 8, &exponent, 2);
+        }
+    }
+}
+
+void sequence_fill(const struct sequence *s, const struct arena *a)
+{
+    u64 random = s->random_memory;
+
+    memset(a->code, 0xf4, CODE_SIZE);
+    for (unsigned n = 0; n < s->n; n++)
+        memcpy(a->code + s->item[n].at, s->item[n].bytes, s->item[n].length);
+    memset(a->stack, 0, STACK_SIZE);
+    for (unsigned i = 0; i < DATA_SIZE; i += 8) {
+        u64 v = a_float(&random);
+
+        memcpy(a->data + i, &v, 8);
+    }
+}
+
+void sequence_print(const struct sequence *s)
+{
+    ZydisDecoder decoder;
+    ZydisFormatter formatter;
+
+    ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+    ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_INTEL);
+    fprintf(stderr, "sequence of seed %llu:\n", (unsigned long long)s->seed);
+    for (unsigned n = 0; n < s->n; n++) {
+        const struct item *i = &s->item[n];
+        ZydisDecodedInstruction z;
+        ZydisDecodedOperand operand[ZYDIS_MAX_OPERAND_COUNT];
+        char text[96] = "?";
+
+        if (ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, i->bytes, i->length, &z, operand)))
+            ZydisFormatterFormatInstruction(&formatter, &z, operand, z.operand_count_visible, text, sizeof text,
+                                            CODE_AT + i->at);
+        fprintf(stderr, "  %08x %c ", CODE_AT + i->at, i->tainted ? '*' : ' ');
+        for (unsigned b = 0; b < 11; b++)
+            b < i->length ? fprintf(stderr, "%02x", i->bytes[b]) : fprintf(stderr, "  ");
+        fprintf(stderr, " %s\n", text);
+    }
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/* Instructions to bytes at addresses: encoding, the flags that each leaves undefined, and displacements. */
+#include <string.h>
+
+#include "tests/cpu/draft.h"
+
+static bool is_shift(ZydisMnemonic m)
+{
+    return m == ZYDIS_MNEMONIC_SHL || m == ZYDIS_MNEMONIC_SHR || m == ZYDIS_MNEMONIC_SAR || m == ZYDIS_MNEMONIC_SHLD ||
+           m == ZYDIS_MNEMONIC_SHRD;
+}
+
+static bool is_rotate(ZydisMnemonic m)
+{
+    return m == ZYDIS_MNEMONIC_ROL || m == ZYDIS_MNEMONIC_ROR || m == ZYDIS_MNEMONIC_RCL || m == ZYDIS_MNEMONIC_RCR;
+}
+
+/* What is undefined after an instruction, when `before` was: SDM 2's flags, which Zydis tells, and what it can't. */
+static u32 tainted_after(const ZydisDecodedInstruction *z, const ZydisDecodedOperand *o, u32 before)
+{
+    const ZydisAccessedFlags *f = z->cpu_flags;
+
+    if (!f)
+        return before;
+
+    u32 written = (f->modified | f->set_0 | f->set_1) & STATUS, undefined = f->undefined & STATUS;
+    bool is_string = (z->attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE)) != 0;
+
+    if (is_string || is_rotate(z->mnemonic))
+        return before | undefined; /* by zero they write nothing */
+    if (is_shift(z->mnemonic)) {
+        const ZydisDecodedOperand *by = &o[z->operand_count_visible - 1];
+        unsigned width = o[0].size;
+        u64 count = by->imm.value.u & (width == 64 ? 63 : 31);
+
+        if (by->type != ZYDIS_OPERAND_TYPE_IMMEDIATE)
+            return before | undefined | OF | AF | (width < 32 ? CF : 0);
+        if (count == 0)
+            return before;
+        if (count != 1)
+            undefined |= OF;
+        undefined |= AF | (count >= width ? CF : 0);
+    }
+    return (before & ~written) | undefined;
+}
+
+struct item *emit_bytes(struct draft *d, const u8 *bytes, unsigned size)
+{
+    struct item *i = &d->s->item[d->s->n];
+    ZydisDecoder decoder;
+    ZydisDecodedInstruction z;
+    ZydisDecodedOperand operand[ZYDIS_MAX_OPERAND_COUNT];
+
+    if (d->s->n == ITEMS) {
+        d->failed = true;
+        return NULL;
+    }
+    ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+    if (ZYAN_FAILED(ZydisDecoderDecodeFull(&decoder, bytes, size, &z, operand)) || z.length != size)
+        return NULL;
+    if (z.cpu_flags && (z.cpu_flags->tested & d->tainted))
+        return NULL;
+    memset(i, 0, sizeof *i);
+    memcpy(i->bytes, bytes, size);
+    i->length = (u8)size;
+    i->tainted = d->tainted;
+    if (z.raw.modrm.mod == 0 && z.raw.modrm.rm == 5 && (z.attributes & ZYDIS_ATTRIB_HAS_MODRM)) { /* by RIP */
+        i->patch = z.raw.disp.offset;
+        i->patch_size = 4;
+    }
+    d->tainted = tainted_after(&z, operand, d->tainted);
+    d->s->n++;
+    return i;
+}
+
+struct item *emit(struct draft *d, ZydisEncoderRequest *r)
+{
+    u8 bytes[ZYDIS_MAX_INSTRUCTION_LENGTH];
+    ZyanUSize size = sizeof bytes;
+
+    r->machine_mode = ZYDIS_MACHINE_MODE_LONG_64;
+    if (ZYAN_FAILED(ZydisEncoderEncodeInstruction(r, bytes, &size)))
+        return NULL;
+
+    struct item *i = emit_bytes(d, bytes, (unsigned)size);
+
+    for (unsigned o = 0; i && o < r->operand_count; o++)
+        if (r->operands[o].type == ZYDIS_OPERAND_TYPE_MEMORY && r->operands[o].mem.base == ZYDIS_REGISTER_RIP)
+            i->plus = (u32)r->operands[o].mem.displacement;
+    return i;
+}
+
+struct item *emit_constant(struct draft *d, unsigned reg, u32 value)
+{
+    u8 bytes[6] = { 0x40 | (reg >> 3 & 1), (u8)(0xb8 | (reg & 7)) };
+
+    memcpy(bytes + 2, &value, 4);
+    return emit_bytes(d, bytes, 6);
+}
+
+void emit_cleaner(struct draft *d)
+{
+    unsigned reg = free_register(d);
+    u8 bytes[4] = { (u8)(0x48 | reg >> 3), 0x83, (u8)(0xc0 | (reg & 7)), (u8)pick(d, 256) };
+
+    emit_bytes(d, bytes, 4);
+}
+
+/* Short branches that don't reach become near ones: JMP and Jcc, but not LOOP and JrCXZ, which must reach. */
+static bool grow(struct item *i)
+{
+    if (i->bytes[0] == 0xeb) {
+        i->bytes[0] = 0xe9;
+        i->patch = 1;
+    } else if ((i->bytes[0] & 0xf0) == 0x70) {
+        i->bytes[1] = (u8)(0x80 | (i->bytes[0] & 15));
+        i->bytes[0] = 0x0f;
+        i->patch = 2;
+    } else {
+        return false;
+    }
+    i->patch_size = 4;
+    i->length = (u8)(i->patch + 4);
+    return true;
+}
+
+static void place(struct sequence *s)
+{
+    u32 at = s->code_offset;
+
+    for (unsigned n = 0; n < s->n; n++) {
+        s->item[n].at = (u16)at;
+        at += s->item[n].length;
+    }
+    s->size = at - s->code_offset;
+}
+
+bool sequence_layout(struct sequence *s)
+{
+    bool again;
+
+    do {
+        again = false;
+        place(s);
+        if (s->code_offset + s->size > CODE_SIZE)
+            return false;
+        for (unsigned n = 0; n < s->n; n++) {
+            struct item *i = &s->item[n];
+            u32 target = i->to_label ? CODE_AT + s->item[i->label].at + i->plus : i->plus;
+            i64 far = (i64)target - (i64)(CODE_AT + i->at + i->length);
+
+            if (!i->patch)
+                continue;
+            if (i->patch_size == 1 && far != (i8)far) {
+                if (!grow(i))
+                    return false;
+                again = true;
+                break;
+            }
+            memcpy(i->bytes + i->patch, &far, i->patch_size);
+        }
+    } while (again);
+    return true;
+}
+
+u32 sequence_tainted(const struct sequence *s, u64 rip)
+{
+    for (unsigned n = 0; n < s->n; n++)
+        if (CODE_AT + (u64)s->item[n].at == rip)
+            return s->item[n].tainted;
+    return STATUS;
+}

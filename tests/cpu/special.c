@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/* Instructions whose operands are implied: strings, division, x87, MMX. Encoded by hand. */
+#include <string.h>
+
+#include "tests/cpu/draft.h"
+
+void emit_string(struct draft *d)
+{
+    static const u8 opcodes[] = { 0xa4, 0xa5, 0xa6, 0xa7, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf };
+    const u32 needs = 1u << RCX | 1u << RSI | 1u << RDI;
+    u8 bytes[8], opcode = opcodes[pick(d, sizeof opcodes)];
+    unsigned n = 0;
+
+    if ((d->free & needs) != needs)
+        return;
+    emit_constant(d, RCX, pick(d, 20));
+    if (chance(d, 80))
+        emit_constant(d, RSI, DATA_AT + 512 + pick(d, DATA_SIZE - 1024));
+    emit_constant(d, RDI, DATA_AT + 512 + pick(d, DATA_SIZE - 1024));
+    if (chance(d, 25))
+        EMIT(d, 0xfd);
+    else if (chance(d, 60))
+        EMIT(d, 0xfc);
+    if (chance(d, 5))
+        bytes[n++] = 0x67;
+    if (chance(d, 80))
+        bytes[n++] = 0xf2 | (chance(d, 70) || (opcode & 6) != 6);
+    if (opcode & 1) {
+        unsigned width = pick(d, 3);
+
+        if (width == 0)
+            bytes[n++] = 0x66;
+        else if (width == 1)
+            bytes[n++] = 0x48;
+    }
+    bytes[n++] = opcode;
+    emit_bytes(d, bytes, n);
+}
+
+/* DIV and IDIV, mostly of what can't overflow. */
+void emit_division(struct draft *d)
+{
+    unsigned by = free_register(d), width = pick(d, 4);
+    bool is_signed = chance(d, 50);
+    u8 rex = (u8)((width == 3 ? 0x48 : 0x40) | by >> 3);
+    u8 low = (u8)(by & 7);
+
+    if (by == RAX || by == RDX)
+        return;
+    if (chance(d, 90)) {
+        u8 make_odd[5] = { (u8)(0x48 | by >> 3), 0x83, (u8)(0xc8 | low), (u8)(1 | pick(d, 127)) };
+
+        emit_bytes(d, make_odd, 4); /* OR by, odd */
+        if (width == 0)
+            is_signed ? EMIT(d, 0x66, 0x98) : EMIT(d, 0x0f, 0xb6, 0xc0); /* CBW; MOVZX EAX, AL */
+        else if (!is_signed)
+            EMIT(d, 0x31, 0xd2);
+        else if (width == 1)
+            EMIT(d, 0x66, 0x99);
+        else if (width == 2)
+            EMIT(d, 0x99);
+        else
+            EMIT(d, 0x48, 0x99);
+    }
+    if (width == 1) {
+        u8 bytes[] = { 0x66, rex, 0xf7, (u8)((is_signed ? 0xf8 : 0xf0) | low) };
+
+        emit_bytes(d, bytes, 4);
+    } else {
+        u8 bytes[] = { rex, (u8)(width ? 0xf7 : 0xf6), (u8)((is_signed ? 0xf8 : 0xf0) | low) };
+
+        emit_bytes(d, bytes, 3);
+    }
+}
+
+/* [base + disp8] as the operand of an opcode with a /digit. */
+static void emit_in_memory(struct draft *d, u8 opcode, unsigned digit)
+{
+    unsigned base = d->base[pick(d, 2)];
+    u8 bytes[5] = { (u8)(0x40 | base >> 3), opcode, (u8)(0x40 | digit << 3 | (base & 7)) };
+    unsigned n = 3;
+
+    if ((base & 7) == 4)
+        bytes[n++] = 0x24;
+    bytes[n++] = (u8)pick(d, 256);
+    emit_bytes(d, bytes, n);
+}
+
+void emit_x87(struct draft *d)
+{
+    static const struct {
+        u8 opcode, digit;
+    } memory[] = { { 0xd9, 0 }, { 0xd9, 2 }, { 0xd9, 3 }, { 0xd9, 7 }, { 0xdd, 0 }, { 0xdd, 2 }, { 0xdd, 3 }, { 0xdb, 5 },
+                   { 0xdb, 7 }, { 0xdb, 0 }, { 0xdb, 2 }, { 0xdb, 3 }, { 0xdf, 0 }, { 0xdf, 5 }, { 0xdf, 7 }, { 0xd8, 0 },
+                   { 0xd8, 1 }, { 0xd8, 4 }, { 0xd8, 6 }, { 0xdc, 0 }, { 0xdc, 1 }, { 0xdc, 5 }, { 0xdc, 7 }, { 0xdb, 1 },
+                   { 0xda, 0 }, { 0xde, 1 }, { 0xdf, 1 } };
+    static const u8 alone[] = { 0xe0, 0xe1, 0xe8, 0xe9, 0xea, 0xeb, 0xec, 0xed, 0xee, 0xfa, 0xfc, 0xf6, 0xf7, 0xd0 };
+    /* with ST(i) */
+    static const u8 both[][2] = { { 0xd9, 0xc0 }, { 0xd9, 0xc8 }, { 0xd8, 0xc0 }, { 0xd8, 0xc8 }, { 0xd8, 0xe0 },
+                                  { 0xd8, 0xe8 }, { 0xd8, 0xf0 }, { 0xd8, 0xf8 }, { 0xdc, 0xc0 }, { 0xdc, 0xc8 },
+                                  { 0xdc, 0xe0 }, { 0xdc, 0xf8 }, { 0xde, 0xc0 }, { 0xde, 0xc8 }, { 0xde, 0xe8 },
+                                  { 0xde, 0xf0 }, { 0xdd, 0xc0 }, { 0xdd, 0xd0 }, { 0xdd, 0xd8 }, { 0xdb, 0xe8 },
+                                  { 0xdb, 0xf0 }, { 0xdf, 0xe8 }, { 0xda, 0xc0 }, { 0xda, 0xc8 }, { 0xdb, 0xd0 } };
+    /* comparisons, whose condition codes go to AX before they are undefined again */
+    static const u8 comparing[][2] = { { 0xd8, 0xd1 }, { 0xd8, 0xd9 }, { 0xdd, 0xe1 }, { 0xda, 0xe9 }, { 0xd9, 0xe5 },
+                                       { 0xd9, 0xe4 } };
+    unsigned way = pick(d, 100);
+
+    d->s->uses_x87 = true;
+    if (way < 40) {
+        unsigned n = pick(d, sizeof memory / sizeof *memory);
+
+        emit_in_memory(d, memory[n].opcode, memory[n].digit);
+    } else if (way < 55) {
+        u8 bytes[] = { 0xd9, alone[pick(d, sizeof alone)] };
+
+        emit_bytes(d, bytes, 2);
+    } else if (way < 90) {
+        unsigned n = pick(d, sizeof both / sizeof *both);
+        u8 bytes[] = { both[n][0], (u8)(both[n][1] + pick(d, 8)) };
+
+        emit_bytes(d, bytes, 2);
+    } else {
+        emit_bytes(d, comparing[pick(d, 6)], 2);
+        EMIT(d, 0xdf, 0xe0);
+    }
+}
+
+void emit_mmx(struct draft *d)
+{
+    static const u8 opcodes[] = { 0xfc, 0xfd, 0xfe, 0xd4, 0xf8, 0xfb, 0xef, 0xeb, 0xdb, 0xdf, 0x74, 0x66, 0xd5, 0xf4, 0xf5,
+                                  0xdc, 0xe9, 0x60, 0x6a, 0x6b, 0x67, 0xf1, 0xe2, 0xd3, 0x6f, 0xda, 0xe4, 0xf6 };
+    u8 bytes[3] = { 0x0f, opcodes[pick(d, sizeof opcodes)], (u8)(0xc0 | pick(d, 64)) };
+
+    d->s->uses_x87 = true;
+    if (chance(d, 10)) {
+        EMIT(d, 0x0f, 0x77);
+        return;
+    }
+    emit_bytes(d, bytes, 3);
+}
