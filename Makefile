@@ -23,8 +23,9 @@ FLOORS := include state exits mem decoder cpu jit whp
 HEADERS := WinHvPlatform.h WinHvPlatformDefs.h WinHvEmulation.h softwhp.h
 OBJECTS := $(patsubst %.c,$B/%.o,$(sort $(wildcard $(FLOORS:%=%/*.c))))
 VMM := $(patsubst %.c,$B/%.o,$(wildcard vmm/*.c))
-SUITES := $(patsubst tests/%/suite.c,%,$(wildcard tests/*/suite.c))
-TESTS := $B/tests/main.o $(patsubst %.c,$B/%.o,$(wildcard $(SUITES:%=tests/%/*.c)))
+VMM_TESTS := $(wildcard tests/vmm/*.c)
+FLOOR_TESTS := $(filter-out $(VMM_TESTS) tests/vectors/%,$(wildcard tests/*/*.c))
+TESTS := $(patsubst %.c,$B/%.o,$(FLOOR_TESTS) $(VMM_TESTS))
 PROGRAMS := $B/tests/vectors/replay.o $B/tests/vectors/thin.o $B/bench/exits.o
 
 all: $B/libsoftwhp.a $B/libsoftwhp.so $B/softwhp
@@ -47,14 +48,21 @@ $B/softwhp: $(VMM) $B/libsoftwhp.a
 
 $B/%.o: %.c | deps
 	@mkdir -p $(@D)
-	$(CC) $(SOFTWHP_CFLAGS) $(SANITIZE) $(DEFINES) -MMD -MP -c -o $@ $<
+	$(CC) $(SOFTWHP_CFLAGS) $(SANITIZE) -MMD -MP -c -o $@ $<
 
-# Tests see all, so they link the objects themselves.
-$B/tests/suites: $(TESTS) $(filter-out $B/vmm/main.o,$(VMM)) $(OBJECTS)
+# Tests see all, so they link the objects themselves; those of the VMM link what it does.
+$B/tests/suites: $B/tests/suites.o $(FLOOR_TESTS:%.c=$B/%.o) $(OBJECTS)
+$B/tests/vmm-suites: $B/tests/vmm-suites.o $(VMM_TESTS:%.c=$B/%.o) $(filter-out $B/vmm/main.o,$(VMM)) $B/libsoftwhp.a
+$B/tests/suites $B/tests/vmm-suites:
 	$(CC) $(SANITIZE) -o $@ $^ -lcheck -lsubunit -lrt $(LIBS)
 
-$B/tests/main.o: DEFINES = -DSUITES="$(foreach s,$(SUITES),SUITE($s))"
-$B/tests/main.o: $(SUITES:%=tests/%/suite.c)
+# A suite is a function NAME_suite(), wherever it stands.
+SUITES = $(sort $(shell sed -n 's/^Suite \*\([a-z0-9_]*\)_suite(void)$$/\1/p' $(filter-out %main.c,$^)))
+$B/tests/suites.o: $(FLOOR_TESTS)
+$B/tests/vmm-suites.o: $(VMM_TESTS)
+$B/tests/suites.o $B/tests/vmm-suites.o: tests/main.c | deps
+	@mkdir -p $(@D)
+	$(CC) $(SOFTWHP_CFLAGS) $(SANITIZE) -DSUITES="$(foreach s,$(SUITES),SUITE($s))" -c -o $@ tests/main.c
 
 $B/tests/replay $B/tests/thin: $B/tests/%: $B/tests/vectors/%.o $B/libsoftwhp.a
 	$(CC) $(SANITIZE) -o $@ $^ $(LIBS)

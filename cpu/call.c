@@ -63,6 +63,11 @@ void op_sysret(CPU, IN)
         cpu->seg[CS] = to64 ? flat((selector + 16) | 3, FLAT_CODE64, 3) : flat(selector | 3, FLAT_CODE32, 3);
         cpu->rip = to64 ? cpu->gpr[RCX] : (u32)cpu->gpr[RCX];
         rflags_write(cpu, cpu->gpr[R11] & ~(u64)(RF | VM));
+        cpu->trap_due = false;
+        if (cpu->rflags & TF) { /* trapped at once, as if the SYSCALL had been stepped over */
+            cpu->pending_debug |= DR6_BS;
+            __atomic_fetch_or(&cpu->attention, (u32)ATTENTION_DEBUG, __ATOMIC_SEQ_CST);
+        }
     } else {
         cpu->seg[CS] = flat(selector | 3, FLAT_CODE32, 3);
         cpu->rip = (u32)cpu->gpr[RCX];

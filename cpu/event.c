@@ -327,6 +327,7 @@ void event_deliver(CPU, const struct event *event)
     cpu->delivering.pending = true;
     cpu->delivering.injected = false;
     cpu->in_delivery = true;
+    vcpu_show_rf(cpu);
     cpu->trouble = NULL;
     if (in_long_mode(cpu)) {
         deliver_long(cpu);

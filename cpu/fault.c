@@ -110,6 +110,9 @@ void event_fault(CPU)
     cpu->fault.pending = false;
     if (is_intercepted(cpu, &e))
         exit_exception(cpu, &e);
+    if (e.vector == VECTOR_DB && !e.injected)
+        e.parameter |= cpu->pending_debug;
+    cpu->pending_debug = 0; /* an exception supersedes those that wait behind MOV SS: SDM 3C 26.7.3 */
     take_effects(cpu, &e);
     if (!cpu->in_delivery) {
         cpu->fault_depth = 0;

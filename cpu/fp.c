@@ -105,19 +105,25 @@ static bool has_denormal(const void *result, enum fp_kind kind, unsigned size)
     return false;
 }
 
-void fp_check_slow(struct vcpu *cpu, const void *result, enum fp_kind kind, unsigned size)
+void fp_flags(struct vcpu *cpu, u32 flags)
 {
-    u32 mxcsr = host_stmxcsr(), flags = mxcsr & MXCSR_FLAGS;
     u32 unmasked = ~(cpu->mxcsr >> MXCSR_MASK_SHIFT) & MXCSR_FLAGS;
     u32 before = flags & (MXCSR_IE | MXCSR_DE | MXCSR_ZE);
 
-    if (flags)
-        host_ldmxcsr(mxcsr & ~MXCSR_FLAGS);
     if (before & unmasked)
         flags = before; /* found before computing, which then didn't take place */
-    else if ((unmasked & MXCSR_UE) && has_denormal(result, kind, size))
-        flags |= MXCSR_UE;
     cpu->mxcsr |= flags;
     if (flags & unmasked)
         vcpu_raise(cpu, cpu->cr4 & CR4_OSXMMEXCPT ? VECTOR_XM : VECTOR_UD, 0);
+}
+
+void fp_check_slow(struct vcpu *cpu, const void *result, enum fp_kind kind, unsigned size)
+{
+    u32 mxcsr = host_stmxcsr(), flags = mxcsr & MXCSR_FLAGS;
+
+    if (flags)
+        host_ldmxcsr(mxcsr & ~MXCSR_FLAGS);
+    if (!(cpu->mxcsr & MXCSR_UM) && has_denormal(result, kind, size))
+        flags |= MXCSR_UE;
+    fp_flags(cpu, flags);
 }

@@ -56,6 +56,12 @@ enum fp_kind { FP_OTHER, FP_F32, FP_F64 };
 void fp_begin_slow(struct vcpu *cpu);
 void fp_check_slow(struct vcpu *cpu, const void *result, enum fp_kind kind, unsigned size);
 
+/*
+ * What an instruction made in integers met, all lanes together: the flags of it become the guest's, and an
+ * unmasked one is raised. Nothing may have been committed.
+ */
+void fp_flags(struct vcpu *cpu, u32 flags);
+
 HOST_FP void fp_begin(struct vcpu *cpu)
 {
     if (__builtin_expect(cpu->mode & MODE_SSE_SLOW, 0))

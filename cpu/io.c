@@ -9,18 +9,24 @@
 
 body_fn op_in, op_out, op_ins, op_outs;
 
-/* A callback said no, and has noted why: the emulation ends. */
+/* A callback said no, and has noted why: the emulation ends, before this round. */
+static NORETURN void refused(CPU)
+{
+    vcpu_rewind(cpu);
+    vcpu_land(cpu);
+}
+
 static void port_in(CPU, u16 port, unsigned size, u32 *value)
 {
     *value = 0;
     if (!cpu->seam->port_in(cpu->seam->context, port, size, value))
-        vcpu_land(cpu);
+        refused(cpu);
 }
 
 static void port_out(CPU, u16 port, unsigned size, u32 value)
 {
     if (!cpu->seam->port_out(cpu->seam->context, port, size, value))
-        vcpu_land(cpu);
+        refused(cpu);
 }
 
 static u16 port_of(CPU, IN, unsigned operand)
@@ -37,6 +43,7 @@ void op_in(CPU, IN)
     if (!cpu->seam) {
         io_check(cpu, port, size);
         exit_io(cpu, port, size, false, false, false);
+        return;
     }
     port_in(cpu, port, size, &value);
     reg_write(cpu, RAX * 8, size * 8, value);
@@ -51,6 +58,7 @@ void op_out(CPU, IN)
     if (!cpu->seam) {
         io_check(cpu, port, size);
         exit_io(cpu, port, size, true, false, false);
+        return;
     }
     port_out(cpu, port, size, (u32)reg_read(cpu, RAX * 8, size * 8));
 }
@@ -90,8 +98,10 @@ static void port_string(CPU, IN, bool is_write)
         io_check(cpu, port, size); /* even where no round follows */
     if (in->rep != REP_NONE && reg_read(cpu, RCX * 8, width) == 0)
         return;
-    if (!cpu->seam)
+    if (!cpu->seam) {
         exit_io(cpu, port, size, is_write, true, in->rep != REP_NONE);
+        return;
+    }
     if (in->rep == REP_NONE) {
         one_round(cpu, in, is_write, port, size);
         return;

@@ -72,10 +72,13 @@ void stack_set_pointer(CPU, u64 rsp)
 
 u64 stack_read(CPU, u64 offset, unsigned size)
 {
-    struct place p;
+    if (in_code64(cpu)) {
+        const void *host = place_hit(cpu, offset, size, false);
 
-    place_segment(cpu, &p, SS, offset & ones(stack_width(cpu)), size, ACCESS_READ);
-    return load_sized(p.bytes, size);
+        if (likely(host != NULL))
+            return load_sized(host, size);
+    }
+    return mem_read(cpu, SS, offset & ones(stack_width(cpu)), size);
 }
 
 void stack_write(CPU, u64 offset, unsigned size, u64 value)

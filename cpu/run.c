@@ -58,6 +58,14 @@ static bool debug_trap(struct vcpu *cpu)
     return true;
 }
 
+/* The map of guest memory changed: translations of before are forgotten. */
+static void forget_map(struct vcpu *cpu)
+{
+    __atomic_fetch_and(&cpu->attention, ~(u32)ATTENTION_TLB, __ATOMIC_SEQ_CST);
+    tlb_flush(cpu, false);
+    code_doubt(cpu);
+}
+
 /* What attention was asked for. Anything may leave from here. */
 static NOINLINE void attend(struct vcpu *cpu)
 {
@@ -72,22 +80,27 @@ static NOINLINE void attend(struct vcpu *cpu)
         meet_pass(cpu);
         asked = __atomic_load_n(&cpu->attention, __ATOMIC_SEQ_CST); /* what the meeting was for */
     }
-    if (asked & ATTENTION_TLB) {
-        __atomic_fetch_and(&cpu->attention, ~(u32)ATTENTION_TLB, __ATOMIC_SEQ_CST);
-        tlb_flush(cpu, false);
+    if (asked & ATTENTION_TLB)
+        forget_map(cpu);
+    if (asked & ATTENTION_DOUBT) {
+        __atomic_fetch_and(&cpu->attention, ~(u32)ATTENTION_DOUBT, __ATOMIC_SEQ_CST);
         code_doubt(cpu);
     }
     if (asked & ATTENTION_CODE) {
         __atomic_fetch_and(&cpu->attention, ~(u32)ATTENTION_CODE, __ATOMIC_SEQ_CST);
         code_settle(cpu);
     }
-    __atomic_fetch_and(&cpu->attention, ~(u32)(ATTENTION_EVENT | ATTENTION_DEBUG), __ATOMIC_SEQ_CST);
+    if (cpu->count >= cpu->until) /* before any event: whatever waits goes on waiting */
+        exit_count(cpu);
+    __atomic_fetch_and(&cpu->attention, ~(u32)ATTENTION_DEBUG, __ATOMIC_SEQ_CST);
     if (debug_trap(cpu))
         return;
     if (cpu->deliverability & 3)
         notify(cpu);
     if ((cpu->deliverability & 3) || cpu->pending_debug) /* look again at each turn: blocks can't change what matters */
         __atomic_fetch_or(&cpu->attention, ATTENTION_EVENT, __ATOMIC_SEQ_CST);
+    else
+        __atomic_fetch_and(&cpu->attention, ~(u32)ATTENTION_EVENT, __ATOMIC_SEQ_CST);
 }
 
 static bool is_code_breakpoint(const struct vcpu *cpu, unsigned n)
@@ -95,17 +108,17 @@ static bool is_code_breakpoint(const struct vcpu *cpu, unsigned n)
     return (cpu->dr[7] >> (2 * n) & 3) && (cpu->dr[7] >> (16 + 4 * n) & 3) == 0;
 }
 
-/* An instruction breakpoint at RIP, unless RF lets this one instruction pass. */
+/* Instruction breakpoints at RIP, unless RF or the shadow of MOV SS lets this one instruction pass. SDM 3B 17.3.1.1. */
 static u64 code_breakpoints(const struct vcpu *cpu)
 {
-    u64 linear = cpu->seg[CS].base + cpu->rip, hit = 0;
+    u64 linear = in_code64(cpu) ? cpu->rip : (u32)(cpu->seg[CS].base + cpu->rip), hit = 0;
 
-    if (!in_code64(cpu))
-        linear = (u32)linear;
+    if ((cpu->rflags & RF) || cpu->between_rounds || cpu->shadow_ss)
+        return 0;
     for (unsigned n = 0; n < 4; n++)
         if (is_code_breakpoint(cpu, n) && cpu->dr[n] == linear)
             hit |= 1u << n;
-    return cpu->rflags & RF ? 0 : hit;
+    return hit;
 }
 
 /*
@@ -122,7 +135,9 @@ static NOINLINE void step(struct vcpu *cpu)
     const struct insn *entry = block_find(cpu, true);
 
     cpu->link = NULL;
+    cpu->between_rounds = false;
     cpu->running_shadow = cpu->shadow;
+    cpu->running_shadow_ss = cpu->shadow_ss;
     cpu->shadow = cpu->shadow_ss = false;
     cpu->running_rf = cpu->rflags & RF;
     cpu->rflags &= ~(u64)RF;
@@ -132,6 +147,8 @@ static NOINLINE void step(struct vcpu *cpu)
     __atomic_store_n(&cpu->limit, cpu->count, __ATOMIC_SEQ_CST); /* so that nothing enters another block */
     run_blocks(cpu, entry);
     cpu->at = NULL;
+    if (cpu->exit_reason)
+        return;
     cpu->running_shadow = cpu->running_rf = false;
     if (cpu->trap_due) {
         cpu->pending_debug |= DR6_BS;
@@ -189,6 +206,7 @@ static void turn(struct vcpu *cpu)
         step(cpu);
         return;
     }
+    cpu->between_rounds = false;
     cpu->count += BLOCK_SIZE(entry);
     run_blocks(cpu, entry);
 }
@@ -196,23 +214,32 @@ static void turn(struct vcpu *cpu)
 /* What the caller's writes and the entry itself ask for, once per Run; reference 4.1, order of checks on entry. */
 static void enter(struct vcpu *cpu)
 {
-    if (cpu->left_instruction && cpu->rip != cpu->completed_rip)
-        cpu->count++; /* the caller completed it */
+    if (cpu->left_instruction && cpu->rip != cpu->completed_rip) { /* the caller completed it */
+        cpu->count++;
+        cpu->rflags &= ~(u64)RF; /* which was for that one */
+    }
     cpu->left_instruction = false;
+    cpu->running_shadow = cpu->running_rf = cpu->trap_due = false; /* of the instruction that left */
     code_doubt(cpu);
     if (__atomic_load_n(&cpu->attention, __ATOMIC_ACQUIRE) & ATTENTION_CANCEL) {
         attend(cpu);
         return;
     }
+    if (__atomic_load_n(&cpu->attention, __ATOMIC_ACQUIRE) & ATTENTION_TLB)
+        forget_map(cpu); /* before an event is delivered through old translations */
     event_check_state(cpu);
+    if (cpu->count >= cpu->until)
+        exit_count(cpu);
     if (cpu->interruption.pending) {
         struct event e = cpu->interruption;
+        bool is_software = e.type == EVENT_SOFTWARE_INTERRUPT || e.type == EVENT_SOFTWARE_EXCEPTION;
 
         cpu->interruption.pending = false;
-        cpu->shadow = cpu->shadow_ss = false;
+        if (!is_software || !cpu->shadow_ss) /* SDM 3C 26.7.3: it supersedes debug exceptions that wait */
+            cpu->pending_debug = 0;
         event_deliver(cpu, &e);
     }
-    if (cpu->queued.pending) {
+    if (cpu->queued.pending && cpu->count < cpu->until) {
         cpu->fault = cpu->queued;
         cpu->fault.injected = true;
         cpu->queued.pending = false;

@@ -5,22 +5,27 @@
 typedef v128 convert_fn(v128 a, v128 b);
 
 /*
- * Reads `from` bytes of operand 1, makes `made` bytes of the destination of them and clears up to
- * `written`.
+ * Makes `made` bytes of the destination of `from` bytes of the source and clears up to `written`; with 256
+ * bits, twice as many.
  */
 static void convert(CPU, IN, convert_fn *f, unsigned from, unsigned made, unsigned written, enum fp_kind kind)
 {
+    unsigned lanes = in->width == W256 ? 2 : 1;
     union vector b, r = { 0 };
 
-    vector_source(cpu, in, &b, from);
+    vector_source(cpu, in, &b, from * lanes);
     if (is_mmx(in->dst) || (in->shape == S_RR && is_mmx(in->src)))
         mmx_enter(cpu); /* before #XM, as seen on a Zen 4 */
     fp_begin(cpu);
-    v128 v = f((v128){ 0, 0 }, *(v128 *)b.q);
+    for (unsigned i = 0; i < lanes; i++) {
+        v128 v = { 0, 0 };
 
-    fp_check(cpu, &v, kind, made);
-    memcpy(r.b, &v, made);
-    vector_put(cpu, in->dst, &r, written);
+        memcpy(&v, b.b + i * from, from);
+        v = f((v128){ 0, 0 }, v);
+        memcpy(r.b + i * made, &v, made);
+    }
+    fp_check(cpu, r.b, kind, made * lanes);
+    vector_put(cpu, in, &r, made * lanes > written ? made * lanes : written);
 }
 
 #define CONVERT(name, verb, from, made, written, kind)                                                      \
@@ -29,8 +34,6 @@ static void convert(CPU, IN, convert_fn *f, unsigned from, unsigned made, unsign
         convert(cpu, in, host_##verb, from, made, written, kind);                                           \
     }
 
-CONVERT(cvtss2sd, cvtss2sd, 4, 8, 8, FP_OTHER)
-CONVERT(cvtsd2ss, cvtsd2ss, 8, 4, 4, FP_F32)
 CONVERT(cvtps2pd, cvtps2pd, 8, 16, 16, FP_OTHER)
 CONVERT(cvtpd2ps, cvtpd2ps, 16, 8, 16, FP_F32)
 CONVERT(cvtdq2ps, cvtdq2ps, 16, 16, 16, FP_OTHER)
@@ -39,6 +42,22 @@ CONVERT(cvttps2dq, cvttps2dq, 16, 16, 16, FP_OTHER)
 CONVERT(cvtdq2pd, cvtdq2pd, 8, 16, 16, FP_OTHER)
 CONVERT(cvtpd2dq, cvtpd2dq, 16, 8, 16, FP_OTHER)
 CONVERT(cvttpd2dq, cvttpd2dq, 16, 8, 16, FP_OTHER)
+
+/* Of one number; the rest is the left source's. */
+#define CONVERT_SCALAR(name, size, kind)                                                                    \
+    void op_##name(CPU, IN)                                                                                 \
+    {                                                                                                       \
+        union vector b, r;                                                                                  \
+                                                                                                            \
+        vector_source(cpu, in, &b, size);                                                                   \
+        fp_begin(cpu);                                                                                      \
+        LANE(&r, 0) = host_##name(LANE(xmm(cpu, left_register(in)), 0), LANE(&b, 0));                       \
+        fp_check(cpu, r.b, kind, 12 - (size));                                                              \
+        vector_put(cpu, in, &r, 16);                                                                        \
+    }
+
+CONVERT_SCALAR(cvtss2sd, 4, FP_OTHER)
+CONVERT_SCALAR(cvtsd2ss, 8, FP_F32)
 
 /*
  * MMX registers hold two integers: the low half of the same, the rest of the source being zeros, which
@@ -55,14 +74,15 @@ CONVERT(cvttpd2pi, cvttpd2dq, 16, 8, 8, FP_OTHER)
 #define FROM_INTEGER(name, size)                                                                            \
     void op_##name(CPU, IN)                                                                                 \
     {                                                                                                       \
-        union vector b;                                                                                     \
-        v128 r = { 0, 0 };                                                                                  \
+        union vector b, r;                                                                                  \
+        v128 a = LANE(xmm(cpu, left_register(in)), 0);                                                      \
+        bool wide = in->imm32 == W64;                                                                       \
                                                                                                             \
-        vector_source(cpu, in, &b, width_size((unsigned)in->imm));                                          \
+        vector_source(cpu, in, &b, wide ? 8 : 4);                                                           \
         fp_begin(cpu);                                                                                      \
-        r = in->imm == W64 ? host_##name##64(r, b.q[0]) : host_##name##32(r, b.d[0]);                       \
-        fp_check(cpu, &r, FP_OTHER, size);                                                                  \
-        memcpy(xmm(cpu, in->dst), &r, size);                                                                \
+        LANE(&r, 0) = wide ? host_##name##64(a, b.q[0]) : host_##name##32(a, b.d[0]);                       \
+        fp_check(cpu, r.b, FP_OTHER, size);                                                                 \
+        vector_put(cpu, in, &r, 16);                                                                        \
     }
 
 FROM_INTEGER(cvtsi2ss, 4)

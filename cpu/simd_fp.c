@@ -4,17 +4,23 @@
 
 typedef v128 arithmetic_fn(v128 a, v128 b);
 
-/* The result's `size` bytes come from as many of both operands. */
+/*
+ * 4 or 8 bytes of the result come from as many of both operands, the rest is the left one's; with 16, all lanes
+ * of the registers take part.
+ */
 static void arithmetic(CPU, IN, arithmetic_fn *f, unsigned size, enum fp_kind kind)
 {
-    union vector b;
-    v128 r;
+    const union vector *a = xmm(cpu, left_register(in));
+    union vector b, r;
 
+    if (size == 16)
+        size = vector_size(in);
     vector_source(cpu, in, &b, size);
     fp_begin(cpu);
-    r = f(*(v128 *)xmm(cpu, in->dst), *(v128 *)b.q);
+    for (unsigned i = 0; i <= size / 32; i++)
+        LANE(&r, i) = f(LANE(a, i), LANE(&b, i));
     fp_check(cpu, &r, kind, size);
-    memcpy(xmm(cpu, in->dst), &r, size);
+    vector_put(cpu, in, &r, size < 16 ? 16 : size);
 }
 
 #define ARITHMETIC(name, size, kind)                                                                        \
@@ -36,8 +42,68 @@ ARITHMETIC4(sqrt, FP_OTHER, FP_OTHER) /* no root is tiny */
 ARITHMETIC4(min, FP_OTHER, FP_OTHER)  /* nor is a choice */
 ARITHMETIC4(max, FP_OTHER, FP_OTHER)
 
-/* CMPccPS and its like: the predicate is in the immediate's low three bits. */
+/*
+ * VEX has 32 predicates: a set of relations, and whether a quiet NaN is invalid. Both are told apart by the
+ * few of them that SSE has; the others' lanes with NaNs are compared as zeros, for the flags' sake.
+ */
+enum { LESS = 1, EQUAL = 2, GREATER = 4, UNORDERED = 8, SIGNALS = 16 };
+
+static const u8 predicates[16] = {
+    EQUAL,
+    LESS | SIGNALS,
+    LESS | EQUAL | SIGNALS,
+    UNORDERED,
+    LESS | GREATER | UNORDERED,
+    EQUAL | GREATER | UNORDERED | SIGNALS,
+    GREATER | UNORDERED | SIGNALS,
+    LESS | EQUAL | GREATER,
+    EQUAL | UNORDERED,
+    LESS | UNORDERED | SIGNALS,
+    LESS | EQUAL | UNORDERED | SIGNALS,
+    0,
+    LESS | GREATER,
+    EQUAL | GREATER | SIGNALS,
+    GREATER | SIGNALS,
+    LESS | EQUAL | GREATER | UNORDERED,
+};
+
+/* CMPccPS and its like: the predicate is in the immediate's low bits, three or five. */
 #define COMPARE(suffix, name, size)                                                                         \
+    INLINE v128 relation_##suffix(v128 a, v128 b, unsigned which)                                           \
+    {                                                                                                       \
+        v128 unordered = host_cmpunord##suffix(a, b), x = a & ~unordered, y = b & ~unordered;               \
+        v128 less = host_cmplt##suffix(x, y), equal = host_cmpeq##suffix(x, y) & ~unordered;                \
+        v128 r = { 0, 0 };                                                                                  \
+                                                                                                            \
+        if (which & SIGNALS)                                                                                \
+            (void)host_cmplt##suffix(a, b);                                                                 \
+        if (which & LESS)                                                                                   \
+            r |= less;                                                                                      \
+        if (which & EQUAL)                                                                                  \
+            r |= equal;                                                                                     \
+        if (which & GREATER)                                                                                \
+            r |= ~(less | equal | unordered);                                                               \
+        if (which & UNORDERED)                                                                              \
+            r |= unordered;                                                                                 \
+        return r;                                                                                           \
+    }                                                                                                       \
+    static void name##_any(CPU, IN)                                                                         \
+    {                                                                                                       \
+        unsigned which = predicates[in->imm & 15] ^ (in->imm & 16);                                         \
+        unsigned all = (size) == 16 ? vector_size(in) : (size);                                             \
+        const union vector *a = xmm(cpu, left_register(in));                                                \
+        union vector b, r = *a;                                                                             \
+                                                                                                            \
+        vector_source(cpu, in, &b, all);                                                                    \
+        fp_begin(cpu);                                                                                      \
+        for (unsigned i = 0; i <= all / 32; i++) {                                                          \
+            v128 v = relation_##suffix(LANE(a, i), LANE(&b, i), which);                                     \
+                                                                                                            \
+            memcpy(r.b + 16 * i, &v, all < 16 ? all : 16);                                                  \
+        }                                                                                                   \
+        fp_check(cpu, NULL, FP_OTHER, 0);                                                                   \
+        vector_put(cpu, in, &r, all < 16 ? 16 : all);                                                       \
+    }                                                                                                       \
     void op_##name(CPU, IN)                                                                                 \
     {                                                                                                       \
         static arithmetic_fn *const predicate[8] = {                                                        \
@@ -45,7 +111,10 @@ ARITHMETIC4(max, FP_OTHER, FP_OTHER)
             host_cmpneq##suffix, host_cmpnlt##suffix, host_cmpnle##suffix, host_cmpord##suffix,             \
         };                                                                                                  \
                                                                                                             \
-        arithmetic(cpu, in, predicate[in->imm & 7], size, FP_OTHER);                                        \
+        if (in->vex && (in->imm & 24))                                                                      \
+            name##_any(cpu, in);                                                                            \
+        else                                                                                                \
+            arithmetic(cpu, in, predicate[in->imm & 7], size, FP_OTHER);                                    \
     }
 
 COMPARE(ps, cmpps, 16)
@@ -62,7 +131,7 @@ static void order(CPU, IN, order_fn *f, unsigned size)
 
     vector_source(cpu, in, &b, size);
     fp_begin(cpu);
-    o = f(*(v128 *)xmm(cpu, in->dst), *(v128 *)b.q);
+    o = f(LANE(xmm(cpu, in->dst), 0), LANE(&b, 0));
     fp_check(cpu, NULL, FP_OTHER, 0);
     flags_order(cpu, o.zf, o.pf, o.cf);
 }
@@ -140,11 +209,15 @@ static u32 reciprocal_root(u32 x)
 
 static void approximate(CPU, IN, u32 (*f)(u32 x), unsigned size)
 {
-    union vector v;
+    union vector v, r;
 
+    if (size == 16)
+        size = vector_size(in);
     vector_source(cpu, in, &v, size);
+    vector_get(cpu, left_register(in), &r);
     for (unsigned i = 0; i < size / 4; i++)
-        xmm(cpu, in->dst)->d[i] = f(v.d[i]);
+        r.d[i] = f(v.d[i]);
+    vector_put(cpu, in, &r, size < 16 ? 16 : size);
 }
 
 void op_rcpps(CPU, IN)

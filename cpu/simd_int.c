@@ -1,43 +1,31 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Integer arithmetic, logic, comparisons, packing and shifts of MMX and SSE2, on MMX and XMM registers
- * alike.
+ * Integer arithmetic, logic, comparisons, packing and shifts, on MMX, XMM and YMM registers alike.
  */
 #include "cpu/vector_verbs.h"
 
-typedef v128 binary_fn(v128 a, v128 b);
 typedef v128 shift_fn(v128 a, u64 count);
 
-INLINE v128 low_lane(const union vector *v)
-{
-    return *(const v128 *)v->q;
-}
-
-/*
- * Where the 64-bit form's result is in the lane: halves of an MMX register are interleaved or packed closer
- * together.
- */
-enum mmx_form { MMX_LOW, MMX_INTERLEAVED_LOW, MMX_INTERLEAVED_HIGH, MMX_PACKED };
-
-static void binary(CPU, IN, binary_fn *f, enum mmx_form form)
+void vector_binary(CPU, IN, binary_fn *f, enum mmx_form form)
 {
     union vector a, b, r;
     unsigned size = vector_size(in);
 
     vector_source(cpu, in, &b, size == 8 && form == MMX_INTERLEAVED_LOW ? 4 : size);
-    vector_get(cpu, in->dst, &a);
-    *(v128 *)r.q = f(low_lane(&a), low_lane(&b));
+    vector_get(cpu, left_register(in), &a);
+    for (unsigned i = 0; i <= size / 32; i++)
+        LANE(&r, i) = f(LANE(&a, i), LANE(&b, i));
     if (size == 8 && form == MMX_INTERLEAVED_HIGH)
         r.q[0] = r.q[1];
     if (size == 8 && form == MMX_PACKED)
         r.d[1] = r.d[2];
-    vector_put(cpu, in->dst, &r, size);
+    vector_put(cpu, in, &r, size);
 }
 
 #define BINARY_FORM(name, verb, form)                                                                       \
     void op_##name(CPU, IN)                                                                                 \
     {                                                                                                       \
-        binary(cpu, in, verb_##verb, form);                                                                 \
+        vector_binary(cpu, in, verb_##verb, form);                                                          \
     }
 #define BINARY(name) BINARY_FORM(name, name, MMX_LOW)
 
@@ -88,14 +76,51 @@ BINARY_FORM(packsswb, packsswb, MMX_PACKED)
 BINARY_FORM(packuswb, packuswb, MMX_PACKED)
 BINARY_FORM(packssdw, packssdw, MMX_PACKED)
 
+/* SSSE3 */
+BINARY(pabsb)
+BINARY(pabsw)
+BINARY(pabsd)
+BINARY_FORM(phaddw, phaddw, MMX_PACKED)
+BINARY_FORM(phaddd, phaddd, MMX_PACKED)
+BINARY_FORM(phaddsw, phaddsw, MMX_PACKED)
+BINARY_FORM(phsubw, phsubw, MMX_PACKED)
+BINARY_FORM(phsubd, phsubd, MMX_PACKED)
+BINARY_FORM(phsubsw, phsubsw, MMX_PACKED)
+BINARY(pmaddubsw)
+BINARY(pmulhrsw)
+BINARY(psignb)
+BINARY(psignw)
+BINARY(psignd)
+
+void op_pshufb(CPU, IN)
+{
+    vector_binary(cpu, in, is_mmx(in->dst) ? verb_pshufb_mmx : verb_pshufb, MMX_LOW);
+}
+
+/* SSE4.1 and SSE4.2: no MMX registers */
+BINARY(packusdw)
+BINARY(pcmpeqq)
+BINARY(pcmpgtq)
+BINARY(pminsb)
+BINARY(pminsd)
+BINARY(pminud)
+BINARY(pminuw)
+BINARY(pmaxsb)
+BINARY(pmaxsd)
+BINARY(pmaxud)
+BINARY(pmaxuw)
+BINARY(pmuldq)
+BINARY(pmulld)
+BINARY(phminposuw)
+
 /* The high half of an MMX register is interleaved as the low lane's second half is. */
 #define INTERLEAVE_HIGH(name, low)                                                                          \
     void op_##name(CPU, IN)                                                                                 \
     {                                                                                                       \
         if (is_mmx(in->dst))                                                                                \
-            binary(cpu, in, verb_##low, MMX_INTERLEAVED_HIGH);                                              \
+            vector_binary(cpu, in, verb_##low, MMX_INTERLEAVED_HIGH);                                       \
         else                                                                                                \
-            binary(cpu, in, verb_##name, MMX_LOW);                                                          \
+            vector_binary(cpu, in, verb_##name, MMX_LOW);                                                   \
     }
 
 INTERLEAVE_HIGH(punpckhbw, punpcklbw)
@@ -108,20 +133,22 @@ BINARY_FORM(unpckhps, punpckhdq, MMX_LOW)
 BINARY_FORM(unpcklpd, punpcklqdq, MMX_LOW)
 BINARY_FORM(unpckhpd, punpckhqdq, MMX_LOW)
 
-/* The count is an immediate, or the low 64 bits of operand 1. */
+/* The count is an immediate, or the low 64 bits of the right source, of which memory has 16 bytes. */
 static void shift(CPU, IN, shift_fn *f)
 {
     union vector a, b, r;
     unsigned size = vector_size(in);
     u64 count = (u8)in->imm;
+    bool by_immediate = in->shape == S_RI || in->shape == S_RRI;
 
-    if (in->shape != S_RI) {
-        vector_source(cpu, in, &b, size);
+    if (!by_immediate) {
+        vector_source(cpu, in, &b, size == 8 ? 8 : 16);
         count = b.q[0];
     }
-    vector_get(cpu, in->dst, &a);
-    *(v128 *)r.q = f(low_lane(&a), count);
-    vector_put(cpu, in->dst, &r, size);
+    vector_get(cpu, in->shape == S_RRI ? in->src : left_register(in), &a);
+    for (unsigned i = 0; i <= size / 32; i++)
+        LANE(&r, i) = f(LANE(&a, i), count);
+    vector_put(cpu, in, &r, size);
 }
 
 #define SHIFT(name)                                                                                         \

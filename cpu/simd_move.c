@@ -2,18 +2,19 @@
 /* Moves of vector registers, whole and in part, and the stores under a mask. */
 #include "cpu/vector.h"
 
-/* 16 bytes between registers and memory. */
+/* All bytes between registers and memory. */
 static void move(CPU, IN, unsigned access)
 {
+    unsigned size = in->width == W256 ? 32 : 16;
     union vector v;
 
     if (shape_operand(in, 1) == 'M') {
-        vector_load(cpu, in, &v, 16, access);
-        memcpy(xmm(cpu, in->dst), &v, 16);
+        vector_load(cpu, in, &v, size, access);
+        vector_put(cpu, in, &v, size);
     } else if (shape_operand(in, 0) == 'M') {
-        vector_store(cpu, in, xmm(cpu, in->src), 16, access);
+        vector_store(cpu, in, xmm(cpu, in->src), size, access);
     } else {
-        memmove(xmm(cpu, in->dst), xmm(cpu, in->src), 16);
+        vector_put(cpu, in, xmm(cpu, in->src), size);
     }
 }
 
@@ -45,7 +46,7 @@ static void move_low(CPU, IN, unsigned size)
     if (to_memory)
         vector_store(cpu, in, &v, size, 0);
     else if (in->dst >= REG_XMM)
-        vector_put(cpu, in->dst, &v, 16);
+        vector_put(cpu, in, &v, 16);
     else
         REG64(in->dst) = v.q[0];
     if (!from_memory && is_mmx(in->src))
@@ -64,13 +65,19 @@ void op_movq(CPU, IN)
 
 /* MOVQ2DQ and MOVDQ2Q are that too, by their operands' kinds. MOVNTQ only stores. */
 
-/* MOVSS and MOVSD: between registers, the rest of the destination stays; from memory it becomes zero. */
+/* MOVSS and MOVSD: between registers, the rest is the left source's; from memory it becomes zero. */
 static void move_scalar(CPU, IN, unsigned size)
 {
-    if (in->shape == S_RR)
-        memmove(xmm(cpu, in->dst), xmm(cpu, in->src), size);
-    else
+    union vector a, b;
+
+    if (in->shape == S_RM || in->shape == S_MR) {
         move_low(cpu, in, size);
+        return;
+    }
+    vector_source(cpu, in, &b, size);
+    vector_get(cpu, left_register(in), &a);
+    memcpy(&a, &b, size);
+    vector_put(cpu, in, &a, 16);
 }
 
 void op_movss(CPU, IN)
@@ -83,20 +90,27 @@ void op_movsd_vector(CPU, IN)
     move_scalar(cpu, in, 8);
 }
 
-/* 8 bytes from half `from` of the source register or from memory to half `to` of the destination. */
+/*
+ * 8 bytes from half `from` of the right source or from memory to half `to` of the destination, whose other half
+ * is the left source's.
+ */
 static void move_half(CPU, IN, unsigned to, unsigned from)
 {
+    unsigned n = right_operand(in);
+    union vector a;
     u64 v;
 
     if (shape_operand(in, 0) == 'M') {
         vector_store(cpu, in, &xmm(cpu, in->src)->q[from], 8, 0);
         return;
     }
-    if (shape_operand(in, 1) == 'M')
+    if (shape_operand(in, n) == 'M')
         vector_load(cpu, in, &v, 8, 0);
     else
-        v = xmm(cpu, in->src)->q[from];
-    xmm(cpu, in->dst)->q[to] = v;
+        v = xmm(cpu, operand_register(in, n))->q[from];
+    vector_get(cpu, left_register(in), &a);
+    a.q[to] = v;
+    vector_put(cpu, in, &a, 16);
 }
 
 void op_movlps(CPU, IN)
@@ -148,6 +162,17 @@ void op_maskmovdqu(CPU, IN)
 void op_maskmovq(CPU, IN)
 {
     move_masked(cpu, in, 8);
+}
+
+/* A cache line of zeros at rAX. */
+void op_clzero(CPU, IN)
+{
+    struct place p;
+    u64 rax = cpu->gpr[RAX] & ones(16u << (in->address - W16));
+
+    place_segment(cpu, &p, in->segment, rax & ~(u64)63, 64, ACCESS_WRITE | ACCESS_PLAIN);
+    memset(p.bytes, 0, 64);
+    place_commit(cpu, &p);
 }
 
 void op_emms(CPU, IN)

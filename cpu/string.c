@@ -239,8 +239,13 @@ static u64 budget(const struct vcpu *cpu, const struct insn *in)
  */
 static NORETURN COLD void string_pause(CPU)
 {
-    cpu->running_shadow = false; /* interrupts may come between rounds; RF comes back */
+    u64 met = cpu->pending_debug; /* by the rounds that are done */
+
+    cpu->running_shadow = false; /* interrupts may come between rounds */
     vcpu_rewind(cpu);
+    cpu->pending_debug = met;
+    cpu->rflags &= ~(u64)RF;
+    cpu->between_rounds = true;
     if (cpu->trap_due) {
         cpu->trap_due = false;
         cpu->pending_debug |= DR6_BS;

@@ -41,8 +41,10 @@ void op_cpuid(CPU, IN)
 
     (void)in;
     profile_cpuid(cpu, leaf, (u32)cpu->gpr[RCX], out);
-    if (cpuid_exits(cpu, leaf))
+    if (cpuid_exits(cpu, leaf)) {
         exit_cpuid(cpu, out);
+        return;
+    }
     cpu->gpr[RAX] = out[0];
     cpu->gpr[RBX] = out[1];
     cpu->gpr[RCX] = out[2];

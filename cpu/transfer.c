@@ -152,6 +152,12 @@ void frame_resolve(CPU, struct frame *f)
     for (unsigned i = 0; i < f->n; i++) {
         u64 at = f->is64 ? frame_offset(f, i) : (u32)(base + frame_offset(f, i));
 
+        e = (const struct tlb_entry *)((const char *)bank + TLB_OFFSET(at));
+        if (likely(((at + f->size - 1) & PAGE_MASK) == e->write)) {
+            f->place[i].bytes = (u8 *)(at + e->addend);
+            f->place[i].notice = 0;
+            continue;
+        }
         place_linear(cpu, &f->place[i], at, f->size, ACCESS_WRITE | (f->inner ? ACCESS_SYSTEM : 0));
     }
 }
@@ -160,9 +166,9 @@ void frame_commit(CPU, struct frame *f)
 {
     for (unsigned i = 0; i < f->n; i++) {
         if (f->bytes) {
-            store_bytes(f->bytes + (f->n - 1 - i) * f->size, f->value[i], f->size);
+            store_sized(f->bytes + (f->n - 1 - i) * f->size, f->value[i], f->size);
         } else {
-            store_bytes(f->place[i].bytes, f->value[i], f->size);
+            store_sized(f->place[i].bytes, f->value[i], f->size);
             place_commit(cpu, &f->place[i]);
         }
     }

@@ -35,26 +35,43 @@ void vector_get(CPU, unsigned reg, union vector *v)
     if (is_mmx(reg))
         v->q[0] = mmx_read(cpu, reg);
     else if (is_xmm(reg))
-        memcpy(v, xmm(cpu, reg), 16);
+        memcpy(v, xmm(cpu, reg), 32);
     else
         v->q[0] = REG64(reg);
 }
 
-void vector_source(CPU, IN, union vector *v, unsigned size)
+static void source(CPU, IN, union vector *v, unsigned size, unsigned access)
 {
-    if (shape_operand(in, 1) != 'M') {
-        vector_get(cpu, in->src, v);
+    unsigned n = right_operand(in);
+
+    if (shape_operand(in, n) == 'M') {
+        memset(v, 0, sizeof *v);
+        vector_load(cpu, in, v, size, access);
+    } else {
+        vector_get(cpu, operand_register(in, n), v);
         memset(v->b + size, 0, sizeof *v - size);
-        return;
     }
-    memset(v, 0, sizeof *v);
-    vector_load(cpu, in, v, size, size == 16 ? arithmetic_alignment(cpu) : 0);
 }
 
-void vector_put(CPU, unsigned reg, const union vector *v, unsigned size)
+void vector_source(CPU, IN, union vector *v, unsigned size)
 {
-    if (is_mmx(reg))
-        mmx_write(cpu, reg, v->q[0]);
-    else
-        memcpy(xmm(cpu, reg), v, size);
+    source(cpu, in, v, size, size == 16 && !in->vex ? arithmetic_alignment(cpu) : 0);
+}
+
+void vector_source_loose(CPU, IN, union vector *v, unsigned size)
+{
+    source(cpu, in, v, size, 0);
+}
+
+void vector_put(CPU, IN, const union vector *v, unsigned size)
+{
+    if (is_mmx(in->dst)) {
+        mmx_write(cpu, in->dst, v->q[0]);
+        return;
+    }
+    union vector *to = xmm(cpu, in->dst);
+
+    memmove(to, v, size);
+    if (in->vex)
+        memset(to->b + size, 0, sizeof *to - size);
 }

@@ -68,11 +68,59 @@ INLINE bool is_misaligned(const struct vcpu *cpu, IN, unsigned alignment)
     return (base + operand_offset(cpu, in)) & (alignment - 1);
 }
 
-/* Size of the registers that an instruction with a register as operand 0 works on. */
+/* Size of the registers that an instruction works on, if operand 0 isn't a general one. */
 INLINE unsigned vector_size(const struct insn *in)
 {
-    return is_mmx(in->dst) ? 8 : 16;
+    return is_mmx(in->dst) ? 8 : in->width == W256 ? 32 : 16;
 }
+
+/*
+ * VEX gives most instructions two sources beside the destination. Without it the destination is the left one.
+ */
+INLINE bool has_two_sources(const struct insn *in)
+{
+    return in->shape == S_RRR || in->shape == S_RRM;
+}
+
+INLINE unsigned left_register(const struct insn *in)
+{
+    return has_two_sources(in) ? in->src : in->dst;
+}
+
+/* Number of the operand that is the other source. */
+INLINE unsigned right_operand(const struct insn *in)
+{
+    return has_two_sources(in) ? 2 : 1;
+}
+
+#define LANE(v, n) (((v128 *)(v)->q)[n])
+
+/* What an instruction makes of one lane: of both sources, or with an immediate and the lane's number too. */
+typedef v128 binary_fn(v128 a, v128 b);
+typedef v128 shuffle_fn(v128 a, v128 b, unsigned imm, unsigned lane);
+
+/*
+ * Where the 64-bit form's result is in the lane: halves of an MMX register are interleaved or packed closer
+ * together.
+ */
+enum mmx_form { MMX_LOW, MMX_INTERLEAVED_LOW, MMX_INTERLEAVED_HIGH, MMX_PACKED };
+
+/* The destination becomes f(left, right), lane by lane: whole bodies but for f. */
+void vector_binary(CPU, IN, binary_fn *f, enum mmx_form form);
+void vector_shuffle(CPU, IN, shuffle_fn *f);
+
+/* A body that is a shuffle: `expr` of a, b, imm and lane. */
+#define VECTOR_SHUFFLE(name, expr)                                                                          \
+    static v128 lane_##name(v128 a, v128 b, unsigned imm, unsigned lane)                                    \
+    {                                                                                                       \
+        (void)a, (void)b, (void)imm;                                                                        \
+        (void)lane;                                                                                         \
+        return expr;                                                                                        \
+    }                                                                                                       \
+    void op_##name(CPU, IN)                                                                                 \
+    {                                                                                                       \
+        vector_shuffle(cpu, in, lane_##name);                                                               \
+    }
 
 /* COMISD and its like: three flags of their own choice, OF, SF and AF clear. */
 INLINE void flags_order(CPU, bool zf, bool pf, bool cf)
@@ -88,10 +136,15 @@ void vector_store(CPU, IN, const void *from, unsigned size, unsigned access);
 /* A register of any kind, whole (8 bytes of general ones). */
 void vector_get(CPU, unsigned reg, union vector *v);
 
-/* Operand 1, `size` bytes of it. A memory operand of 16 bytes is one of arithmetic. */
+/* The right source, `size` bytes of it. A memory operand of 16 bytes is one of arithmetic. */
 void vector_source(CPU, IN, union vector *v, unsigned size);
 
-/* The low `size` bytes of an XMM register, the rest kept; of an MMX register all 8. */
-void vector_put(CPU, unsigned reg, const union vector *v, unsigned size);
+/* The same, whatever its alignment. */
+void vector_source_loose(CPU, IN, union vector *v, unsigned size);
+
+/*
+ * The destination's low `size` bytes; the rest is kept, or with VEX becomes zero. Of an MMX register all 8.
+ */
+void vector_put(CPU, IN, const union vector *v, unsigned size);
 
 #endif

@@ -16,6 +16,7 @@ typedef i16 v8i16 __attribute__((vector_size(16)));
 typedef u32 v4u32 __attribute__((vector_size(16)));
 typedef i32 v4i32 __attribute__((vector_size(16)));
 typedef u64 v2u64 __attribute__((vector_size(16)));
+typedef i64 v2i64 __attribute__((vector_size(16)));
 
 /* Where the compiler's operator is the instruction: `expr` of x and y, vectors of `type`. */
 #define VECTOR_VERB(name, type, expr)                                                                       \
@@ -174,6 +175,99 @@ SHUFFLE_VERB(punpckhqdq, v2u64, 1, 3)
 PACK_VERB(packsswb, v8i16, i8, 8, saturate_i8)
 PACK_VERB(packuswb, v8i16, u8, 8, saturate_u8)
 PACK_VERB(packssdw, v4i32, i16, 4, saturate_i16)
+
+PACK_VERB(packusdw, v4i32, u16, 4, saturate_u16)
+
+/* ---- SSSE3 ---- */
+
+#define ABSOLUTE(width) ((void)x, (y ^ y >> (width - 1)) - (y >> (width - 1)))
+
+VECTOR_VERB(pabsb, v16i8, ABSOLUTE(8))
+VECTOR_VERB(pabsw, v8i16, ABSOLUTE(16))
+VECTOR_VERB(pabsd, v4i32, ABSOLUTE(32))
+SHUFFLE_VERB(even_words, v8u16, 0, 2, 4, 6, 8, 10, 12, 14)
+SHUFFLE_VERB(odd_words, v8u16, 1, 3, 5, 7, 9, 11, 13, 15)
+SHUFFLE_VERB(even_dwords, v4u32, 0, 2, 4, 6)
+SHUFFLE_VERB(odd_dwords, v4u32, 1, 3, 5, 7)
+
+/* Neighbours, of a and then of b. */
+#define HORIZONTAL_VERB(name, verb, kind)                                                                   \
+    INLINE v128 verb_##name(v128 a, v128 b)                                                                 \
+    {                                                                                                       \
+        return verb_##verb(verb_even_##kind(a, b), verb_odd_##kind(a, b));                                  \
+    }
+
+HORIZONTAL_VERB(phaddw, paddw, words)
+HORIZONTAL_VERB(phaddd, paddd, dwords)
+HORIZONTAL_VERB(phaddsw, paddsw, words)
+HORIZONTAL_VERB(phsubw, psubw, words)
+HORIZONTAL_VERB(phsubd, psubd, dwords)
+HORIZONTAL_VERB(phsubsw, psubsw, words)
+LANE_VERB(psignb, i8, y < 0 ? -x : y ? x : 0)
+LANE_VERB(psignw, i16, y < 0 ? -x : y ? x : 0)
+LANE_VERB(psignd, u32, y >> 31 ? -x : y ? x : 0)
+LANE_VERB(pmulhrsw, i16, ((x * y >> 14) + 1) >> 1)
+
+INLINE v128 verb_pmaddubsw(v128 a, v128 b)
+{
+    v16u8 x = (v16u8)a;
+    v16i8 y = (v16i8)b;
+    v8i16 r;
+
+    for (unsigned i = 0; i < 8; i++)
+        r[i] = (i16)saturate_i16(x[2 * i] * y[2 * i] + x[2 * i + 1] * y[2 * i + 1]);
+    return (v128)r;
+}
+
+INLINE v128 pick_bytes(v128 a, v128 b, u8 mask)
+{
+    union {
+        v128 v;
+        u8 b[16];
+    } from = { a }, which = { b }, r;
+
+    for (unsigned i = 0; i < 16; i++)
+        r.b[i] = which.b[i] & 0x80 ? 0 : from.b[which.b[i] & mask];
+    return r.v;
+}
+
+INLINE v128 verb_pshufb(v128 a, v128 b)
+{
+    return pick_bytes(a, b, 15);
+}
+
+INLINE v128 verb_pshufb_mmx(v128 a, v128 b)
+{
+    return pick_bytes(a, b, 7);
+}
+
+/* ---- SSE4.1 and SSE4.2 ---- */
+
+VECTOR_VERB(pcmpeqq, v2u64, x == y)
+VECTOR_VERB(pcmpgtq, v2i64, x > y)
+VECTOR_VERB(pminsb, v16i8, SELECT(v16i8, x < y))
+VECTOR_VERB(pminsd, v4i32, SELECT(v4i32, x < y))
+VECTOR_VERB(pminud, v4u32, SELECT(v4u32, x < y))
+VECTOR_VERB(pminuw, v8u16, SELECT(v8u16, x < y))
+VECTOR_VERB(pmaxsb, v16i8, SELECT(v16i8, x > y))
+VECTOR_VERB(pmaxsd, v4i32, SELECT(v4i32, x > y))
+VECTOR_VERB(pmaxud, v4u32, SELECT(v4u32, x > y))
+VECTOR_VERB(pmaxuw, v8u16, SELECT(v8u16, x > y))
+VECTOR_VERB(pmulld, v4u32, x * y)
+LANE_VERB(pmuldq, i64, (i64)(i32)x * (i32)y)
+
+/* The least word and where it first stands. */
+INLINE v128 verb_phminposuw(v128 a, v128 b)
+{
+    v8u16 y = (v8u16)b;
+    u64 least = 0;
+
+    (void)a;
+    for (u64 i = 1; i < 8; i++)
+        if (y[i] < y[least])
+            least = i;
+    return (v128){ y[least] | least << 16, 0 };
+}
 
 /* ---- shuffles by an immediate ---- */
 

@@ -237,26 +237,45 @@ void op_fstpnce(CPU, IN)
     x87_pop(cpu);
 }
 
-static void store_integer(CPU, IN, bool pop)
+/* `by`: what stores 16, 32 and 64 bits. */
+static void store_integer(CPU, IN, x87_fn *const by[3], bool pop)
 {
     static const struct x87_register indefinite[3] = { { 0x8000, 0 }, { 0x80000000u, 0 },
                                                        { 0x8000000000000000u, 0 } };
+    unsigned n = in->width == W16 ? 0 : in->width == W32 ? 1 : 2;
 
-    switch (in->width) {
-    case W16: store(cpu, in, x87_st_i16, 2, &indefinite[0], pop); break;
-    case W32: store(cpu, in, x87_st_i32, 4, &indefinite[1], pop); break;
-    default: store(cpu, in, x87_st_i64, 8, &indefinite[2], pop); break;
-    }
+    store(cpu, in, by[n], 2u << n, &indefinite[n], pop);
 }
+
+static x87_fn *const rounded[3] = { x87_st_i16, x87_st_i32, x87_st_i64 };
 
 void op_fist(CPU, IN)
 {
-    store_integer(cpu, in, false);
+    store_integer(cpu, in, rounded, false);
 }
 
 void op_fistp(CPU, IN)
 {
-    store_integer(cpu, in, true);
+    store_integer(cpu, in, rounded, true);
+}
+
+/* FISTTP, which is SSE3's: toward zero, whatever the control word says. */
+#define X87_TRUNCATION(name)                                                                                 \
+    static void truncation_##name(struct x87_run *run)                                                       \
+    {                                                                                                        \
+        run->guest |= 3 << 10;                                                                               \
+        x87_st_##name(run);                                                                                  \
+    }
+
+X87_TRUNCATION(i16)
+X87_TRUNCATION(i32)
+X87_TRUNCATION(i64)
+
+void op_fisttp(CPU, IN)
+{
+    static x87_fn *const truncated[3] = { truncation_i16, truncation_i32, truncation_i64 };
+
+    store_integer(cpu, in, truncated, true);
 }
 
 void op_fbstp(CPU, IN)

@@ -60,8 +60,9 @@ struct draft {
     struct {
         u16 offset, size;
     } range[3];
-    u8 text[15];         /* of an instruction that goes on on the next page */
-    unsigned crossing;   /* its size; 0: it doesn't */
+    u8 text[BLOCK_INSNS * 15]; /* what was decoded: memory may change meanwhile */
+    unsigned bytes;
+    unsigned crossing;   /* size of an instruction that goes on on the next page; 0: it doesn't */
     u64 second_gpa;
     bool has_exits;
 };
@@ -109,6 +110,7 @@ static void decode_crossing(struct vcpu *cpu, u32 mode, struct draft *draft, uns
     }
     const u8 *second = fetch_page(cpu, linear_of(cpu, draft->rip + first), &draft->second_gpa);
 
+    code_claim(cpu, draft->second_gpa);
     memcpy(draft->text + first, second, most - first);
     switch (decode(mode, draft->text, most, offset, in, d)) {
     case DECODE_MORE:
@@ -169,7 +171,8 @@ static void decode_run(struct vcpu *cpu, u32 mode, struct draft *draft)
             return;
         room = PAGE_SIZE - offset < 15 ? PAGE_SIZE - offset : 15;
         size = limit_bytes(cpu, rip, room);
-        switch (decode(mode, draft->page + offset, size, offset, in, d)) {
+        memcpy(draft->text + draft->bytes, draft->page + offset, size);
+        switch (decode(mode, draft->text + draft->bytes, size, offset, in, d)) {
         case DECODE_MORE:
             if (draft->n > 0)
                 return;
@@ -190,6 +193,7 @@ static void decode_run(struct vcpu *cpu, u32 mode, struct draft *draft)
 
         unsigned text = in->length ? in->length : size; /* what made it a fault is what must not change */
 
+        draft->bytes += text;
         if (draft->ranges && draft->range[draft->ranges - 1].offset + draft->range[draft->ranges - 1].size == offset)
             draft->range[draft->ranges - 1].size = (u16)(draft->range[draft->ranges - 1].size + text);
         else {
@@ -286,7 +290,7 @@ static struct block *block_make(struct vcpu *cpu, u32 mode, u64 gpa, const u8 *h
     struct draft draft;
     unsigned offset = (unsigned)(gpa & ~PAGE_MASK);
 
-    draft.n = draft.ranges = draft.crossing = 0;
+    draft.n = draft.ranges = draft.bytes = draft.crossing = 0;
     draft.has_exits = false;
     draft.rip = draft.next_rip = cpu->rip;
     draft.code_base = cpu->rip - offset;
@@ -323,18 +327,17 @@ static struct block *block_make(struct vcpu *cpu, u32 mode, u64 gpa, const u8 *h
     if (draft.crossing) {
         b->crosses = 1;
         b->bytes = (u16)draft.crossing;
-        memcpy(text, draft.text, b->bytes);
         b->granules = granules_between(offset, PAGE_SIZE - offset);
     } else {
         b->ranges = (u8)draft.ranges;
+        b->bytes = (u16)draft.bytes;
         for (unsigned i = 0; i < draft.ranges; i++) {
             b->range[i].offset = draft.range[i].offset;
             b->range[i].size = draft.range[i].size;
-            memcpy(text + b->bytes, draft.page + b->range[i].offset, b->range[i].size);
-            b->bytes = (u16)(b->bytes + b->range[i].size);
             b->granules |= granules_between(b->range[i].offset, b->range[i].size);
         }
     }
+    memcpy(text, draft.text, b->bytes);
     code->used += (sizeof *b + slots * sizeof *b->insn + b->bytes + 63) & ~(u64)63;
     b->hash_next = *hash_slot(cpu, gpa);
     *hash_slot(cpu, gpa) = b;
@@ -353,6 +356,17 @@ static bool crossing_is_current(struct vcpu *cpu, struct block *b)
     const u8 *second = fetch_page(cpu, linear_of(cpu, b->rip + first), &second_gpa);
 
     return !memcmp(b->host + offset, text, first) && !memcmp(second, text + first, b->bytes - first);
+}
+
+/* Another processor may have written while we decoded, before the block's marks told it that somebody minds. */
+static COLD void block_confirm(struct vcpu *cpu, struct block *b)
+{
+    b->checked = cpu->run - 1;
+    if (b->crosses ? crossing_is_current(cpu, b) : block_is_current(cpu, b))
+        return;
+    block_kill(cpu, b);
+    cpu->link = NULL;
+    vcpu_land(cpu); /* once more */
 }
 
 static bool block_matches(const struct vcpu *cpu, const struct block *b, u32 mode)
@@ -381,8 +395,12 @@ static NOINLINE const struct insn *block_find_slow(struct vcpu *cpu, u32 mode, s
             break;
         block_kill(cpu, b);
     }
-    if (!b)
+    if (!b) {
+        code_claim(cpu, gpa);
         b = block_make(cpu, mode, gpa, host);
+        if (unlikely(cpu->partition->processors > 1))
+            block_confirm(cpu, b);
+    }
     if (!b->crosses)
         *j = (struct jump){ cpu->rip, cpu->generation, mode, &b->enter, cpu->page_generation, 0 };
     return &b->enter;

@@ -40,7 +40,9 @@ void code_forget(struct vcpu *cpu);
 /* From now on memory may hold other bytes than when blocks were decoded: each is compared before it runs again. */
 void code_doubt(struct vcpu *cpu);
 
-/* stale.c's side of it, for block.c. */
+/* stale.c's side of it, for block.c. code_claim(): from now on each processor's writes to the page are seen. The
+ * loop may have its turn first; does nothing where there is one processor alone. */
+void code_claim(struct vcpu *cpu, u64 gpa);
 struct block *block_of(const struct insn *entry);
 struct code_page *code_page_of(struct vcpu *cpu, u64 gpa, bool make);
 void block_mark(struct vcpu *cpu, struct block *b, u64 gpa, u64 granules);

@@ -66,6 +66,12 @@ static u8 register_number(ZydisRegister r)
     }
 }
 
+static bool is_general(const ZydisDecodedOperand *o)
+{
+    return o->type == ZYDIS_OPERAND_TYPE_REGISTER && o->reg.value >= ZYDIS_REGISTER_AL &&
+           o->reg.value <= ZYDIS_REGISTER_R15;
+}
+
 /* A row's attributes, with SSE and MMX as the kinds of the registers at hand have them. */
 static u32 attributes_of(const struct op *op, const struct insn *in, unsigned visible)
 {
@@ -120,6 +126,8 @@ static bool put_operands(struct insn *in, const ZydisDecodedInstruction *z, cons
                 u8 number = register_number(o->reg.value);
 
                 *(i == 0 ? &in->dst : i == 1 ? &in->src : &in->third) = number;
+            } else if (i == 3) {
+                in->imm32 = register_number(o->reg.value);
             }
             kinds[i] = 'R';
             break;
@@ -142,8 +150,10 @@ static bool put_operands(struct insn *in, const ZydisDecodedInstruction *z, cons
             } else if (i > 0 && kinds[i - 1] == 'I') { /* ENTER: size, then level */
                 in->imm |= (o->imm.value.u & 0xff) << 16;
                 n--;
-            } else {
+            } else if (i < 3) {
                 in->imm = o->imm.value.u;
+            } else {
+                in->imm32 = (u32)o->imm.value.u;
             }
             kinds[i] = 'I';
             break;
@@ -151,6 +161,8 @@ static bool put_operands(struct insn *in, const ZydisDecodedInstruction *z, cons
             break;
         }
     }
+    if (n == 4 && in->vex)
+        n = 3;
     if (n > 3)
         return false;
     if (kinds[0] == 'I' && kinds[1] == 'R') { /* OUT: the port's number comes first */
@@ -214,6 +226,23 @@ static bool is_claimed(const ZydisDecodedInstruction *z)
     case ZYDIS_ISA_EXT_MMX:
     case ZYDIS_ISA_EXT_SSE:
     case ZYDIS_ISA_EXT_SSE2:
+    case ZYDIS_ISA_EXT_SSE3:
+    case ZYDIS_ISA_EXT_SSSE3:
+    case ZYDIS_ISA_EXT_SSE4:
+    case ZYDIS_ISA_EXT_SSE4A:
+    case ZYDIS_ISA_EXT_AES:
+    case ZYDIS_ISA_EXT_PCLMULQDQ:
+    case ZYDIS_ISA_EXT_SHA:
+    case ZYDIS_ISA_EXT_GFNI:
+    case ZYDIS_ISA_EXT_CLZERO:
+    case ZYDIS_ISA_EXT_AVX:
+    case ZYDIS_ISA_EXT_AVX2:
+    case ZYDIS_ISA_EXT_AVX2GATHER:
+    case ZYDIS_ISA_EXT_FMA:
+    case ZYDIS_ISA_EXT_F16C:
+    case ZYDIS_ISA_EXT_AVXAES:
+    case ZYDIS_ISA_EXT_VAES:
+    case ZYDIS_ISA_EXT_VPCLMULQDQ:
     case ZYDIS_ISA_EXT_BMI1:
     case ZYDIS_ISA_EXT_BMI2:
     case ZYDIS_ISA_EXT_LZCNT:
@@ -239,7 +268,7 @@ static run_fn *forbidden(const struct insn *in, u32 a, u32 mode)
         return run_ud;
     if ((a & SSE) && ((mode & MODE_EM) || !(mode & MODE_OSFXSR)))
         return run_ud;
-    if ((a & AVX) && !(mode & MODE_AVX))
+    if ((a & AVX) && (!(mode & MODE_AVX) || !(mode & MODE_PE) || (mode & MODE_VM86)))
         return run_ud;
     if ((a & FPU) && (mode & (MODE_EM | MODE_TS)))
         return run_nm;
@@ -324,8 +353,12 @@ enum decode_result decode(u32 mode, const u8 *bytes, unsigned size, unsigned off
     in->rep = z.attributes & ZYDIS_ATTRIB_HAS_REPNE                              ? REP_NE
               : z.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE) ? REP_E
                                                                               : REP_NONE;
+    in->vex = z.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX;
     const struct op *op = &ops[in->op];
 
+    /* Other encodings share names with VEX' instructions, but no profile has theirs. */
+    if (!in->vex && z.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY)
+        return invalid(in, d);
     d->attributes = op->attributes;
     if (!op->body) {
         in->run = is_claimed(&z) ? run_unsupported : run_ud;
@@ -362,8 +395,10 @@ enum decode_result decode(u32 mode, const u8 *bytes, unsigned size, unsigned off
         if (in->op >= PSEUDO_MOV_SEGMENT && in->op <= PSEUDO_MOV_DEBUG) /* does it write the special register? */
             in->imm = operand[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
                       ZydisRegisterGetClass(operand[0].reg.value) >= ZYDIS_REGCLASS_SEGMENT;
+        if (in->vex && (op->attributes & AVX) && !is_general(&operand[0]) && !(op->attributes & OPSIZE))
+            in->width = width_of(z.avx.vector_length) & 7;
         if (op->attributes & WIDTH_SRC)
-            in->imm = width_of(operand[1].size);
+            in->imm32 = width_of(operand[in->vex ? z.operand_count_visible - 1 : 1].size);
         if (op->attributes & COND)
             *(op->attributes & BRANCH ? (u32 *)&in->disp : &in->imm32) = z.opcode & 15;
         if (op->attributes & FPU) /* FOP, as FNSTENV tells it */

@@ -3,6 +3,7 @@
 #include "decoder/block.h"
 #include "mem/ram.h"
 #include "mem/tlb.h"
+#include "state/meet.h"
 #include "state/partition.h"
 
 struct block *block_of(const struct insn *entry)
@@ -33,11 +34,51 @@ struct code_page *code_page_of(struct vcpu *cpu, u64 gpa, bool make)
     return p;
 }
 
+/* With all processors standing still: a page's next write is seen by whoever makes it. */
+static void take_write_rights(struct partition *p, const u8 *host)
+{
+    for (u32 i = 0; i < p->processors; i++) {
+        struct vcpu *other = p->cpu[i];
+
+        if (!other)
+            continue;
+        if (other->is_parked) { /* as we are ourselves */
+            tlb_watch(other, host);
+            other->watched++;
+        } else {
+            vcpu_call(other, ATTENTION_TLB); /* in the hands of some call; before it runs */
+        }
+    }
+}
+
+static COLD void claim(struct vcpu *cpu, u64 gpa)
+{
+    struct partition *p = cpu->partition;
+
+    meet_begin_inside(cpu);
+    if (ram_find(p->ram, gpa)) { /* else unmapped meanwhile */
+        struct page *page = ram_page(p->ram, gpa);
+
+        ram_page_note(page, PAGE_CODE);
+        take_write_rights(p, page_host(page));
+    }
+    meet_end_inside(cpu);
+    cpu->link = NULL;
+    vcpu_land(cpu); /* what we knew of memory may be wrong by now */
+}
+
+void code_claim(struct vcpu *cpu, u64 gpa)
+{
+    struct ram *ram = cpu->partition->ram;
+
+    if (cpu->partition->processors > 1 && !(ram_find(ram, gpa) & PAGE_CODE) && ram_page(ram, gpa))
+        claim(cpu, gpa);
+}
+
 /* Tells memory that these parts of a page were decoded, so that the next write to them is seen. */
 void block_mark(struct vcpu *cpu, struct block *b, u64 gpa, u64 granules)
 {
-    struct partition *partition = cpu->partition;
-    struct page *page = ram_page(partition->ram, gpa);
+    struct page *page = ram_page(cpu->partition->ram, gpa);
     struct code_page *p = code_page_of(cpu, gpa, true);
 
     if ((b->gpa & PAGE_MASK) == p->gpa) {
@@ -45,17 +86,10 @@ void block_mark(struct vcpu *cpu, struct block *b, u64 gpa, u64 granules)
         p->blocks = b;
     }
     if (!page)
-        return; /* unmapped meanwhile, or no memory for its facts: the next Run compares */
-    __atomic_fetch_or(&page->granules, granules, __ATOMIC_RELAXED);
-    if (__atomic_fetch_or(&page->host, PAGE_CODE, __ATOMIC_SEQ_CST) & PAGE_CODE)
-        return;
-    tlb_watch(cpu, page_host(page));
-    for (u32 i = 0; i < partition->processors; i++) {
-        struct vcpu *other = __atomic_load_n(&partition->cpu[i], __ATOMIC_ACQUIRE);
-
-        if (other && other != cpu)
-            vcpu_call(other, ATTENTION_TLB);
-    }
+        return; /* no memory for its facts: the next Run compares */
+    __atomic_fetch_or(&page->granules, granules, __ATOMIC_SEQ_CST);
+    if (!(__atomic_fetch_or(&page->host, PAGE_CODE, __ATOMIC_SEQ_CST) & PAGE_CODE))
+        tlb_watch(cpu, page_host(page)); /* with other processors code_claim() has done it */
 }
 
 void block_kill(struct vcpu *cpu, struct block *b)
@@ -69,6 +103,23 @@ void block_kill(struct vcpu *cpu, struct block *b)
     b->n = b->enter.size = BLOCK_DEAD;
 }
 
+/* memcmp() for what is mostly a few bytes: less than the call of it. */
+static bool is_same(const u8 *a, const u8 *b, unsigned size)
+{
+    if (size > 8) {
+        unsigned at = 0;
+
+        for (; at + 8 < size; at += 8)
+            if (load_bytes(a + at, 8) != load_bytes(b + at, 8))
+                return false;
+        return load_bytes(a + size - 8, 8) == load_bytes(b + size - 8, 8);
+    }
+    if (size >= 4)
+        return load_bytes(a, 4) == load_bytes(b, 4) && load_bytes(a + size - 4, 4) == load_bytes(b + size - 4, 4);
+    return size < 2 ? !size || *a == *b
+                    : load_bytes(a, 2) == load_bytes(b, 2) && a[size - 1] == b[size - 1];
+}
+
 /* The text that a block was decoded from is still in memory? */
 bool block_is_current(struct vcpu *cpu, struct block *b)
 {
@@ -77,7 +128,7 @@ bool block_is_current(struct vcpu *cpu, struct block *b)
     if (b->checked == cpu->run)
         return true;
     for (unsigned i = 0; i < b->ranges; i++) {
-        if (memcmp(b->host + b->range[i].offset, text, b->range[i].size))
+        if (!is_same(b->host + b->range[i].offset, text, b->range[i].size))
             return false;
         text += b->range[i].size;
     }

@@ -11,7 +11,16 @@
 WHV_RUN_VP_EXIT_CONTEXT *context_begin(struct vcpu *cpu, u32 reason, unsigned length);
 
 u8 context_bytes(const struct vcpu *cpu, UINT8 bytes[16]);
-void context_segment(WHV_X64_SEGMENT_REGISTER *to, const struct segment *from);
+
+_Static_assert(sizeof(WHV_X64_SEGMENT_REGISTER) == 16 && offsetof(WHV_X64_SEGMENT_REGISTER, Selector) == 12 &&
+                   offsetof(struct segment, limit) == 8 && offsetof(struct segment, selector) == 12 &&
+                   offsetof(struct segment, attributes) == 14,
+               "struct segment is laid out as the API has it");
+
+INLINE void context_segment(WHV_X64_SEGMENT_REGISTER *to, const struct segment *from)
+{
+    memcpy(to, from, sizeof *to);
+}
 
 /* The length of the instruction under way; 0 where there is none. Before context_begin(). */
 INLINE unsigned context_length(const struct vcpu *cpu)

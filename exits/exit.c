@@ -8,34 +8,29 @@
 #include "exits/context.h"
 #include "state/flags.h"
 
-void context_segment(WHV_X64_SEGMENT_REGISTER *to, const struct segment *from)
-{
-    to->Base = from->base;
-    to->Limit = from->limit;
-    to->Selector = from->selector;
-    to->Attributes = from->attributes;
-}
-
 /* Reference 4.1. The union was zeroed by the run loop. */
 WHV_RUN_VP_EXIT_CONTEXT *context_begin(struct vcpu *cpu, u32 reason, unsigned length)
 {
     WHV_RUN_VP_EXIT_CONTEXT *x = cpu->exit;
+    WHV_X64_VP_EXECUTION_STATE state = { .AsUINT16 = 0 };
 
     cpu->left_instruction = cpu->at != NULL;
     vcpu_rewind(cpu);
+    vcpu_show_rf(cpu);
     if (cpu->in_delivery) { /* what was being delivered is delivered again unless the caller drops it */
         cpu->interruption = cpu->delivering;
         cpu->in_delivery = false;
         cpu->left_instruction = false;
-        x->VpContext.ExecutionState.InterruptionPending = 1;
+        state.InterruptionPending = 1;
     }
+    state.Cpl = cpu->cpl & 3u;
+    state.Cr0Pe = (cpu->cr0 & CR0_PE) != 0;
+    state.Cr0Am = (cpu->cr0 & CR0_AM) != 0;
+    state.EferLma = (cpu->efer & EFER_LMA) != 0;
+    state.DebugActive = (cpu->dr[7] & 0xff) != 0;
+    state.InterruptShadow = cpu->shadow;
     x->ExitReason = (WHV_RUN_VP_EXIT_REASON)reason;
-    x->VpContext.ExecutionState.Cpl = cpu->cpl & 3u;
-    x->VpContext.ExecutionState.Cr0Pe = (cpu->cr0 & CR0_PE) != 0;
-    x->VpContext.ExecutionState.Cr0Am = (cpu->cr0 & CR0_AM) != 0;
-    x->VpContext.ExecutionState.EferLma = (cpu->efer & EFER_LMA) != 0;
-    x->VpContext.ExecutionState.DebugActive = (cpu->dr[7] & 0xff) != 0;
-    x->VpContext.ExecutionState.InterruptShadow = cpu->shadow;
+    x->VpContext.ExecutionState = state;
     x->VpContext.InstructionLength = length & 15;
     x->VpContext.Cr8 = cpu->cr8 & 15;
     context_segment(&x->VpContext.Cs, &cpu->seg[CS]);
@@ -60,6 +55,10 @@ u8 context_bytes(const struct vcpu *cpu, UINT8 bytes[16])
 
         if (e->execute != ((linear + got) & PAGE_MASK))
             break;
+        if (likely(part >= 16 && !got)) {
+            memcpy(bytes, (const u8 *)(linear + e->addend), 16);
+            return 16;
+        }
         if (part > 16 - got)
             part = 16 - got;
         memcpy(bytes + got, (const u8 *)(linear + got + e->addend), part);
@@ -90,8 +89,11 @@ void exit_invalid_state(struct vcpu *cpu, const char *rule, ...)
 
 void exit_halt(struct vcpu *cpu)
 {
+    if (cpu->trap_due) { /* HLT has happened: its single step comes at the next entry */
+        cpu->pending_debug |= DR6_BS;
+        __atomic_fetch_or(&cpu->attention, (u32)ATTENTION_DEBUG, __ATOMIC_SEQ_CST);
+    }
     context_begin(cpu, WHvRunVpExitReasonX64Halt, 0);
-    vcpu_land(cpu);
 }
 
 void exit_count(struct vcpu *cpu)

@@ -37,7 +37,6 @@ void exit_io(struct vcpu *cpu, u16 port, unsigned size, bool is_write, bool stri
     io->Rdi = cpu->gpr[RDI];
     context_segment(&io->Ds, &cpu->seg[DS]);
     context_segment(&io->Es, &cpu->seg[ES]);
-    vcpu_land(cpu);
 }
 
 void exit_msr(struct vcpu *cpu, u32 index, bool is_write)
@@ -63,7 +62,6 @@ void exit_cpuid(struct vcpu *cpu, const u32 defaults[4])
     x->CpuidAccess.DefaultResultRbx = defaults[1];
     x->CpuidAccess.DefaultResultRcx = defaults[2];
     x->CpuidAccess.DefaultResultRdx = defaults[3];
-    vcpu_land(cpu);
 }
 
 void exit_rdtsc(struct vcpu *cpu, u64 tsc, bool is_rdtscp)

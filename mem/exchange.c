@@ -2,13 +2,21 @@
 /* Locked accesses: a place gets a new value if it still holds the old one, atomically between processors. */
 #include "mem/notice.h"
 #include "mem/place.h"
+#include "state/meet.h"
 #include "state/partition.h"
 
 #define NO_ALIGNMENT __attribute__((no_sanitize("alignment"))) /* the host takes it, too */
 
-/* The host's own locked compare-exchange; it takes any alignment but for 16 bytes. False where it can't. */
+enum { LINE = 64 };
+
+/*
+ * The host's own locked compare-exchange. False where it can't: across cache lines the host would stop all of
+ * its processors, and some hosts punish or kill who does that.
+ */
 NO_ALIGNMENT static bool exchange_on_host(u8 *host, unsigned size, u128 expected, u128 desired, u128 *was)
 {
+    if (((uintptr_t)host & (LINE - 1)) + size > LINE)
+        return false;
     switch (size) {
     case 1: *was = __sync_val_compare_and_swap(host, (u8)expected, (u8)desired); return true;
     case 2: *was = __sync_val_compare_and_swap((u16 *)host, (u16)expected, (u16)desired); return true;
@@ -22,17 +30,32 @@ NO_ALIGNMENT static bool exchange_on_host(u8 *host, unsigned size, u128 expected
     }
 }
 
-/* Two pages, or bytes behind the seam: one at a time, among those that need this. */
+/* Until meet_end_inside(), no other processor of the partition executes. The instruction may start again. */
+static void stop_others(struct vcpu *cpu)
+{
+    u32 watched = cpu->watched;
+
+    meet_begin_inside(cpu);
+    if (!meet_disturbed(cpu, watched))
+        return;
+    meet_end_inside(cpu);
+    vcpu_rewind(cpu);
+    vcpu_land(cpu);
+}
+
+/* Two lines, two pages, or bytes behind the seam: while the other processors stand still. */
 static bool exchange_slowly(struct vcpu *cpu, struct place *p, u128 expected, u128 desired, u128 *was)
 {
     unsigned rest = p->size - p->first;
+    bool has_others = !cpu->seam && cpu->partition->processors > 1, same;
     u128 now = 0;
-    bool same;
+
+    if (has_others)
+        stop_others(cpu);
 
     if (cpu->seam) {
         memcpy(&now, p->bounce, p->size); /* read when it was resolved */
     } else {
-        pthread_mutex_lock(&cpu->partition->locked_access);
         memcpy(&now, p->host[0], p->first);
         if (rest)
             memcpy((u8 *)&now + p->first, p->host[1], rest);
@@ -44,11 +67,11 @@ static bool exchange_slowly(struct vcpu *cpu, struct place *p, u128 expected, u1
             memcpy(p->host[0], p->bounce, p->first);
             if (rest)
                 memcpy(p->host[1], p->bounce + p->first, rest);
-            p->notice &= (u8)~NOTICE_BOUNCE; /* done under the lock */
+            p->notice &= (u8)~NOTICE_BOUNCE; /* done, while nobody looks */
         }
     }
-    if (!cpu->seam)
-        pthread_mutex_unlock(&cpu->partition->locked_access);
+    if (has_others)
+        meet_end_inside(cpu);
     if (!same)
         memcpy(p->bounce, &now, p->size); /* what the caller computes the next try from */
     *was = now;

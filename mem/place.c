@@ -32,13 +32,19 @@ static u64 breakpoints_met(const struct vcpu *cpu, u64 linear, unsigned size, bo
     return met;
 }
 
-static void meet_breakpoints(struct vcpu *cpu, u64 linear, unsigned size, bool is_write)
+/* Tables that the processor looks into by itself aren't data of the program; the stack that it pushes to is. */
+static bool is_table(unsigned access)
+{
+    return access & ACCESS_SYSTEM && (!(access & ACCESS_WRITE) || access & ACCESS_READ_TOO);
+}
+
+static void meet_breakpoints(struct vcpu *cpu, u64 linear, unsigned size, unsigned access)
 {
     u64 met;
 
-    if (likely(!(cpu->dr[7] & 0xff)))
+    if (likely(!(cpu->dr[7] & 0xff)) || is_table(access))
         return;
-    met = breakpoints_met(cpu, linear, size, is_write);
+    met = breakpoints_met(cpu, linear, size, access & ACCESS_WRITE);
     if (met) {
         cpu->pending_debug |= met;
         __atomic_fetch_or(&cpu->attention, (u32)ATTENTION_DEBUG, __ATOMIC_RELAXED);
@@ -58,7 +64,7 @@ static COLD void note_stale(struct vcpu *cpu, u64 gpa, unsigned size)
         struct vcpu *other = __atomic_load_n(&p->cpu[i], __ATOMIC_ACQUIRE);
 
         if (other && other != cpu)
-            vcpu_call(other, ATTENTION_CODE);
+            vcpu_call(other, ATTENTION_DOUBT);
     }
 }
 
@@ -69,6 +75,8 @@ bool notice_write(struct vcpu *cpu, u64 gpa, unsigned size)
 
     if (!(ram_find(cpu->partition->ram, gpa) & PAGE_CODE))
         return false;
+    if (cpu->partition->processors > 1)
+        __atomic_thread_fence(__ATOMIC_SEQ_CST); /* who decodes marks first and then reads; we wrote first */
     page = ram_page(cpu->partition->ram, gpa); /* its leaf exists: it has facts of its own */
     if (!page ||
         unlikely(__atomic_load_n(&page->granules, __ATOMIC_ACQUIRE) & ones(last - first + 1) << first))
@@ -139,7 +147,7 @@ static COLD void place_split(struct vcpu *cpu, struct place *p)
     if (access & ACCESS_WRITE)
         p->notice = (u8)(NOTICE_BOUNCE | (watched ? NOTICE_FIRST : 0) | (watched_second ? NOTICE_SECOND : 0));
     else if (watched || watched_second)
-        meet_breakpoints(cpu, p->linear, p->size, false);
+        meet_breakpoints(cpu, p->linear, p->size, access);
 }
 
 /* The emulator library's memory: its caller translates, reads now and writes at the commit. */
@@ -216,7 +224,7 @@ void place_linear(struct vcpu *cpu, struct place *p, u64 linear, unsigned size, 
             if (access & ACCESS_WRITE)
                 p->notice = NOTICE_FIRST;
             else
-                meet_breakpoints(cpu, linear, size, false);
+                meet_breakpoints(cpu, linear, size, access);
         }
     }
 }
@@ -264,7 +272,7 @@ void place_commit(struct vcpu *cpu, struct place *p)
     if (notice & NOTICE_SECOND)
         part_written(cpu, next_page(cpu, p->linear, p->access), p->gpa[1], p->size - p->first, p->access);
     if (notice & (NOTICE_FIRST | NOTICE_SECOND))
-        meet_breakpoints(cpu, p->linear, p->size, true);
+        meet_breakpoints(cpu, p->linear, p->size, p->access);
 }
 
 /* ---- shorthands ---- */
@@ -353,8 +361,10 @@ const u8 *fetch_page(struct vcpu *cpu, u64 linear, u64 *gpa)
         vcpu_land(cpu); /* the emulator library gets its bytes from its caller, not from memory */
     if (likely(tlb->entry[i].execute == (linear & PAGE_MASK))) {
         *gpa = tlb->note[i].gpa | (linear & ~PAGE_MASK);
-        return (const u8 *)(linear + tlb->entry[i].addend);
+        host = (u8 *)(linear + tlb->entry[i].addend);
+    } else {
+        part_walk(cpu, linear, ACCESS_EXECUTE, &host, gpa);
     }
-    part_walk(cpu, linear, ACCESS_EXECUTE, &host, gpa);
+    tlb_fetched(cpu, linear);
     return host;
 }

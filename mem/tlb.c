@@ -13,7 +13,9 @@ enum {
     SLOT_LOCAL = 1 << 0,  /* stands in locals[] */
     SLOT_GLOBAL = 1 << 1, /* stands in globals[] */
     SLOT_KEEP = 1 << 2,   /* holds a global page now: survives MOV CR3 */
-    SLOT_LARGE_SHIFT = 3  /* log2 of the page's size, less 12 */
+    SLOT_LARGE = 1 << 3,  /* stands in larges[] */
+    SLOT_LISTS = SLOT_LOCAL | SLOT_GLOBAL | SLOT_LARGE,
+    SLOT_SIZE_SHIFT = 4   /* log2 of the page's size, less 12 */
 };
 
 static void slot_clear(struct tlb *tlb, unsigned i)
@@ -33,18 +35,39 @@ void tlb_init(struct vcpu *cpu)
     }
 }
 
+/* Keeps what a global page has. */
+static void larges_flush(struct tlb *tlb)
+{
+    u32 left = 0;
+
+    for (u32 n = 0; n < tlb->larges_used; n++) {
+        unsigned i = tlb->larges[n];
+
+        if (tlb->state[i] & SLOT_KEEP)
+            tlb->larges[left++] = (u16)i;
+        else
+            tlb->state[i] &= (u16)~SLOT_LARGE;
+    }
+    tlb->larges_used = left;
+}
+
 static void bank_flush(struct tlb *tlb, bool keep_global)
 {
     for (u32 n = 0; n < tlb->locals_used; n++) {
         unsigned i = tlb->locals[n];
 
-        tlb->state[i] &= (u8)~SLOT_LOCAL;
+        tlb->state[i] &= (u16)~SLOT_LOCAL;
         if (!keep_global || !(tlb->state[i] & SLOT_KEEP))
             slot_clear(tlb, i);
     }
     tlb->locals_used = 0;
-    if (keep_global)
+    if (keep_global) {
+        larges_flush(tlb);
         return;
+    }
+    for (u32 n = 0; n < tlb->larges_used; n++)
+        tlb->state[tlb->larges[n]] &= (u16)~SLOT_LARGE;
+    tlb->larges_used = 0;
     for (u32 n = 0; n < tlb->globals_used; n++) {
         unsigned i = tlb->globals[n];
 
@@ -52,27 +75,39 @@ static void bank_flush(struct tlb *tlb, bool keep_global)
         slot_clear(tlb, i);
     }
     tlb->globals_used = 0;
-    tlb->large = 0;
+}
+
+/* Links and jumps rely on code being where it was: they are looked up again. */
+static void fetched_forget(struct vcpu *cpu)
+{
+    memset(&cpu->fetched, 0, sizeof cpu->fetched);
+    cpu->generation++;
+    cpu->page_generation++;
+}
+
+#define FETCHED_PAGE(cpu, linear) (&(cpu)->fetched.pages[(linear) >> 18 & 63])
+#define FETCHED_BIT(linear) ((u64)1 << ((linear) >> 12 & 63))
+#define FETCHED_LARGE_BIT(linear) ((u64)1 << ((linear) >> 30 & 63))
+
+void tlb_fetched(struct vcpu *cpu, u64 linear)
+{
+    *FETCHED_PAGE(cpu, linear) |= FETCHED_BIT(linear);
+    if (tlb_bank(cpu, ACCESS_EXECUTE)->state[tlb_slot(linear)] >> SLOT_SIZE_SHIFT)
+        cpu->fetched.large |= FETCHED_LARGE_BIT(linear);
 }
 
 void tlb_flush(struct vcpu *cpu, bool keep_global)
 {
     for (unsigned b = 0; b < BANK_NONE; b++)
         bank_flush(&cpu->banks[b], keep_global);
-    cpu->generation++;
-    cpu->page_generation++;
+    fetched_forget(cpu);
 }
 
-static u64 large_bit(u64 linear)
+/* Forgets the pieces of a large page around `linear`. */
+static void large_flush(struct tlb *tlb, u64 linear)
 {
-    return (u64)1 << (linear >> 21 & 63);
-}
-
-/* Forgets the pieces of a large page around `linear` that stand in one list. */
-static void large_flush(struct tlb *tlb, const u16 *list, u32 used, u64 linear)
-{
-    for (u32 n = 0; n < used; n++) {
-        unsigned i = list[n], shift = tlb->state[i] >> SLOT_LARGE_SHIFT;
+    for (u32 n = 0; n < tlb->larges_used; n++) {
+        unsigned i = tlb->larges[n], shift = tlb->state[i] >> SLOT_SIZE_SHIFT;
         const struct tlb_entry *e = &tlb->entry[i];
         const struct tlb_note *note = &tlb->note[i];
         u64 tags[] = {e->read, e->write, e->execute, note->read, note->write};
@@ -94,13 +129,10 @@ void tlb_flush_page(struct vcpu *cpu, u64 linear)
         struct tlb *tlb = &cpu->banks[b];
 
         slot_clear(tlb, i); /* of another page perhaps: forgetting is always right */
-        if (tlb->large & large_bit(linear)) {
-            large_flush(tlb, tlb->locals, tlb->locals_used, linear);
-            large_flush(tlb, tlb->globals, tlb->globals_used, linear);
-        }
+        large_flush(tlb, linear);
     }
-    cpu->generation++;
-    cpu->page_generation++;
+    if (*FETCHED_PAGE(cpu, linear) & FETCHED_BIT(linear) || cpu->fetched.large & FETCHED_LARGE_BIT(linear))
+        fetched_forget(cpu);
 }
 
 static void watch_list(struct tlb *tlb, const u16 *list, u32 used, u64 host)
@@ -159,12 +191,10 @@ static void slot_claim(struct tlb *tlb, unsigned i, u64 linear, u64 host, const 
     e->addend = host - linear;
     note->gpa = t->gpa & PAGE_MASK;
     if (t->size > PAGE_SIZE) {
-        u64 bit = large_bit(linear);
-
         large = (unsigned)__builtin_ctzll(t->size) - 12;
-        tlb->large |= t->size > (4u << 20)   ? ~(u64)0
-                      : t->size > (2u << 20) ? bit | large_bit(linear ^ (1u << 21))
-                                             : bit;
+        if (!(tlb->state[i] & SLOT_LARGE))
+            tlb->larges[tlb->larges_used++] = (u16)i;
+        tlb->state[i] |= SLOT_LARGE;
     }
     if (t->global) {
         if (!(tlb->state[i] & SLOT_GLOBAL))
@@ -172,8 +202,8 @@ static void slot_claim(struct tlb *tlb, unsigned i, u64 linear, u64 host, const 
     } else if (!(tlb->state[i] & SLOT_LOCAL)) {
         tlb->locals[tlb->locals_used++] = (u16)i;
     }
-    tlb->state[i] = (u8)((tlb->state[i] & (SLOT_LOCAL | SLOT_GLOBAL)) |
-                         (t->global ? SLOT_GLOBAL | SLOT_KEEP : SLOT_LOCAL) | large << SLOT_LARGE_SHIFT);
+    tlb->state[i] = (u16)((tlb->state[i] & SLOT_LISTS) | (t->global ? SLOT_GLOBAL | SLOT_KEEP : SLOT_LOCAL) |
+                          large << SLOT_SIZE_SHIFT);
 }
 
 void tlb_fill(struct vcpu *cpu, u64 linear, unsigned access, const struct translation *t, u64 page)

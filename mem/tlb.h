@@ -35,8 +35,11 @@ bool tlb_breakpoint(const struct vcpu *cpu, u64 linear, bool write);
 /* Forgets everything (MOV CR3 with keep_global: all but global pages), and raises the generation of links. */
 void tlb_flush(struct vcpu *cpu, bool keep_global);
 
-/* Forgets one linear page in all banks (INVLPG). */
+/* Forgets one linear page in all banks (INVLPG); links stand where no code was fetched from it. */
 void tlb_flush_page(struct vcpu *cpu, u64 linear);
+
+/* Code was fetched from a page that the TLB holds now: links will rely on the translation. */
+void tlb_fetched(struct vcpu *cpu, u64 linear);
 
 /* Forgets write rights to a page of guest memory, by the host's address of the page: somebody wants to see
  * the next write. */

@@ -17,6 +17,8 @@ check zstd                  command zstd
 check g++                   command c++
 check python3-minimal       command python3
 check gcc-mingw-w64-x86-64  command x86_64-w64-mingw32-gcc
+check lz4                   command lz4
+check cpio                  command cpio
 run   cpio                  command cpio
 bench python3               module  statistics
 '

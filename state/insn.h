@@ -29,7 +29,8 @@ enum width { W8, W16, W32, W64, W128, W256, W512, W80 };
 /*
  * Which operands an instruction was written with, in order: R register, M memory, I immediate. Operand 0's
  * register is `dst`, operand 1's `src`, operand 2's `third`; the one memory operand is base, index, scale,
- * disp, segment, address; the immediate is `imm`, or `imm32` where there is a third register too.
+ * disp, segment, address; the immediate is `imm`, or `imm32` where there is a third register too. A fourth operand
+ * (VEX) isn't in the shape: an immediate or the number of a register, it is in `imm32`.
  * Implied operands that assembler text shows (CL of a shift, AL of IN) count; hidden ones don't.
  */
 enum shape { S_, S_R, S_M, S_I, S_RR, S_RM, S_RI, S_MR, S_MI, S_RRI, S_RMI, S_MRI, S_RRR, S_RRM, S_RMR, S_MRR };
@@ -56,15 +57,15 @@ struct insn {
                                    Of a conditional branch: its condition, 0 to 15 */
     u8 dst, src;                /* general registers: byte offset into struct vcpu (AH is 1); XMM: REG_XMM + number;
                                    MMX: REG_MMX + number (the same in `third`); others: number */
-    u8 base, index;             /* byte offsets of 64-bit registers; OFFSET_ZERO where there is none */
+    u8 base, index;             /* byte offsets of 64-bit registers; OFFSET_ZERO where there is none. Gathers: REG_XMM + number */
     union {
         struct {
             u8 scale;           /* 0 to 3 */
             u8 left;            /* instructions from this one to the end of its block, itself included */
             u16 offset : 12, shape : 4; /* where on its page it starts; enum shape */
-            u8 length : 4, lock : 1, rep : 2, unused : 1;
+            u8 length : 4, lock : 1, rep : 2, vex : 1;
             u8 width : 3, segment : 3, address : 2; /* enum width of operand 0, or the operand size where it has
-                                   none; ES to GS of the memory operand; enum width of addresses (W16 to W64) */
+                                   none; of vectors by VEX.L; ES to GS of the memory operand; enum width of addresses (W16 to W64) */
             u16 op;             /* Zydis' mnemonic, or enum pseudo_op: the row of ops[] */
         };
         u64 size;               /* of a block's enter slot: block->n, see BLOCK_SIZE */

@@ -44,11 +44,9 @@ bool meet_is_inside(const struct partition *p)
     return false;
 }
 
-bool meet_begin(struct partition *p)
+/* With the lock held: waits for the meeting that may be held now, then holds one. */
+static void gather(struct partition *p)
 {
-    if (meet_is_inside(p))
-        return false;
-    pthread_mutex_lock(&p->lock);
     while (p->meeting)
         pthread_cond_wait(&p->met, &p->lock);
     /* Run marks its door, then looks at `meeting`; we do it the other way round: one of us sees the other. */
@@ -59,6 +57,14 @@ bool meet_begin(struct partition *p)
     }
     while (!all_stand_still(p))
         wait_a_little(p);
+}
+
+bool meet_begin(struct partition *p)
+{
+    if (meet_is_inside(p))
+        return false;
+    pthread_mutex_lock(&p->lock);
+    gather(p);
     return true;
 }
 
@@ -69,10 +75,46 @@ void meet_end(struct partition *p)
     pthread_mutex_unlock(&p->lock);
 }
 
+/* What readers see of a processor that stands still is exact. */
+static void be_exact(struct vcpu *cpu)
+{
+    if (cpu->be_exact)
+        cpu->be_exact(cpu);
+}
+
+void meet_begin_inside(struct vcpu *cpu)
+{
+    struct partition *p = cpu->partition;
+    const struct insn *at = cpu->at;
+    u64 rip = cpu->rip, count = cpu->count, rflags = cpu->rflags, pending_debug = cpu->pending_debug;
+    bool shadow = cpu->shadow, shadow_ss = cpu->shadow_ss;
+
+    be_exact(cpu);
+    vcpu_rewind(cpu);
+    pthread_mutex_lock(&p->lock);
+    cpu->is_parked = true;
+    pthread_cond_broadcast(&p->met);
+    gather(p);
+    cpu->at = at;
+    cpu->rip = rip;
+    cpu->count = count;
+    cpu->rflags = rflags;
+    cpu->pending_debug = pending_debug;
+    cpu->shadow = shadow;
+    cpu->shadow_ss = shadow_ss;
+}
+
+void meet_end_inside(struct vcpu *cpu)
+{
+    cpu->is_parked = false;
+    meet_end(cpu->partition);
+}
+
 void meet_pass(struct vcpu *cpu)
 {
     struct partition *p = cpu->partition;
 
+    be_exact(cpu);
     pthread_mutex_lock(&p->lock);
     __atomic_fetch_and(&cpu->attention, ~(u32)ATTENTION_MEET, __ATOMIC_SEQ_CST);
     cpu->is_parked = true;

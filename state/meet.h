@@ -46,6 +46,20 @@ bool meet_is_inside(const struct partition *p);
 bool meet_begin(struct partition *p);
 void meet_end(struct partition *p);
 
+/*
+ * The same for a thread inside Run, by its processor: between blocks, or in an instruction that has committed
+ * nothing. Waiting for its turn it stands still like the others, so what it knew of memory may be wrong by now:
+ * meet_disturbed() says so. Then it ends the meeting, and the instruction starts again after the loop had its turn.
+ */
+void meet_begin_inside(struct vcpu *cpu);
+void meet_end_inside(struct vcpu *cpu);
+
+/* Has the map of memory changed, or write rights been taken, since `watched` was cpu->watched? */
+INLINE bool meet_disturbed(const struct vcpu *cpu, u32 watched)
+{
+    return cpu->watched != watched || __atomic_load_n(&cpu->attention, __ATOMIC_RELAXED) & ATTENTION_TLB;
+}
+
 /* A running processor at a block border that sees ATTENTION_MEET: waits until the meeting is over. RIP, count
  * and flags must be right. Afterwards look at the other bits of attention again: ATTENTION_TLB may be among
  * them. */

@@ -53,7 +53,6 @@ struct partition {
 
     pthread_mutex_t lock;         /* the map of memory, the processors' list, rendezvous */
     pthread_cond_t met;
-    pthread_mutex_t locked_access; /* LOCK on what the host can't do atomically */
     u32 generation;               /* of the memory map */
     u32 meeting;                  /* atomic: processors stand still, or are about to */
     u32 created;                  /* processors that exist; atomic */

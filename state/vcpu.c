@@ -56,7 +56,7 @@ void vcpu_reset(struct vcpu *cpu)
     cpu->shadow = cpu->shadow_ss = cpu->nmi_masked = cpu->running_shadow = cpu->in_delivery = false;
     cpu->deliverability = cpu->activity = cpu->pending_debug = 0;
     cpu->fault_depth = 0;
-    cpu->left_instruction = cpu->trap_due = cpu->running_rf = false;
+    cpu->left_instruction = cpu->trap_due = cpu->running_rf = cpu->between_rounds = false;
     cpu->stales = 0;
     cpu->until = ~(u64)0;
     __atomic_store_n(&cpu->attention, 0, __ATOMIC_SEQ_CST);
@@ -144,6 +144,7 @@ void vcpu_rewind(struct vcpu *cpu)
         cpu->rflags |= RF;
     if (cpu->running_shadow) { /* the shadow lasts until an instruction retires */
         cpu->shadow = true;
+        cpu->shadow_ss = cpu->running_shadow_ss;
         __atomic_fetch_or(&cpu->attention, ATTENTION_EVENT, __ATOMIC_SEQ_CST);
     }
 }

@@ -52,15 +52,24 @@ struct tlb_note {
     u64 gpa;
 };
 
-/* Each used slot stands in one of the two lists, at most once: a flush costs what was used. */
+/* Each used slot stands in a list, in each at most once: a flush costs what was used. */
 struct tlb {
     struct tlb_entry entry[TLB_ENTRIES];
     struct tlb_note note[TLB_ENTRIES];
-    u8 state[TLB_ENTRIES];          /* mem/tlb.c: which lists a slot stands in, and its page's size */
+    u16 state[TLB_ENTRIES];         /* mem/tlb.c: which lists a slot stands in, and its page's size */
     u16 locals[TLB_ENTRIES];        /* slots filled since the last flush of any kind */
     u16 globals[TLB_ENTRIES];       /* slots filled from global pages since the last flush of all */
-    u32 locals_used, globals_used;
-    u64 large;                      /* bit n: a page larger than 4 KiB has a slot, with bits 26:21 of its address = n */
+    u16 larges[TLB_ENTRIES];        /* slots that held a piece of a page larger than 4 KiB */
+    u32 locals_used, globals_used, larges_used;
+};
+
+/*
+ * From which linear pages code was fetched since the last flush of translations, at least: a bit for what an address
+ * hashes to. Links and jumps rely on these translations and on no others, whether or not the TLB still holds them.
+ */
+struct fetched {
+    u64 pages[64]; /* by bits 23:12 */
+    u64 large;     /* by bits 35:30, those from pages larger than 4 KiB */
 };
 
 /* An 80-bit register of the x87; MMX registers are the mantissas. */
@@ -115,10 +124,11 @@ struct event {
 enum attention {
     ATTENTION_CANCEL = 1 << 0,     /* anybody: leave as Canceled */
     ATTENTION_MEET = 1 << 1,       /* anybody: pass a rendezvous */
-    ATTENTION_CODE = 1 << 2,       /* code was overwritten, by this processor (stale[]) or another */
+    ATTENTION_CODE = 1 << 2,       /* this processor overwrote code: stale[] */
     ATTENTION_EVENT = 1 << 3,      /* something below may be deliverable: events, notifications, shadows */
     ATTENTION_DEBUG = 1 << 4,      /* a data or I/O breakpoint matched: #DB after this instruction */
     ATTENTION_TLB = 1 << 5,        /* anybody: the map of guest memory changed */
+    ATTENTION_DOUBT = 1 << 6,      /* anybody: another processor overwrote code */
     ATTENTION_NOW = ~ATTENTION_EVENT /* what can't wait for the end of a block or of a REP: all but events */
 };
 
@@ -225,6 +235,7 @@ struct vcpu {
     bool link_taken;
     bool trap_due;       /* TF was set when the instruction under way began */
     bool running_rf;     /* RF was: it is clear meanwhile, and comes back if the instruction doesn't retire */
+    bool between_rounds; /* RIP stands at a string instruction that has begun: RF is as good as set */
     u64 cs_base;         /* CS as blocks were last looked up under */
     u32 cs_limit;
 
@@ -264,6 +275,7 @@ struct vcpu {
     bool shadow_ss;              /* by MOV SS: no debug trap either */
     bool nmi_masked;
     bool running_shadow;         /* the instruction under way runs in the shadow */
+    bool running_shadow_ss;
     u64 deliverability;          /* WHvX64RegisterDeliverabilityNotifications */
     u64 activity;                /* WHvRegisterInternalActivityState */
     u64 debug_before;            /* pending_debug when the instruction under way began */
@@ -280,7 +292,9 @@ struct vcpu {
     u32 exit_reason;             /* 0: go on */
     bool entered;                /* this Run's entry checks are done */
     u32 is_running;              /* atomic: a thread is inside Run */
-    bool is_parked;              /* under partition->lock: it waits in meet_pass() */
+    bool is_parked;              /* under partition->lock: it stands still inside Run, for a meeting */
+    u32 watched;                 /* under partition->lock: raised when another processor takes its write rights */
+    void (*be_exact)(struct vcpu *cpu); /* called before others may read its state; NULL: it is exact */
     bool load_pdptes;            /* the caller set CR3 and the like: PDPTEs are to be loaded before the next Run */
     void *landing[5];            /* of __builtin_setjmp, which may use it all */
     struct seam *seam;
@@ -292,6 +306,7 @@ struct vcpu {
     u64 counters[16];            /* exits by kind, for whoever asks */
 
     struct tlb banks[BANKS];
+    struct fetched fetched;
     struct jump jumps[JUMPS];
     struct code *code;           /* decoder/block.h: this processor's blocks */
     u32 host_mxcsr;              /* the host's own control words while a guest runs */
@@ -331,6 +346,14 @@ bool vector_has_error(u8 vector);
 
 /* Asks a processor, from any thread, to look at `bits` at its next block border. */
 void vcpu_call(struct vcpu *cpu, u32 bits);
+
+/* Between two rounds of a string instruction somebody is to see RFLAGS: RF shows. SDM 3B 17.3.1.1, APM 2 3.1.6. */
+INLINE void vcpu_show_rf(struct vcpu *cpu)
+{
+    if (cpu->between_rounds)
+        cpu->rflags |= RF;
+    cpu->between_rounds = false;
+}
 
 INLINE u8 mode_cpl(const struct vcpu *cpu)
 {

@@ -7,18 +7,13 @@
 #   floors.sh FLOOR...   from the ground up
 set -eu
 
-bad=0
-
-complain() {
-    echo "$1: $2"
-    bad=1
-}
+complain() { echo "$1: $2"; }
 
 # Where an include in quotes leads, from the top of the tree: beside the file, from the top, or a public header.
 resolve() {
     for path in "$(dirname "$1")/$2" "$2" "include/$2"; do
         [ -e "$path" ] || continue
-        while case $path in */*/../*) ;; *) false ;; esac; do
+        while case $path in */../*) ;; *) false ;; esac; do
             path=$(echo "$path" | sed 's|[^/]*/\.\./||')
         done
         echo "$path"
@@ -30,7 +25,6 @@ resolve() {
 check() {
     folder=$1
     allowed=" $* "
-    # In a pipe, so the verdict comes back as text.
     find "$folder" -name '*.[ch]' -o -name '*.inc' | sort | xargs -r grep -Hn '^ *# *include' |
         while IFS=: read -r file line text; do
             header=$(echo "$text" | sed 's/^[^"<]*["<]\([^">]*\)[">].*/\1/')

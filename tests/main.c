@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Runs the Check suites: each folder of tests that has a suite.c gives one, and the Makefile names them in SUITES.
+ * Runs the Check suites, which the Makefile finds and names in SUITES.
  *
- * usage: suites [NAME]   NAME is a suite or a case
+ * usage: suites [NAME]   NAME is a suite or a case; the status is 77 if there is none of that name
  */
 #include <check.h>
 #include <stdio.h>
@@ -38,12 +38,12 @@ int main(int argc, char **argv)
             case_name = want;
     }
     if (want && !suite_name && !case_name) {
-        fprintf(stderr, "no suite and no case is called %s; the suites are:", want);
+        fprintf(stderr, "no suite and no case here is called %s; the suites are:", want);
         for (int i = 0; i < COUNT; i++)
             fprintf(stderr, " %s", suites[i].name);
         fprintf(stderr, "\n");
         srunner_free(runner);
-        return 2;
+        return 77;
     }
     srunner_run(runner, suite_name, suite_name ? NULL : case_name, CK_NORMAL);
     failed = srunner_ntests_failed(runner);

@@ -4,7 +4,8 @@
 # Builds and runs the tests, each with its own summary, and adds the summaries up: the last line is `N passed, N failed`.
 # A test that can't run here says why it is skipped.
 #
-#   run.sh BUILD [NAME]   NAME is one of the tests below, or a suite or a case among the Check suites
+#   run.sh BUILD [NAME]   NAME is a script in tests (each is called as SCRIPT BUILD, and may end with 77: skipped), headers,
+#                         vectors, suites (all that use Check), or one of those suites, or a case in one
 #
 # MAKE is the make to build with. With SANITIZE set, what says nothing about a sanitized build is left out.
 set -u
@@ -12,7 +13,6 @@ set -u
 build=$1
 want=${2:-}
 make=${MAKE:-make}
-here=tests
 logs=$build/tests/logs
 passed=0 failed=0
 found=
@@ -60,26 +60,23 @@ wanted() {
 
 # built NAME FILE: makes it; a test that doesn't build is a test that fails.
 built() {
-    "$make" -s "$2" && return
+    "$make" -s B="$build" "$2" && return
     echo "$1 does not build"
     failed=$((failed + 1))
     return 1
 }
 
-if wanted tailcalls && [ -z "${SANITIZE:-}" ]; then
-    carry_out tailcalls $here/tailcalls.sh "$build"
-fi
-if wanted linking && [ -z "${SANITIZE:-}" ]; then
-    carry_out linking $here/linking.sh "$build"
-fi
-if wanted headers && [ -z "${SANITIZE:-}" ]; then
-    if packaging/deps.sh has g++; then
-        carry_out standards $here/include/standards.sh "$build/tests/include"
-    else
-        skip "standards: no C++ compiler"
-    fi
+for script in tests/*.sh tests/*/*.sh; do
+    name=$(basename "$script" .sh)
+    case $name in
+    run | floors) continue ;;
+    tailcalls | linking | standards) [ -z "${SANITIZE:-}" ] || continue ;;
+    esac
+    ! wanted "$name" || carry_out "$name" "$script" "$build"
+done
+if [ -z "${SANITIZE:-}" ] && wanted headers; then
     if packaging/deps.sh has python3-minimal; then
-        carry_out headers python3 $here/include/compare.py "$build/tests/include"
+        carry_out headers python3 tests/include/compare.py "$build/tests/include"
     else
         skip "headers: no python3"
     fi
@@ -88,21 +85,24 @@ if wanted vectors; then
     if ! packaging/deps.sh has zstd; then
         skip "vectors: no zstd"
     elif built vectors "$build/tests/replay"; then
-        carry_out vectors "$build/tests/replay" $here/vectors/*.swv.zst
+        carry_out vectors "$build/tests/replay" tests/vectors/*.swv.zst
     fi
-fi
-if wanted boot; then
-    carry_out boot $here/boot.sh "$build"
 fi
 if wanted suites || [ -z "$found" ]; then
-    if ! packaging/deps.sh has check || ! packaging/deps.sh has libsubunit-dev; then
-        skip "the Check suites: no check.h, or no libsubunit"
-    elif built suites "$build/tests/suites"; then
-        [ -z "$found" ] || want=
-        # shellcheck disable=SC2086
-        carry_out suites "$build/tests/suites" $want
-    fi
+    [ -z "$found" ] || want=
+    for program in suites vmm-suites; do
+        if ! packaging/deps.sh has check || ! packaging/deps.sh has libsubunit-dev; then
+            skip "$program: no check.h, or no libsubunit"
+        elif built $program "$build/tests/$program"; then
+            # shellcheck disable=SC2086
+            carry_out $program "$build/tests/$program" $want
+        fi
+    done
 fi
 
+if [ "$want" ] && [ $((passed + failed)) -eq 0 ] && [ -z "$found" ]; then
+    echo "Nothing that is called $want has run"
+    exit 2
+fi
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

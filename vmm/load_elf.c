@@ -35,7 +35,7 @@ enum {
 
 bool elf_is_elf(const struct image *image)
 {
-    return image->size >= EI_NIDENT && memcmp(image->bytes, ELFMAG, SELFMAG) == 0;
+    return image->size >= SELFMAG && memcmp(image->bytes, ELFMAG, SELFMAG) == 0;
 }
 
 static bool broken(const struct image *image, struct problem *problem, const char *what)
@@ -48,6 +48,8 @@ static bool read_header(struct elf *elf, const struct image *image, struct probl
     unsigned machine;
 
     elf->image = image;
+    if (image->size < EI_NIDENT)
+        return broken(image, problem, "its header is cut off");
     elf->is_64 = image->bytes[EI_CLASS] == ELFCLASS64;
     if (image->bytes[EI_DATA] != ELFDATA2LSB || (!elf->is_64 && image->bytes[EI_CLASS] != ELFCLASS32))
         return problem_is(problem, STATUS_USAGE, "%s: is an ELF file, but not for x86", image->name);
@@ -138,6 +140,24 @@ static bool put_segments(struct layout *layout, const struct elf *elf, struct pr
             return false;
     }
     return true;
+}
+
+/* Is something of it missing? Asked of a file in which no entry was found. */
+static bool is_cut_off(const struct elf *elf)
+{
+    for (unsigned i = 0; i < elf->program_count; i++) {
+        struct segment s = segment_of(elf, i);
+
+        if ((s.type == PT_LOAD || s.type == PT_NOTE) && !image_has(elf->image, s.offset, s.file_size))
+            return true;
+    }
+    return false;
+}
+
+static bool entry_is_low(const struct image *image, uint64_t entry, struct problem *problem)
+{
+    return entry <= UINT32_MAX || problem_is(problem, STATUS_USAGE, "%s: its entry %#llx is above 4 GiB",
+                                             image->name, (unsigned long long)entry);
 }
 
 /* An entry is given as the kernel's own address, which needn't be where it is loaded. */
@@ -397,9 +417,12 @@ bool load_elf(struct layout *layout, const struct guest_files *files, struct sta
     if (!read_header(&elf, image, problem))
         return false;
     if (pvh_entry(&elf, &entry))
-        return put_segments(layout, &elf, problem) && start_pvh(layout, files, entry, start, problem);
+        return entry_is_low(image, entry, problem) && put_segments(layout, &elf, problem) &&
+               start_pvh(layout, files, entry, start, problem);
 
     header = multiboot_header(image);
+    if (!header && is_cut_off(&elf))
+        return broken(image, problem, "a segment is cut off");
     if (!header)
         return problem_is(
             problem, STATUS_USAGE,
@@ -419,8 +442,5 @@ bool load_elf(struct layout *layout, const struct guest_files *files, struct sta
             return false;
         entry = physical_entry(&elf);
     }
-    if (entry > UINT32_MAX)
-        return problem_is(problem, STATUS_USAGE, "%s: its entry %#llx is above 4 GiB", image->name,
-                          (unsigned long long)entry);
-    return start_multiboot(layout, files, entry, start, problem);
+    return entry_is_low(image, entry, problem) && start_multiboot(layout, files, entry, start, problem);
 }

@@ -35,6 +35,14 @@ void machine_end(struct machine *machine, int status, const char *how)
     machine->how = how;
 }
 
+void machine_lost(struct machine *machine, const char *name, int error)
+{
+    if (machine->problem.text[0])
+        return;
+    problem_is(&machine->problem, STATUS_HOST, "%s can't be written: %s", name, strerror(error));
+    machine->status = STATUS_HOST;
+}
+
 uint64_t machine_now(void *context)
 {
     const struct machine *machine = context;
@@ -172,6 +180,10 @@ static bool make_partition(struct machine *m, struct problem *problem)
     UINT64 seed = m->options->seed;
     HRESULT result = WHvCreatePartition(&m->partition);
 
+    if (result == E_INVALIDARG) { /* the environment variable SOFTWHP, and the platform has said so */
+        problem->status = STATUS_USAGE;
+        return false;
+    }
     if (result != S_OK)
         return platform_problem(problem, STATUS_HOST, "WHvCreatePartition", result);
     if (!set_property(m, WHvPartitionPropertyCodeProcessorCount, &processors, sizeof processors, problem) ||
@@ -314,16 +326,6 @@ bool machine_make(struct machine *m, const struct options *options, struct probl
     return start_processor(m, &start, problem) && start_trace(m, problem);
 }
 
-static void close_output(FILE *file, const char *name)
-{
-    bool failed = file && ferror(file);
-
-    if (file && file != stderr)
-        failed |= fclose(file) != 0;
-    if (failed)
-        fprintf(stderr, "softwhp: %s: not everything could be written\n", name);
-}
-
 void machine_free(struct machine *m)
 {
     if (m->emulator)
@@ -332,7 +334,9 @@ void machine_free(struct machine *m)
         WHvDeleteVirtualProcessor(m->partition, 0);
     if (m->partition)
         WHvDeletePartition(m->partition);
-    close_output(m->trace, m->options->trace_file ? m->options->trace_file : "standard error");
-    close_output(m->log, m->options->log_file);
+    if (m->trace && m->trace != stderr)
+        fclose(m->trace);
+    if (m->log)
+        fclose(m->log);
     memory_free(&m->memory);
 }

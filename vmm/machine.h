@@ -80,6 +80,7 @@ struct machine {
     bool can_interrupt_flag, has_shadow, has_event;
     bool window_armed;
     bool halted;
+    bool has_halted;       /* it had nothing to do, some time since input was last looked for */
     WHV_REGISTER_NAME names[MACHINE_WRITES];
     WHV_REGISTER_VALUE values[MACHINE_WRITES];
     unsigned writes;
@@ -97,11 +98,12 @@ struct machine {
 bool machine_make(struct machine *machine, const struct options *options, struct problem *problem);
 void machine_free(struct machine *machine);
 
-/* Runs the guest to its end: the status. */
-int machine_run(struct machine *machine);
+/* Runs the guest to its end. */
+void machine_run(struct machine *machine);
 
-/* Says on standard error what was asked for at the end: the summary, the hash. */
-void machine_report(struct machine *machine);
+/* Closes the files, and says on standard error what went wrong and what was asked for: the summary, the hash.
+ * Returns the status. */
+int machine_report(struct machine *machine);
 
 /* ---- Between the parts of the machine ---- */
 
@@ -110,6 +112,9 @@ void machine_end(struct machine *machine, int status, const char *how);
 /* Queues a register to be written before the next run. */
 void machine_write(struct machine *machine, WHV_REGISTER_NAME name, WHV_REGISTER_VALUE value);
 bool machine_flush_writes(struct machine *machine);
+
+/* Something that was written is lost. That is what the run ends with, unless there was a problem before. */
+void machine_lost(struct machine *machine, const char *name, int error);
 
 /* A call of the platform failed while the guest ran. */
 void machine_fail(struct machine *machine, const char *call, HRESULT result);

@@ -2,22 +2,38 @@
 /*
  * The command-line tool: subcommands, and the one line on standard error that says why something failed.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "machine.h"
 
 static int complain(const struct problem *problem)
 {
-    fprintf(stderr, "softwhp: %s\n", problem->text);
+    if (problem->text[0])
+        fprintf(stderr, "softwhp: %s\n", problem->text);
     return problem->status;
 }
 
-static int print_help(void)
+static int print(const char *text)
 {
-    fputs(options_help, stdout);
-    return fflush(stdout) == 0 ? STATUS_WELL : STATUS_HOST;
+    struct problem problem;
+
+    if (fputs(text, stdout) >= 0 && fflush(stdout) == 0)
+        return STATUS_WELL;
+    problem_is(&problem, STATUS_HOST, "standard output can't be written: %s", strerror(errno));
+    return complain(&problem);
+}
+
+/* A standard stream that is closed would be the next file that is opened: it shall fail instead. */
+static void hold_standard_streams(void)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+            _exit(STATUS_HOST);
 }
 
 static int run(int count, char **words)
@@ -30,15 +46,15 @@ static int run(int count, char **words)
     if (!options_read(&options, count, words, &problem))
         return complain(&problem);
     if (options.help)
-        return print_help();
+        return print(options_help);
     machine = calloc(1, sizeof *machine);
     if (!machine) {
         problem_is(&problem, STATUS_HOST, "the host has no memory");
         return complain(&problem);
     }
     if (machine_make(machine, &options, &problem)) {
-        status = machine_run(machine);
-        machine_report(machine);
+        machine_run(machine);
+        status = machine_report(machine);
     } else {
         status = complain(&problem);
     }
@@ -55,16 +71,15 @@ int main(int argc, char **argv)
     } subcommands[] = {{"run", run}};
     struct problem problem;
 
+    hold_standard_streams();
     if (argc < 2) {
         problem_is(&problem, STATUS_USAGE, "say what to do, such as: softwhp run FILE; see softwhp --help");
         return complain(&problem);
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
-        return print_help();
-    if (strcmp(argv[1], "--version") == 0) {
-        puts("softwhp " SWHP_VERSION);
-        return fflush(stdout) == 0 ? STATUS_WELL : STATUS_HOST;
-    }
+        return print(options_help);
+    if (strcmp(argv[1], "--version") == 0)
+        return print("softwhp " SWHP_VERSION "\n");
     for (size_t i = 0; i < sizeof subcommands / sizeof subcommands[0]; i++)
         if (strcmp(argv[1], subcommands[i].name) == 0)
             return subcommands[i].run(argc - 2, argv + 2);

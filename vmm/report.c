@@ -2,6 +2,7 @@
 /*
  * What is said at the end: the problem, the summary of exits, the digest.
  */
+#include <errno.h>
 #include <inttypes.h>
 
 #include "machine.h"
@@ -49,20 +50,27 @@ static void summarize(struct machine *m)
             fprintf(stderr, "%12" PRIu64 "  %s\n", m->exits[i], kinds[i].name);
 }
 
-void machine_report(struct machine *m)
+/* Only closing tells whether all of it could be written. */
+static void close_file(struct machine *m, FILE **file, const char *name)
+{
+    bool failed = *file && ferror(*file);
+
+    errno = failed ? EIO : 0;
+    if (*file && *file != stderr)
+        failed |= fclose(*file) != 0;
+    if (failed)
+        machine_lost(m, name, errno);
+    *file = NULL;
+}
+
+static void print_hash(struct machine *m)
 {
     SWHP_DIGEST digest;
-    HRESULT result;
+    HRESULT result = SwhpStateHash(m->partition, &digest);
 
-    if (m->problem.text[0])
-        fprintf(stderr, "softwhp: %s\n", m->problem.text);
-    if (m->options->summary)
-        summarize(m);
-    if (!m->options->hash)
-        return;
-    result = SwhpStateHash(m->partition, &digest);
     if (result != S_OK) {
-        machine_fail(m, "SwhpStateHash", result);
+        m->status = STATUS_BADLY;
+        platform_problem(&m->problem, STATUS_BADLY, "SwhpStateHash", result);
         fprintf(stderr, "softwhp: %s\n", m->problem.text);
         return;
     }
@@ -70,4 +78,19 @@ void machine_report(struct machine *m)
     for (size_t i = 0; i < sizeof digest.Bytes; i++)
         fprintf(stderr, "%02x", digest.Bytes[i]);
     fprintf(stderr, "\n");
+}
+
+int machine_report(struct machine *m)
+{
+    if (m->trace)
+        SwhpTraceStop(m->partition);
+    close_file(m, &m->trace, m->options->trace_file ? m->options->trace_file : "standard error");
+    close_file(m, &m->log, m->options->log_file);
+    if (m->problem.text[0])
+        fprintf(stderr, "softwhp: %s\n", m->problem.text);
+    if (m->options->summary)
+        summarize(m);
+    if (m->options->hash)
+        print_hash(m);
+    return m->status;
 }

@@ -85,8 +85,6 @@ static void check_user(struct machine *m)
     } else if (m->terminal.wants_leave) {
         machine_end(m, STATUS_INTERRUPTED, "Ctrl-A x ended it");
     } else if (m->terminal.output_error) {
-        problem_is(&m->problem, STATUS_HOST, "standard output can't be written: %s",
-                   strerror(m->terminal.output_error));
         machine_end(m, STATUS_HOST, "standard output is gone");
     }
 }
@@ -144,7 +142,9 @@ static void serve_devices(struct machine *m)
         terminal_flush(&m->terminal);
         poll_input(m, now);
         SwhpGetInstructionCount(m->partition, 0, &count);
-        terminal_progress(&m->terminal, count, m->started);
+        /* A trace on the same terminal is progress enough. */
+        terminal_progress(&m->terminal, !m->has_halted && m->trace != stderr, count, m->started);
+        m->has_halted = false;
         check_user(m);
     }
     schedule(m);
@@ -383,6 +383,7 @@ static void on_halt(struct machine *m)
     }
     m->has_shadow = false; /* HLT has retired */
     m->halted = true;
+    m->has_halted = true;
 }
 
 static void on_count(struct machine *m)
@@ -475,16 +476,16 @@ static void loop(struct machine *m)
     machine_flush_writes(m);
 }
 
-int machine_run(struct machine *m)
+void machine_run(struct machine *m)
 {
     UINT64 clock = 0, count = 0;
 
-    terminal_open(&m->terminal);
-    if (m->terminal.is_raw && isatty(STDERR_FILENO))
-        fprintf(stderr, "softwhp: Ctrl-A x leaves\n");
     if (!helpers_start(m, &m->problem)) {
         machine_end(m, m->problem.status, "it could not start");
     } else if (machine_make_emulator(m)) {
+        terminal_open(&m->terminal); /* after the signals that would end us are caught */
+        if (m->terminal.is_raw && isatty(STDERR_FILENO))
+            fprintf(stderr, "softwhp: Ctrl-A x leaves\n");
         m->state_known = false;
         SwhpGetClock(m->partition, &clock);
         SwhpGetInstructionCount(m->partition, 0, &count);
@@ -495,10 +496,6 @@ int machine_run(struct machine *m)
     }
     helpers_stop(m);
     terminal_close(&m->terminal);
-    if (m->terminal.output_error && m->status == STATUS_WELL && !m->problem.text[0]) {
-        problem_is(&m->problem, STATUS_HOST, "standard output can't be written: %s",
-                   strerror(m->terminal.output_error));
-        m->status = STATUS_HOST;
-    }
-    return m->status;
+    if (m->terminal.output_error)
+        machine_lost(m, "standard output", m->terminal.output_error);
 }

@@ -24,6 +24,22 @@ enum {
 
 #define CR0_PG 0x80000000u
 
+/* What firmware leaves in the MTRRs: all is write-back but the hole below the ROMs, where a display would be. */
+#define TYPE_EACH_UC UINT64_C(0x0000000000000000)
+#define TYPE_EACH_WB UINT64_C(0x0606060606060606)
+
+static const struct {
+    WHV_REGISTER_NAME name;
+    uint64_t value;
+} memory_types[] = {
+    {WHvX64RegisterMsrMtrrFix64k00000, TYPE_EACH_WB}, {WHvX64RegisterMsrMtrrFix16k80000, TYPE_EACH_WB},
+    {WHvX64RegisterMsrMtrrFix16kA0000, TYPE_EACH_UC}, {WHvX64RegisterMsrMtrrFix4kC0000, TYPE_EACH_WB},
+    {WHvX64RegisterMsrMtrrFix4kC8000, TYPE_EACH_WB},  {WHvX64RegisterMsrMtrrFix4kD0000, TYPE_EACH_WB},
+    {WHvX64RegisterMsrMtrrFix4kD8000, TYPE_EACH_WB},  {WHvX64RegisterMsrMtrrFix4kE0000, TYPE_EACH_WB},
+    {WHvX64RegisterMsrMtrrFix4kE8000, TYPE_EACH_WB},  {WHvX64RegisterMsrMtrrFix4kF0000, TYPE_EACH_WB},
+    {WHvX64RegisterMsrMtrrFix4kF8000, TYPE_EACH_WB},  {WHvX64RegisterMsrMtrrDefType, 0xc06},
+};
+
 static WHV_REGISTER_VALUE number(uint64_t value)
 {
     WHV_REGISTER_VALUE v = {0};
@@ -110,6 +126,8 @@ bool start_processor(struct machine *m, const struct start *start, struct proble
         machine_write(m, WHvX64RegisterRbx, number(start->rbx));
         machine_write(m, WHvX64RegisterRdx, number(0));
         machine_write(m, WHvX64RegisterRsi, number(start->rsi));
+        for (size_t i = 0; i < sizeof memory_types / sizeof memory_types[0]; i++)
+            machine_write(m, memory_types[i].name, number(memory_types[i].value));
     }
     result = WHvSetVirtualProcessorRegisters(m->partition, 0, m->names, m->writes, m->values);
     m->writes = 0;

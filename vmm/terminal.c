@@ -118,6 +118,8 @@ void terminal_put(void *context, uint8_t byte)
     struct terminal *terminal = context;
 
     terminal->output[terminal->output_count++] = byte;
+    if (byte != '\r')
+        terminal->in_line = byte != '\n';
     if (byte == '\n' || terminal->output_count >= FLUSH_AFTER)
         terminal_flush(terminal);
 }
@@ -200,13 +202,19 @@ size_t terminal_take(struct terminal *terminal, uint8_t *bytes, size_t size)
     return count;
 }
 
-void terminal_progress(struct terminal *terminal, uint64_t counts, uint64_t started)
+void terminal_progress(struct terminal *terminal, bool is_busy, uint64_t counts, uint64_t started)
 {
     uint64_t now = host_time();
     char line[100];
     int length;
 
-    if (now - terminal->output_time < PROGRESS_AFTER || !isatty(STDERR_FILENO))
+    if (!is_busy) {
+        clear_progress(terminal);
+        terminal->output_time = now;
+        return;
+    }
+    if (now - terminal->output_time < PROGRESS_AFTER || !isatty(STDERR_FILENO) ||
+        (terminal->in_line && isatty(STDOUT_FILENO)))
         return;
     length = snprintf(line, sizeof line,
                       "\r\033[Ksoftwhp: running, %.0f million instructions, %.0f million a second",

@@ -24,7 +24,8 @@ struct terminal {
     uint8_t output[4096];
     size_t output_count;
     bool shows_progress; /* a progress line stands on the terminal */
-    uint64_t output_time; /* the host's, when something was last shown */
+    bool in_line;        /* the guest's last line has no end yet: a prompt, perhaps, with a cursor behind it */
+    uint64_t output_time; /* the host's, when something was last shown, or the guest last had nothing to do */
 };
 
 /* Nanoseconds of the host's monotonic clock. */
@@ -53,7 +54,7 @@ size_t terminal_take(struct terminal *terminal, uint8_t *bytes, size_t size);
 void terminal_put(void *terminal, uint8_t byte);
 void terminal_flush(struct terminal *terminal);
 
-/* Shows on a terminal at standard error that something goes on, where the guest is silent for long. */
-void terminal_progress(struct terminal *terminal, uint64_t counts, uint64_t started);
+/* Shows on a terminal at standard error that something goes on, where the guest is busy and silent for long. */
+void terminal_progress(struct terminal *terminal, bool is_busy, uint64_t counts, uint64_t started);
 
 #endif

@@ -34,16 +34,13 @@ static bool ask(struct emulator *e, unsigned from, unsigned to)
     return false;
 }
 
-static bool load_control(struct emulator *e)
+static void take_control(struct emulator *e)
 {
     struct vcpu *cpu = e->cpu;
 
-    if (!ask(e, AT_CONTROL, AT_SEGMENTS))
-        return false;
     cpu->cr0 = e->asked[AT_CR0].Reg64;
     cpu->cr4 = e->asked[AT_CR4].Reg64;
     cpu->efer = e->asked[AT_EFER].Reg64;
-    return true;
 }
 
 /*
@@ -58,13 +55,10 @@ static void assume_control(struct vcpu *cpu, bool am)
     cpu->efer = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
 }
 
-static bool load_segments(struct emulator *e)
+static void take_segments(struct emulator *e)
 {
-    if (!ask(e, AT_SEGMENTS, AT_SYSTEM))
-        return false;
     for (unsigned i = 0; i < sizeof asked_segments; i++)
         put_segment(&e->cpu->seg[asked_segments[i]], &e->asked[AT_SEGMENTS + i].Segment);
-    return true;
 }
 
 static bool load_system(struct emulator *e)
@@ -126,9 +120,17 @@ static bool load_fx(struct emulator *e)
 
 bool state_load_more(struct emulator *e, unsigned needs)
 {
+    unsigned control = needs & NEEDS_CONTROL, segments = needs & NEEDS_SEGMENTS;
+
     e->needs |= needs;
-    if ((needs & NEEDS_CONTROL && !load_control(e)) || (needs & NEEDS_SEGMENTS && !load_segments(e)) ||
-        (needs & NEEDS_SYSTEM && !load_system(e)) || (needs & NEEDS_FP && !load_fx(e)))
+    if ((control || segments) &&
+        !ask(e, control ? AT_CONTROL : AT_SEGMENTS, segments ? AT_SYSTEM : AT_SEGMENTS))
+        return false;
+    if (control)
+        take_control(e);
+    if (segments)
+        take_segments(e);
+    if ((needs & NEEDS_SYSTEM && !load_system(e)) || (needs & NEEDS_FP && !load_fx(e)))
         return false;
     mode_update(e->cpu);
     return true;
@@ -140,7 +142,8 @@ bool state_load(struct emulator *e, unsigned needs)
     struct vcpu *cpu = e->cpu;
     bool flat = is_flat(vp);
 
-    if (!ask(e, 0, AT_CONTROL))
+    needs = flat ? needs & (NEEDS_CONTROL | NEEDS_SEGMENTS) : NEEDS_CONTROL | NEEDS_SEGMENTS;
+    if (!ask(e, 0, needs & NEEDS_SEGMENTS ? AT_SYSTEM : needs ? AT_SEGMENTS : AT_CONTROL))
         return false;
     for (unsigned i = 0; i < 16; i++)
         cpu->gpr[i] = e->asked[i].Reg64;
@@ -157,10 +160,13 @@ bool state_load(struct emulator *e, unsigned needs)
     cpu->in_delivery = cpu->shadow = cpu->running_rf = cpu->running_shadow = cpu->trap_due = false;
     cpu->count = 1;
     cpu->limit = MOST_ROUNDS;
-    e->needs = 0;
-    if (!flat)
-        needs |= NEEDS_CONTROL | NEEDS_SEGMENTS;
-    return state_load_more(e, needs & (NEEDS_CONTROL | NEEDS_SEGMENTS));
+    e->needs = needs;
+    if (needs & NEEDS_CONTROL)
+        take_control(e);
+    if (needs & NEEDS_SEGMENTS)
+        take_segments(e);
+    mode_update(cpu);
+    return true;
 }
 
 /* ---- registers out ---- */

@@ -162,10 +162,8 @@ void vcpu_unpin(WHV_PARTITION_HANDLE handle, u32 index)
     __atomic_fetch_sub(&handle_door(handle, index)->pins, 1, __ATOMIC_SEQ_CST);
 }
 
-HRESULT vcpu_read_begin(WHV_PARTITION_HANDLE handle, u32 index, struct reading *r)
+HRESULT vcpu_read_begin_slow(WHV_PARTITION_HANDLE handle, u32 index, struct reading *r)
 {
-    *r = (struct reading){ .handle = handle, .index = index };
-
     struct door *door = handle_door(handle, index);
     HRESULT hr = vcpu_enter(handle, index, &r->cpu);
 
@@ -183,12 +181,8 @@ HRESULT vcpu_read_begin(WHV_PARTITION_HANDLE handle, u32 index, struct reading *
     return S_OK;
 }
 
-void vcpu_read_end(struct reading *r)
+void vcpu_read_end_slow(struct reading *r)
 {
-    if (!r->is_meeting) {
-        vcpu_leave_door(r->handle, r->index);
-        return;
-    }
     meet_end(r->cpu->partition);
     vcpu_unpin(r->handle, r->index);
 }

@@ -91,8 +91,23 @@ struct reading {
     u32 index;
     bool is_meeting;
 };
-HRESULT vcpu_read_begin(WHV_PARTITION_HANDLE handle, u32 index, struct reading *r);
-void vcpu_read_end(struct reading *r);
+HRESULT vcpu_read_begin_slow(WHV_PARTITION_HANDLE handle, u32 index, struct reading *r);
+void vcpu_read_end_slow(struct reading *r);
+
+INLINE HRESULT vcpu_read_begin(WHV_PARTITION_HANDLE handle, u32 index, struct reading *r)
+{
+    *r = (struct reading){ .handle = handle, .index = index };
+    return likely(vcpu_try_enter(handle, index, DOOR_BUSY, &r->cpu)) ? S_OK
+                                                                     : vcpu_read_begin_slow(handle, index, r);
+}
+
+INLINE void vcpu_read_end(struct reading *r)
+{
+    if (likely(!r->is_meeting))
+        vcpu_leave_door(r->handle, r->index);
+    else
+        vcpu_read_end_slow(r);
+}
 
 /* All processors of the partition at once, busy: nothing runs. WHV_E_INVALID_VP_STATE where one does, and
  * nothing held. held: bit n for processor n, for partition_go(). */

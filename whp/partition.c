@@ -33,7 +33,6 @@ static void destroy(struct partition *p)
     free(p->cpuid_results);
     pthread_cond_destroy(&p->met);
     pthread_mutex_destroy(&p->lock);
-    pthread_mutex_destroy(&p->locked_access);
     free(p);
 }
 
@@ -47,7 +46,6 @@ HRESULT WINAPI WHvCreatePartition(WHV_PARTITION_HANDLE *Partition)
     if (!p)
         return fail(E_OUTOFMEMORY, "no memory for a partition");
     pthread_mutex_init(&p->lock, NULL);
-    pthread_mutex_init(&p->locked_access, NULL);
     pthread_cond_init(&p->met, NULL);
     partition_use_profile(p, profile_find("zen"));
     p->msr_bitmap.UnhandledMsrs = 1;

@@ -4,6 +4,7 @@
 
 #include <sched.h>
 
+#include "cpu/fp.h"
 #include "cpu/run.h"
 #include "decoder/block.h"
 #include "mem/ram.h"
@@ -43,6 +44,7 @@ static struct vcpu *processor_new(struct partition *p, u32 index)
     }
     tlb_init(cpu);
     vcpu_reset(cpu);
+    cpu->be_exact = fp_sync;
     return cpu;
 }
 

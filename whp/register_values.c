@@ -38,20 +38,10 @@ static void read_fx(const struct vcpu *cpu, unsigned offset, WHV_REGISTER_VALUE 
     memcpy(v, image + offset, sizeof *v);
 }
 
-void register_read(struct vcpu *cpu, unsigned kind, u64 where, WHV_REGISTER_VALUE *v)
+/* The kinds that aren't simply 64 bits; *v is zero before. */
+static void read_wide(const struct vcpu *cpu, unsigned kind, u64 where, WHV_REGISTER_VALUE *v)
 {
-    switch ((enum kind)kind) {
-    case KIND_64: v->Reg64 = *FIELD64(cpu, where); break;
-    case KIND_RFLAGS: v->Reg64 = rflags_read(cpu); break;
-    case KIND_SEGMENT: {
-        const struct segment *s = &cpu->seg[where];
-
-        v->Segment.Base = s->base;
-        v->Segment.Limit = s->limit;
-        v->Segment.Selector = s->selector;
-        v->Segment.Attributes = s->attributes;
-        break;
-    }
+    switch (kind) {
     case KIND_TABLE: {
         const struct table *t = (const struct table *)FIELD64(cpu, where);
 
@@ -59,25 +49,10 @@ void register_read(struct vcpu *cpu, unsigned kind, u64 where, WHV_REGISTER_VALU
         v->Table.Limit = t->limit;
         break;
     }
-    case KIND_CR0: v->Reg64 = cpu->cr0; break;
-    case KIND_CR3: v->Reg64 = cpu->cr3; break;
-    case KIND_CR4: v->Reg64 = cpu->cr4; break;
-    case KIND_CR8: v->Reg64 = cpu->cr8; break;
-    case KIND_DR: v->Reg64 = cpu->dr[where]; break;
-    case KIND_XCR0: v->Reg64 = cpu->xcr0; break;
     case KIND_XMM: memcpy(v, cpu->vec[where].b, 16); break;
     case KIND_ST: read_fx(cpu, FX_ST + (unsigned)where * 16, v); break;
     case KIND_X87_STATUS: read_fx(cpu, FX_STATUS, v); break;
     case KIND_MXCSR: read_fx(cpu, FX_MXCSR_LINE, v); break;
-    case KIND_TSC: v->Reg64 = clock_tsc(cpu); break;
-    case KIND_EFER: v->Reg64 = cpu->efer; break;
-    case KIND_APIC_ID: v->Reg64 = cpu->apic_id; break;
-    case KIND_MSR: {
-        u64 value = 0;
-
-        v->Reg64 = msr_read(cpu, (u32)where, &value) == MSR_DONE ? value : 0;
-        break;
-    }
     case KIND_INTERRUPTION: read_interruption(&cpu->interruption, &v->PendingInterruption); break;
     case KIND_INTERRUPT_STATE:
         v->InterruptState.InterruptShadow = cpu->shadow;
@@ -87,12 +62,54 @@ void register_read(struct vcpu *cpu, unsigned kind, u64 where, WHV_REGISTER_VALU
         if (cpu->queued.pending)
             memcpy(v, cpu->pending_event[0], 16);
         break;
-    case KIND_NO_EVENT: break;
-    case KIND_NOTIFICATIONS: v->Reg64 = cpu->deliverability; break;
-    case KIND_ACTIVITY: v->Reg64 = cpu->activity; break;
-    case KIND_DEBUG: v->Reg64 = (cpu->pending_debug & 15) | (cpu->pending_debug & DR6_BS ? 16 : 0); break;
-    case KIND_APIC: break;
+    default: break;
     }
+}
+
+INLINE struct register_bytes of_64(u64 v)
+{
+    return (struct register_bytes){ v, 0 };
+}
+
+struct register_bytes register_read(struct vcpu *cpu, unsigned kind, u64 where)
+{
+    WHV_REGISTER_VALUE v = { .Reg128 = { .Low64 = 0, .High64 = 0 } };
+    u64 msr = 0;
+
+    switch ((enum kind)kind) {
+    case KIND_64: return of_64(*FIELD64(cpu, where));
+    case KIND_RFLAGS: return of_64(rflags_read(cpu));
+    case KIND_SEGMENT: {
+        const struct segment *s = &cpu->seg[where];
+
+        return (struct register_bytes){ s->base, load_bytes(&s->limit, 8) }; /* laid out as the API has it */
+    }
+    case KIND_CR0: return of_64(cpu->cr0);
+    case KIND_CR3: return of_64(cpu->cr3);
+    case KIND_CR4: return of_64(cpu->cr4);
+    case KIND_CR8: return of_64(cpu->cr8);
+    case KIND_DR: return of_64(cpu->dr[where]);
+    case KIND_XCR0: return of_64(cpu->xcr0);
+    case KIND_TSC: return of_64(clock_tsc(cpu));
+    case KIND_EFER: return of_64(cpu->efer);
+    case KIND_APIC_ID: return of_64(cpu->apic_id);
+    case KIND_MSR: return of_64(msr_read(cpu, (u32)where, &msr) == MSR_DONE ? msr : 0);
+    case KIND_NOTIFICATIONS: return of_64(cpu->deliverability);
+    case KIND_ACTIVITY: return of_64(cpu->activity);
+    case KIND_DEBUG: return of_64((cpu->pending_debug & 15) | (cpu->pending_debug & DR6_BS ? 16 : 0));
+    case KIND_NO_EVENT:
+    case KIND_APIC: return of_64(0);
+    case KIND_TABLE:
+    case KIND_XMM:
+    case KIND_ST:
+    case KIND_X87_STATUS:
+    case KIND_MXCSR:
+    case KIND_INTERRUPTION:
+    case KIND_INTERRUPT_STATE:
+    case KIND_EVENT: break;
+    }
+    read_wide(cpu, kind, where, &v);
+    return (struct register_bytes){ v.Reg128.Low64, v.Reg128.High64 };
 }
 
 /* ---- checking ---- */

@@ -12,92 +12,105 @@
     (1ull << 0x02 | 1ull << 0x03 | 1ull << 0x08 | 1ull << 0x0a | 1ull << 0x0b | 1ull << 0x0d |               \
      1ull << 0x0f | 0x1ffffffull << 0x10 | 1ull << 0x30 | 0xffull << 0x32 | 3ull << 0x3e)
 
-/* In ascending order of names. */
-static const struct register_row rows[] = {
-    { WHvX64RegisterRax, 16, KIND_64, 8, AT(gpr) },
-    { WHvX64RegisterRip, 1, KIND_64, 0, AT(rip) },
-    { WHvX64RegisterRflags, 1, KIND_RFLAGS, 0, 0 },
-    { WHvX64RegisterEs, 8, KIND_SEGMENT, 1, ES },
-    { WHvX64RegisterIdtr, 1, KIND_TABLE, 0, AT(idtr) },
-    { WHvX64RegisterGdtr, 1, KIND_TABLE, 0, AT(gdtr) },
-    { WHvX64RegisterCr0, 1, KIND_CR0, 0, 0 },
-    { WHvX64RegisterCr2, 1, KIND_64, 0, AT(cr2) },
-    { WHvX64RegisterCr3, 1, KIND_CR3, 0, 0 },
-    { WHvX64RegisterCr4, 1, KIND_CR4, 0, 0 },
-    { WHvX64RegisterCr8, 1, KIND_CR8, 0, 0 },
-    { WHvX64RegisterDr0, 4, KIND_DR, 1, 0 },
-    { WHvX64RegisterDr6, 2, KIND_DR, 1, 6 },
-    { WHvX64RegisterXCr0, 1, KIND_XCR0, 0, 0 },
-
-    { WHvX64RegisterXmm0, 16, KIND_XMM, 1, 0 },
-    { WHvX64RegisterFpMmx0, 8, KIND_ST, 1, 0 },
-    { WHvX64RegisterFpControlStatus, 1, KIND_X87_STATUS, 0, 0 },
-    { WHvX64RegisterXmmControlStatus, 1, KIND_MXCSR, 0, 0 },
-
-    { WHvX64RegisterTsc, 1, KIND_TSC, 0, 0 },
-    { WHvX64RegisterEfer, 1, KIND_EFER, 0, 0 },
-    { WHvX64RegisterKernelGsBase, 1, KIND_MSR, 0, MSR_KERNEL_GS_BASE },
-    { WHvX64RegisterApicBase, 1, KIND_MSR, 0, MSR_APIC_BASE },
-    { WHvX64RegisterPat, 1, KIND_MSR, 0, MSR_PAT },
-    { WHvX64RegisterSysenterCs, 1, KIND_MSR, 0, MSR_SYSENTER_CS },
-    { WHvX64RegisterSysenterEip, 1, KIND_MSR, 0, MSR_SYSENTER_EIP },
-    { WHvX64RegisterSysenterEsp, 1, KIND_MSR, 0, MSR_SYSENTER_ESP },
-    { WHvX64RegisterStar, 4, KIND_MSR, 1, MSR_STAR }, /* and LSTAR, CSTAR, SFMASK */
-    { WHvX64RegisterInitialApicId, 1, KIND_APIC_ID, 0, 0 },
-    { WHvX64RegisterMsrMtrrCap, 1, KIND_MSR, 0, 0xfe },
-    { WHvX64RegisterMsrMtrrDefType, 1, KIND_MSR, 0, 0x2ff },
-    { WHvX64RegisterMsrMtrrPhysBase0, 16, KIND_MSR, 2, 0x200 },
-    { WHvX64RegisterMsrMtrrPhysMask0, 16, KIND_MSR, 2, 0x201 },
-    { WHvX64RegisterMsrMtrrFix64k00000, 1, KIND_MSR, 0, 0x250 },
-    { WHvX64RegisterMsrMtrrFix16k80000, 2, KIND_MSR, 1, 0x258 },
-    { WHvX64RegisterMsrMtrrFix4kC0000, 8, KIND_MSR, 1, 0x268 },
-    { WHvX64RegisterTscAux, 1, KIND_MSR, 0, MSR_TSC_AUX },
-    { WHvX64RegisterBndcfgs, 1, KIND_MSR, 0, 0xd90 },
-    { WHvX64RegisterMCount, 2, KIND_MSR, 1, 0xe7 },   /* MPERF, APERF */
-    { WHvX64RegisterSpecCtrl, 2, KIND_MSR, 1, 0x48 }, /* and PRED_CMD */
-    { WHvX64RegisterTscVirtualOffset, 1, KIND_64, 0, AT(tsc_offset) },
-    { WHvX64RegisterTsxCtrl, 1, KIND_MSR, 0, 0x122 },
-    { WHvX64RegisterXss, 1, KIND_MSR, 0, 0xda0 },
-    { WHvX64RegisterUCet, 1, KIND_MSR, 0, 0x6a0 },
-    { WHvX64RegisterSCet, 1, KIND_MSR, 0, 0x6a2 },
-    { WHvX64RegisterPl0Ssp, 5, KIND_MSR, 1, 0x6a4 }, /* to INTERRUPT_SSP_TABLE_ADDR */
-    { WHvX64RegisterTscDeadline, 1, KIND_MSR, 0, 0x6e0 },
-    { WHvX64RegisterTscAdjust, 1, KIND_MSR, 0, 0x3b },
-    { WHvX64RegisterUmwaitControl, 1, KIND_MSR, 0, 0xe1 },
-    { WHvX64RegisterXfd, 2, KIND_MSR, 1, 0x1c4 },
-    { WHvX64RegisterMsrIa32MiscEnable, 1, KIND_MSR, 0, 0x1a0 },
-    { WHvX64RegisterIa32FeatureControl, 1, KIND_MSR, 0, 0x3a },
-    { WHvX64RegisterAmdVmHsavePa, 1, KIND_MSR, 0, 0xc0010117 },
-    { WHvX64RegisterAmdVmCr, 1, KIND_MSR, 0, 0xc0010114 },
-
-    { 0x3000, 64, KIND_APIC, 0, APIC_NAMES },
-
-    { WHvRegisterPendingInterruption, 1, KIND_INTERRUPTION, 0, 0 },
-    { WHvRegisterInterruptState, 1, KIND_INTERRUPT_STATE, 0, 0 },
-    { WHvRegisterPendingEvent, 1, KIND_EVENT, 0, 0 },
-    { WHvRegisterPendingEvent1, 1, KIND_NO_EVENT, 0, 0 },
-    { WHvX64RegisterDeliverabilityNotifications, 1, KIND_NOTIFICATIONS, 0, 0 },
-    { WHvRegisterInternalActivityState, 1, KIND_ACTIVITY, 0, 0 },
-    { WHvX64RegisterPendingDebugException, 1, KIND_DEBUG, 0, 0 },
+/* A run of names of one kind. */
+struct row {
+    u32 first;
+    u8 count;
+    u8 kind;
+    u8 step; /* from one's `where` to the next's */
+    u64 where;
 };
 
-const struct register_row *register_find(struct vcpu *cpu, u32 name, u64 *where)
+#define ROWS(X)                                                                                              \
+    X(WHvX64RegisterRax, 16, KIND_64, 8, AT(gpr))                                                            \
+    X(WHvX64RegisterRip, 1, KIND_64, 0, AT(rip))                                                             \
+    X(WHvX64RegisterRflags, 1, KIND_RFLAGS, 0, 0)                                                            \
+    X(WHvX64RegisterEs, 8, KIND_SEGMENT, 1, ES)                                                              \
+    X(WHvX64RegisterIdtr, 1, KIND_TABLE, 0, AT(idtr))                                                        \
+    X(WHvX64RegisterGdtr, 1, KIND_TABLE, 0, AT(gdtr))                                                        \
+    X(WHvX64RegisterCr0, 1, KIND_CR0, 0, 0)                                                                  \
+    X(WHvX64RegisterCr2, 1, KIND_64, 0, AT(cr2))                                                             \
+    X(WHvX64RegisterCr3, 1, KIND_CR3, 0, 0)                                                                  \
+    X(WHvX64RegisterCr4, 1, KIND_CR4, 0, 0)                                                                  \
+    X(WHvX64RegisterCr8, 1, KIND_CR8, 0, 0)                                                                  \
+    X(WHvX64RegisterDr0, 4, KIND_DR, 1, 0)                                                                   \
+    X(WHvX64RegisterDr6, 2, KIND_DR, 1, 6)                                                                   \
+    X(WHvX64RegisterXCr0, 1, KIND_XCR0, 0, 0)                                                                \
+    X(WHvX64RegisterXmm0, 16, KIND_XMM, 1, 0)                                                                \
+    X(WHvX64RegisterFpMmx0, 8, KIND_ST, 1, 0)                                                                \
+    X(WHvX64RegisterFpControlStatus, 1, KIND_X87_STATUS, 0, 0)                                               \
+    X(WHvX64RegisterXmmControlStatus, 1, KIND_MXCSR, 0, 0)                                                   \
+    X(WHvX64RegisterTsc, 1, KIND_TSC, 0, 0)                                                                  \
+    X(WHvX64RegisterEfer, 1, KIND_EFER, 0, 0)                                                                \
+    X(WHvX64RegisterKernelGsBase, 1, KIND_MSR, 0, MSR_KERNEL_GS_BASE)                                        \
+    X(WHvX64RegisterApicBase, 1, KIND_MSR, 0, MSR_APIC_BASE)                                                 \
+    X(WHvX64RegisterPat, 1, KIND_MSR, 0, MSR_PAT)                                                            \
+    X(WHvX64RegisterSysenterCs, 1, KIND_MSR, 0, MSR_SYSENTER_CS)                                             \
+    X(WHvX64RegisterSysenterEip, 1, KIND_MSR, 0, MSR_SYSENTER_EIP)                                           \
+    X(WHvX64RegisterSysenterEsp, 1, KIND_MSR, 0, MSR_SYSENTER_ESP)                                           \
+    X(WHvX64RegisterStar, 4, KIND_MSR, 1, MSR_STAR) /* and LSTAR, CSTAR, SFMASK */                           \
+    X(WHvX64RegisterInitialApicId, 1, KIND_APIC_ID, 0, 0)                                                    \
+    X(WHvX64RegisterMsrMtrrCap, 1, KIND_MSR, 0, 0xfe)                                                        \
+    X(WHvX64RegisterMsrMtrrDefType, 1, KIND_MSR, 0, 0x2ff)                                                   \
+    X(WHvX64RegisterMsrMtrrPhysBase0, 16, KIND_MSR, 2, 0x200)                                                \
+    X(WHvX64RegisterMsrMtrrPhysMask0, 16, KIND_MSR, 2, 0x201)                                                \
+    X(WHvX64RegisterMsrMtrrFix64k00000, 1, KIND_MSR, 0, 0x250)                                               \
+    X(WHvX64RegisterMsrMtrrFix16k80000, 2, KIND_MSR, 1, 0x258)                                               \
+    X(WHvX64RegisterMsrMtrrFix4kC0000, 8, KIND_MSR, 1, 0x268)                                                \
+    X(WHvX64RegisterTscAux, 1, KIND_MSR, 0, MSR_TSC_AUX)                                                     \
+    X(WHvX64RegisterBndcfgs, 1, KIND_MSR, 0, 0xd90)                                                          \
+    X(WHvX64RegisterMCount, 2, KIND_MSR, 1, 0xe7) /* MPERF, APERF */                                         \
+    X(WHvX64RegisterSpecCtrl, 2, KIND_MSR, 1, 0x48) /* and PRED_CMD */                                       \
+    X(WHvX64RegisterTscVirtualOffset, 1, KIND_64, 0, AT(tsc_offset))                                         \
+    X(WHvX64RegisterTsxCtrl, 1, KIND_MSR, 0, 0x122)                                                          \
+    X(WHvX64RegisterXss, 1, KIND_MSR, 0, 0xda0)                                                              \
+    X(WHvX64RegisterUCet, 1, KIND_MSR, 0, 0x6a0)                                                             \
+    X(WHvX64RegisterSCet, 1, KIND_MSR, 0, 0x6a2)                                                             \
+    X(WHvX64RegisterPl0Ssp, 5, KIND_MSR, 1, 0x6a4) /* to INTERRUPT_SSP_TABLE_ADDR */                         \
+    X(WHvX64RegisterTscDeadline, 1, KIND_MSR, 0, 0x6e0)                                                      \
+    X(WHvX64RegisterTscAdjust, 1, KIND_MSR, 0, 0x3b)                                                         \
+    X(WHvX64RegisterUmwaitControl, 1, KIND_MSR, 0, 0xe1)                                                     \
+    X(WHvX64RegisterXfd, 2, KIND_MSR, 1, 0x1c4)                                                              \
+    X(WHvX64RegisterMsrIa32MiscEnable, 1, KIND_MSR, 0, 0x1a0)                                                \
+    X(WHvX64RegisterIa32FeatureControl, 1, KIND_MSR, 0, 0x3a)                                                \
+    X(WHvX64RegisterAmdVmHsavePa, 1, KIND_MSR, 0, 0xc0010117)                                                \
+    X(WHvX64RegisterAmdVmCr, 1, KIND_MSR, 0, 0xc0010114)                                                     \
+    X(0x3000, 64, KIND_APIC, 0, APIC_NAMES)                                                                  \
+    X(WHvRegisterPendingInterruption, 1, KIND_INTERRUPTION, 0, 0)                                            \
+    X(WHvRegisterInterruptState, 1, KIND_INTERRUPT_STATE, 0, 0)                                              \
+    X(WHvRegisterPendingEvent, 1, KIND_EVENT, 0, 0)                                                          \
+    X(WHvRegisterPendingEvent1, 1, KIND_NO_EVENT, 0, 0)                                                      \
+    X(WHvX64RegisterDeliverabilityNotifications, 1, KIND_NOTIFICATIONS, 0, 0)                                \
+    X(WHvRegisterInternalActivityState, 1, KIND_ACTIVITY, 0, 0)                                              \
+    X(WHvX64RegisterPendingDebugException, 1, KIND_DEBUG, 0, 0)
+
+#define ROW_NUMBER(first, ...) ROW_##first,
+#define ROW(first, ...) { first, __VA_ARGS__ },
+
+/*
+ * Where a name stands in the index: names come in groups of up to 256, by their upper bits, and 16 that begin with
+ * the highest one.
+ */
+#define INDEX(name) ((u32)(name) >> 31 ? 1024 + ((u32)(name) & 15) : ((u32)(name) >> 12) * 256 + ((u32)(name) & 255))
+#define INDEXED(first, count, ...) [INDEX(first) ... INDEX(first) + count - 1] = ROW_##first,
+
+enum { ROW_NONE, ROWS(ROW_NUMBER) };
+static const struct row rows[] = { { 0 }, ROWS(ROW) };
+static const u8 row_of[1024 + 16] = { ROWS(INDEXED) };
+
+/* The row of a name, and `where` of the one register. NULL: this processor has none of that name. */
+INLINE const struct row *find(struct vcpu *cpu, u32 name, u64 *where)
 {
-    unsigned low = 0, high = sizeof rows / sizeof rows[0];
+    u32 index = INDEX(name);
 
-    while (high - low > 1) { /* the last row that starts at the name or before it */
-        unsigned middle = (low + high) / 2;
+    if (unlikely(index >= sizeof row_of))
+        return NULL;
 
-        if (rows[middle].first <= name)
-            low = middle;
-        else
-            high = middle;
-    }
-    const struct register_row *row = &rows[low];
+    const struct row *row = &rows[row_of[index]];
     u32 n = name - row->first;
     u64 ignored;
 
-    if (n >= row->count)
+    if (unlikely(n >= row->count))
         return NULL;
     *where = row->where + (u64)n * row->step;
     if (row->kind == KIND_APIC && !(row->where >> n & 1))
@@ -113,16 +126,14 @@ static void *value_at(const void *values, u32 n)
     return (char *)(uintptr_t)values + (size_t)n * sizeof(WHV_REGISTER_VALUE);
 }
 
-/* Is it a batch of general registers and RIP only, which any value fits? */
-INLINE bool are_general(const WHV_REGISTER_NAME *names, u32 count, const void *values)
+/* How many names at the start are of general registers and RIP, which any value fits? */
+INLINE u32 count_general(const WHV_REGISTER_NAME *names, u32 count)
 {
-    if (count && (!names || !values))
-        return false;
-    for (u32 i = 0; i < count; i++) {
-        if ((u32)names[i] > WHvX64RegisterRip)
-            return false;
-    }
-    return true;
+    u32 n = 0;
+
+    while (n < count && (u32)names[n] <= WHvX64RegisterRip)
+        n++;
+    return n;
 }
 
 INLINE u64 *general(struct vcpu *cpu, u32 name)
@@ -142,38 +153,51 @@ static HRESULT denied(u32 n, u32 name)
                 "RegisterNames[%u]: %#x is the local APIC's, which this partition doesn't emulate", n, name);
 }
 
-static COLD HRESULT get_any(struct vcpu *cpu, const WHV_REGISTER_NAME *names, u32 count, void *values)
+/* Is everything there that is asked for? Errors come before anything is written. */
+static HRESULT check_names(struct vcpu *cpu, const WHV_REGISTER_NAME *names, u32 from, u32 count)
 {
     u64 where;
 
-    for (u32 i = 0; i < count; i++) {
-        const struct register_row *row = register_find(cpu, (u32)names[i], &where);
+    for (u32 i = from; i < count; i++) {
+        if ((u32)names[i] <= WHvX64RegisterXCr0) /* a whole group, in any processor */
+            continue;
+
+        const struct row *row = find(cpu, (u32)names[i], &where);
 
         if (!row)
             return no_such_register(i, (u32)names[i]);
         if (row->kind == KIND_APIC)
             return denied(i, (u32)names[i]);
     }
-    for (u32 i = 0; i < count; i++) {
-        const struct register_row *row = register_find(cpu, (u32)names[i], &where);
-        WHV_REGISTER_VALUE v = { .Reg128 = { .Low64 = 0, .High64 = 0 } };
+    return S_OK;
+}
+
+static HRESULT get_any(struct vcpu *cpu, const WHV_REGISTER_NAME *names, u32 from, u32 count, void *values)
+{
+    u64 where;
+
+    for (u32 i = from; i < count; i++) {
+        u32 name = (u32)names[i];
+        const struct row *row = find(cpu, name, &where);
 
         if (!row) /* the names were changed meanwhile by another thread of the caller */
-            return no_such_register(i, (u32)names[i]);
-        register_read(cpu, row->kind, where, &v);
+            return no_such_register(i, name);
+
+        struct register_bytes v = register_read(cpu, row->kind, where);
+
         memcpy(value_at(values, i), &v, sizeof v);
     }
     return S_OK;
 }
 
-static COLD HRESULT set_any(struct vcpu *cpu, const WHV_REGISTER_NAME *names, u32 count, const void *values)
+static HRESULT set_any(struct vcpu *cpu, const WHV_REGISTER_NAME *names, u32 count, const void *values)
 {
     WHV_REGISTER_VALUE v;
     unsigned effects = 0;
     u64 where;
 
     for (u32 i = 0; i < count; i++) {
-        const struct register_row *row = register_find(cpu, (u32)names[i], &where);
+        const struct row *row = find(cpu, (u32)names[i], &where);
 
         if (!row)
             return no_such_register(i, (u32)names[i]);
@@ -187,7 +211,7 @@ static COLD HRESULT set_any(struct vcpu *cpu, const WHV_REGISTER_NAME *names, u3
             return hr;
     }
     for (u32 i = 0; i < count; i++) {
-        const struct register_row *row = register_find(cpu, (u32)names[i], &where);
+        const struct row *row = find(cpu, (u32)names[i], &where);
 
         if (!row)
             continue;
@@ -198,19 +222,46 @@ static COLD HRESULT set_any(struct vcpu *cpu, const WHV_REGISTER_NAME *names, u3
     return S_OK;
 }
 
+/* The two are called around each exit, so what callers mostly ask for goes straight. */
+
+INLINE HRESULT get(struct vcpu *cpu, const WHV_REGISTER_NAME *names, u32 count, void *values)
+{
+    u32 n = count_general(names, count);
+
+    if (n < count) {
+        HRESULT hr = check_names(cpu, names, n, count);
+
+        if (FAILED(hr))
+            return hr;
+    }
+    for (u32 i = 0; i < n; i++) {
+        u64 v[2] = { *general(cpu, (u32)names[i]), 0 };
+
+        memcpy(value_at(values, i), v, sizeof v);
+    }
+    return n < count ? get_any(cpu, names, n, count, values) : S_OK;
+}
+
+INLINE HRESULT set(struct vcpu *cpu, const WHV_REGISTER_NAME *names, u32 count, const void *values)
+{
+    if (unlikely(count_general(names, count) < count))
+        return set_any(cpu, names, count, values);
+    for (u32 i = 0; i < count; i++)
+        *general(cpu, (u32)names[i]) = load_bytes(value_at(values, i), 8);
+    return S_OK;
+}
+
+/* The processor runs, somebody else looks at it, or there is none. */
+
 static COLD HRESULT get_slow(WHV_PARTITION_HANDLE handle, u32 index, const WHV_REGISTER_NAME *names,
                              u32 count, void *values)
 {
     struct reading r;
-
-    if (count && (!names || !values))
-        return fail(E_POINTER, "RegisterNames or RegisterValues is NULL");
-
     HRESULT hr = vcpu_read_begin(handle, index, &r);
 
     if (FAILED(hr))
         return hr;
-    hr = get_any(r.cpu, names, count, values);
+    hr = get(r.cpu, names, count, values);
     vcpu_read_end(&r);
     return hr;
 }
@@ -219,20 +270,19 @@ static COLD HRESULT set_slow(WHV_PARTITION_HANDLE handle, u32 index, const WHV_R
                              u32 count, const void *values)
 {
     struct vcpu *cpu;
-
-    if (count && (!names || !values))
-        return fail(E_POINTER, "RegisterNames or RegisterValues is NULL");
-
     HRESULT hr = vcpu_enter(handle, index, &cpu);
 
     if (FAILED(hr))
         return hr;
-    hr = set_any(cpu, names, count, values);
+    hr = set(cpu, names, count, values);
     vcpu_leave_door(handle, index);
     return hr;
 }
 
-/* The two are called around each exit, so what callers mostly ask for goes straight. */
+static COLD HRESULT fail_null(void)
+{
+    return fail(E_POINTER, "RegisterNames or RegisterValues is NULL");
+}
 
 HRESULT WINAPI WHvGetVirtualProcessorRegisters(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex,
                                                const WHV_REGISTER_NAME *RegisterNames, UINT32 RegisterCount,
@@ -240,16 +290,15 @@ HRESULT WINAPI WHvGetVirtualProcessorRegisters(WHV_PARTITION_HANDLE Partition, U
 {
     struct vcpu *cpu;
 
-    if (unlikely(!are_general(RegisterNames, RegisterCount, RegisterValues) ||
-                 !vcpu_try_enter(Partition, VpIndex, DOOR_BUSY, &cpu)))
+    if (unlikely(RegisterCount && (!RegisterNames || !RegisterValues)))
+        return fail_null();
+    if (unlikely(!vcpu_try_enter(Partition, VpIndex, DOOR_BUSY, &cpu)))
         return get_slow(Partition, VpIndex, RegisterNames, RegisterCount, RegisterValues);
-    for (u32 i = 0; i < RegisterCount; i++) {
-        u64 v[2] = { *general(cpu, (u32)RegisterNames[i]), 0 };
 
-        memcpy(value_at(RegisterValues, i), v, sizeof v);
-    }
+    HRESULT hr = get(cpu, RegisterNames, RegisterCount, RegisterValues);
+
     vcpu_leave_door(Partition, VpIndex);
-    return S_OK;
+    return hr;
 }
 
 HRESULT WINAPI WHvSetVirtualProcessorRegisters(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex,
@@ -258,11 +307,13 @@ HRESULT WINAPI WHvSetVirtualProcessorRegisters(WHV_PARTITION_HANDLE Partition, U
 {
     struct vcpu *cpu;
 
-    if (unlikely(!are_general(RegisterNames, RegisterCount, RegisterValues) ||
-                 !vcpu_try_enter(Partition, VpIndex, DOOR_BUSY, &cpu)))
+    if (unlikely(RegisterCount && (!RegisterNames || !RegisterValues)))
+        return fail_null();
+    if (unlikely(!vcpu_try_enter(Partition, VpIndex, DOOR_BUSY, &cpu)))
         return set_slow(Partition, VpIndex, RegisterNames, RegisterCount, RegisterValues);
-    for (u32 i = 0; i < RegisterCount; i++)
-        *general(cpu, (u32)RegisterNames[i]) = load_bytes(value_at(RegisterValues, i), 8);
+
+    HRESULT hr = set(cpu, RegisterNames, RegisterCount, RegisterValues);
+
     vcpu_leave_door(Partition, VpIndex);
-    return S_OK;
+    return hr;
 }

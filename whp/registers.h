@@ -36,23 +36,16 @@ enum kind {
     KIND_DEBUG
 };
 
-/* A run of names of one kind. */
-struct register_row {
-    u32 first;
-    u8 count;
-    u8 kind;
-    u8 step; /* from one's `where` to the next's */
-    u64 where;
-};
-
 /* What is to be made so after registers were set. */
 enum { EFFECT_MODE = 1, EFFECT_TLB = 2, EFFECT_PDPTES = 4, EFFECT_EVENT = 8 };
 
-/* One register of a row: row and `where` of it. NULL: this processor has none of that name. */
-const struct register_row *register_find(struct vcpu *cpu, u32 name, u64 *where);
+/* The 16 bytes of a WHV_REGISTER_VALUE, in the host's registers: by memory, small stores and a large load would stall. */
+struct register_bytes {
+    u64 low, high;
+};
 
-/* Reading changes nothing and can't fail. The 16 bytes are zero before. */
-void register_read(struct vcpu *cpu, unsigned kind, u64 where, WHV_REGISTER_VALUE *v);
+/* Reading changes nothing and can't fail. */
+struct register_bytes register_read(struct vcpu *cpu, unsigned kind, u64 where);
 
 /* Would the value be taken? Says why not. */
 HRESULT register_check(struct vcpu *cpu, unsigned kind, u64 where, u32 name, const WHV_REGISTER_VALUE *v);

@@ -10,13 +10,16 @@
 struct draft {
     struct sequence *s;
     u64 random;
-    u32 free;          /* registers that anything may be written to */
-    unsigned base[2];  /* hold addresses of data; base[0] is a multiple of 16 */
-    unsigned index;    /* holds 0 to 31 */
-    u32 tainted;       /* status flags that are undefined here */
-    bool failed;       /* out of room */
-    unsigned functions;
-    u8 function_label[8];
+    u32 free;           /* registers that anything may be written to */
+    unsigned base[2];   /* hold addresses of data; base[0] is a multiple of 16 */
+    unsigned index;     /* holds 0 to 31 */
+    u32 tainted;        /* status flags that are undefined here */
+    bool failed;        /* out of room */
+    unsigned functions; /* called so far, to be appended */
+    struct {
+        u32 free;
+        u8 caller; /* item */
+    } function[8];
 };
 
 INLINE unsigned pick(struct draft *d, unsigned n) /* 0 to n - 1 */
@@ -42,10 +45,10 @@ INLINE unsigned free_register(struct draft *d)
 /* Appends an instruction. NULL: it reads a flag that is undefined here, or there is no room. */
 struct item *emit_bytes(struct draft *d, const u8 *bytes, unsigned size);
 struct item *emit(struct draft *d, ZydisEncoderRequest *r);
-#define EMIT(d, ...)                                                                                                   \
-    ({                                                                                                                 \
-        static const u8 bytes_[] = { __VA_ARGS__ };                                                                    \
-        emit_bytes(d, bytes_, sizeof bytes_);                                                                          \
+#define EMIT(d, ...)                                                                                         \
+    ({                                                                                                       \
+        static const u8 bytes_[] = { __VA_ARGS__ };                                                          \
+        emit_bytes(d, bytes_, sizeof bytes_);                                                                \
     })
 
 /* MOV r32, imm32; an ADD that makes all status flags defined. */

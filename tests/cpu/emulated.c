@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Runs sequences on softwhp, through the API alone: one processor in 64-bit mode at CPL 3 on a virtual clock. */
+/* Runs sequences on softwhp, through the API alone: one processor in 64-bit mode at CPL 3 on a virtual clock.
+ */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +28,8 @@ static void set64(struct machine *m, WHV_REGISTER_NAME name, u64 value)
 
 static void set_segment(struct machine *m, WHV_REGISTER_NAME name, u16 selector, u16 attributes)
 {
-    WHV_REGISTER_VALUE v = { .Segment = { .Limit = 0xffffffff, .Selector = selector, .Attributes = attributes } };
+    WHV_REGISTER_VALUE v = { .Segment = {
+                                 .Limit = 0xffffffff, .Selector = selector, .Attributes = attributes } };
 
     must(WHvSetVirtualProcessorRegisters(m->partition, 0, &name, 1, &v));
 }
@@ -56,8 +58,9 @@ struct machine *machine_open(struct arena *a)
 {
     struct machine *m = calloc(1, sizeof *m);
     u32 one = 1, clock = SwhpClockVirtual;
-    u64 exits = 4, vectors = ~(u64)0 >> 32; /* all exceptions leave */
-    WHV_MAP_GPA_RANGE_FLAGS all = WHvMapGpaRangeFlagRead | WHvMapGpaRangeFlagWrite | WHvMapGpaRangeFlagExecute;
+    u64 exits = 4, vectors = 0xb7cf9 & ~(u64)0x100; /* exceptions leave */
+    WHV_MAP_GPA_RANGE_FLAGS all =
+        WHvMapGpaRangeFlagRead | WHvMapGpaRangeFlagWrite | WHvMapGpaRangeFlagExecute;
 
     ck_assert_ptr_ne(m, NULL);
     m->memory = mmap(NULL, AREA, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -67,8 +70,8 @@ struct machine *machine_open(struct arena *a)
 
     must(WHvCreatePartition(&m->partition));
     must(WHvSetPartitionProperty(m->partition, WHvPartitionPropertyCodeProcessorCount, &one, sizeof one));
-    must(WHvSetPartitionProperty(m->partition, (WHV_PARTITION_PROPERTY_CODE)SwhpPartitionPropertyCodeClock, &clock,
-                                 sizeof clock));
+    must(WHvSetPartitionProperty(m->partition, (WHV_PARTITION_PROPERTY_CODE)SwhpPartitionPropertyCodeClock,
+                                 &clock, sizeof clock));
     must(WHvSetupPartition(m->partition));
     must(WHvSetPartitionProperty(m->partition, WHvPartitionPropertyCodeExtendedVmExits, &exits, 8));
     must(WHvSetPartitionProperty(m->partition, WHvPartitionPropertyCodeExceptionExitBitmap, &vectors, 8));
@@ -76,7 +79,8 @@ struct machine *machine_open(struct arena *a)
     must(WHvMapGpaRange(m->partition, m->tables, TABLES, TABLE_SIZE, all));
     must(WHvMapGpaRange(m->partition, m->memory, CODE_AT, AREA, all));
 
-    WHV_REGISTER_NAME names[] = { WHvX64RegisterCr0, WHvX64RegisterCr3, WHvX64RegisterCr4, WHvX64RegisterEfer };
+    WHV_REGISTER_NAME names[] = { WHvX64RegisterCr0, WHvX64RegisterCr3, WHvX64RegisterCr4,
+                                  WHvX64RegisterEfer };
     WHV_REGISTER_VALUE v[4] = { { .Reg64 = CR0_PG | CR0_PE | CR0_NE | CR0_MP | CR0_AM | CR0_WP | CR0_ET },
                                 { .Reg64 = TABLES },
                                 { .Reg64 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT },
@@ -148,7 +152,7 @@ void machine_get(struct machine *m, struct state *s)
     for (unsigned i = 0; i < 16; i++)
         s->gpr[i] = v[i].Reg64;
     s->rip = v[16].Reg64;
-    s->rflags = v[17].Reg64 & (STATUS | DF | AC | ID);
+    s->rflags = v[17].Reg64 & (STATUS | DF | AC);
     for (unsigned i = 0; i < 16; i++)
         memcpy(s->xmm[i], &v[GENERAL + i], 16);
     for (unsigned i = 0; i < 8; i++)

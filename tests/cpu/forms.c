@@ -5,9 +5,10 @@
 #include "tests/cpu/draft.h"
 
 /*
- * Operands, a letter each. G register, E register or memory, I immediate, B count, C CL, e narrower register or memory,
- * d 32-bit register or memory, A any address (LEA). X XMM register, x XMM or 128-bit memory, y or 64-bit memory,
- * z or 32-bit memory, u unaligned 128-bit memory, q l 64- and 32-bit memory only, b immediate byte.
+ * Operands, a letter each. G register, E register or memory, I immediate, B count, C CL, e narrower register
+ * or memory, d 32-bit register or memory, A any address (LEA). X XMM register, x XMM or 128-bit memory, y or
+ * 64-bit memory, z or 32-bit memory, u unaligned 128-bit memory, q l 64- and 32-bit memory only, b immediate
+ * byte, c immediate below 8.
  */
 struct form {
     u16 mnemonic;
@@ -22,62 +23,70 @@ enum { READS = 1, TWO = 2, LOCKED = 4 }; /* writes nothing; writes the second op
 #define ALU(name) { M(name), "EG", ALL, LOCKED }, { M(name), "GE", ALL, 0 }, { M(name), "EI", ALL, LOCKED }
 #define SHIFT(name) { M(name), "EB", ALL, 0 }, { M(name), "EC", ALL, 0 }, { M(name), "GB", BIG, 0 }
 #define COMPARE(name) { M(name), "EG", ALL, READS }, { M(name), "EI", ALL, READS }
-#define CC(X)                                                                                                          \
+#define CC(X)                                                                                                \
     X(O), X(NO), X(B), X(NB), X(Z), X(NZ), X(BE), X(NBE), X(S), X(NS), X(P), X(NP), X(L), X(NL), X(LE), X(NLE)
 #define SET(cc) { M(SET##cc), "E", 1, 0 }
 #define CMOV(cc) { M(CMOV##cc), "GE", WIDE, 0 }
 
 static const struct form integer[] = {
-    ALU(ADD), ALU(OR), ALU(ADC), ALU(SBB), ALU(AND), ALU(SUB), ALU(XOR), ALU(ADC), ALU(SBB), ALU(ADD), ALU(SUB),
-    COMPARE(CMP), COMPARE(TEST), { M(CMP), "GE", ALL, READS },
-    { M(INC), "E", ALL, LOCKED }, { M(DEC), "E", ALL, LOCKED }, { M(NEG), "E", ALL, LOCKED },
-    { M(NOT), "E", ALL, LOCKED }, { M(INC), "G", BIG, 0 }, { M(DEC), "G", BIG, 0 },
-    SHIFT(SHL), SHIFT(SHR), SHIFT(SAR), SHIFT(ROL), SHIFT(ROR), SHIFT(RCL), SHIFT(RCR),
-    { M(SHLD), "EGB", BIG, 0 }, { M(SHRD), "EGB", BIG, 0 }, { M(SHLD), "EGC", BIG, 0 }, { M(SHRD), "EGC", BIG, 0 },
-    { M(MOV), "EG", ALL, 0 }, { M(MOV), "GE", ALL, 0 }, { M(MOV), "EI", ALL, 0 }, { M(MOV), "GG", ALL, 0 },
-    { M(MOVZX), "Ge", WIDE, 0 }, { M(MOVSX), "Ge", WIDE, 0 }, { M(MOVSXD), "Gd", 8, 0 }, { M(LEA), "GA", WIDE, 0 },
-    { M(LEA), "GA", BIG, 0 }, { M(XCHG), "GG", ALL, TWO }, { M(XADD), "GG", ALL, TWO }, { M(XADD), "EG", ALL, TWO | LOCKED },
-    { M(CMPXCHG), "EG", ALL, LOCKED }, { M(CMPXCHG8B), "q", 8, LOCKED }, { M(BSWAP), "G", BIG, 0 },
-    { M(IMUL), "GE", WIDE, 0 }, { M(IMUL), "GEI", WIDE, 0 }, { M(IMUL), "E", ALL, READS }, { M(MUL), "E", ALL, READS },
-    { M(BT), "EB", WIDE, READS }, { M(BT), "GG", WIDE, READS }, { M(BTS), "EB", WIDE, LOCKED }, { M(BTS), "GG", WIDE, 0 },
-    { M(BTR), "EB", WIDE, LOCKED }, { M(BTR), "GG", WIDE, 0 }, { M(BTC), "EB", WIDE, LOCKED }, { M(BTC), "GG", WIDE, 0 },
-    { M(LZCNT), "GE", WIDE, 0 }, { M(TZCNT), "GE", WIDE, 0 }, { M(POPCNT), "GE", WIDE, 0 },
-    { M(ANDN), "GGE", BIG, 0 }, { M(BLSI), "GE", BIG, 0 }, { M(BLSR), "GE", BIG, 0 }, { M(BLSMSK), "GE", BIG, 0 },
-    { M(BZHI), "GEG", BIG, 0 }, { M(BEXTR), "GEG", BIG, 0 }, { M(PDEP), "GGE", BIG, 0 }, { M(PEXT), "GGE", BIG, 0 },
-    { M(SHLX), "GEG", BIG, 0 }, { M(SARX), "GEG", BIG, 0 }, { M(SHRX), "GEG", BIG, 0 }, { M(RORX), "GEb", BIG, 0 },
-    { M(MULX), "GGE", BIG, TWO }, { M(MOVBE), "Gq", 8, 0 }, { M(CBW), "", 1, 0 }, { M(CWDE), "", 1, 0 },
-    { M(CDQE), "", 1, 0 }, { M(CWD), "", 1, 0 }, { M(CDQ), "", 1, 0 }, { M(CQO), "", 1, 0 }, { M(LAHF), "", 1, 0 },
-    { M(SAHF), "", 1, 0 }, { M(CLC), "", 1, 0 }, { M(STC), "", 1, 0 }, { M(CMC), "", 1, 0 }, { M(NOP), "", 1, 0 },
-    CC(SET), CC(CMOV),
+    ALU(ADD), ALU(OR), ALU(ADC), ALU(SBB), ALU(AND), ALU(SUB), ALU(XOR), ALU(ADC), ALU(SBB), ALU(ADD),
+    ALU(SUB), COMPARE(CMP), COMPARE(TEST), { M(CMP), "GE", ALL, READS }, { M(INC), "E", ALL, LOCKED },
+    { M(DEC), "E", ALL, LOCKED }, { M(NEG), "E", ALL, LOCKED }, { M(NOT), "E", ALL, LOCKED },
+    { M(INC), "G", BIG, 0 }, { M(DEC), "G", BIG, 0 }, SHIFT(SHL), SHIFT(SHR), SHIFT(SAR), SHIFT(ROL),
+    SHIFT(ROR), SHIFT(RCL), SHIFT(RCR), { M(SHLD), "EGB", BIG, 0 }, { M(SHRD), "EGB", BIG, 0 },
+    { M(SHLD), "EGC", BIG, 0 }, { M(SHRD), "EGC", BIG, 0 }, { M(MOV), "EG", ALL, 0 },
+    { M(MOV), "GE", ALL, 0 }, { M(MOV), "EI", ALL, 0 }, { M(MOV), "GG", ALL, 0 },
+    { M(MOVZX), "Ge", WIDE, 0 }, { M(MOVSX), "Ge", WIDE, 0 }, { M(MOVSXD), "Gd", 8, 0 },
+    { M(LEA), "GA", WIDE, 0 }, { M(LEA), "GA", BIG, 0 }, { M(XCHG), "GG", ALL, TWO },
+    { M(XADD), "GG", ALL, TWO }, { M(XADD), "EG", ALL, TWO | LOCKED }, { M(CMPXCHG), "EG", ALL, LOCKED },
+    { M(CMPXCHG8B), "q", 8, LOCKED }, { M(BSWAP), "G", BIG, 0 }, { M(IMUL), "GE", WIDE, 0 },
+    { M(IMUL), "GEI", WIDE, 0 }, { M(IMUL), "E", ALL, READS }, { M(MUL), "E", ALL, READS },
+    { M(BT), "EB", WIDE, READS }, { M(BT), "GG", WIDE, READS }, { M(BTS), "EB", WIDE, LOCKED },
+    { M(BTS), "GG", WIDE, 0 }, { M(BTR), "EB", WIDE, LOCKED }, { M(BTR), "GG", WIDE, 0 },
+    { M(BTC), "EB", WIDE, LOCKED }, { M(BTC), "GG", WIDE, 0 }, { M(LZCNT), "GE", WIDE, 0 },
+    { M(TZCNT), "GE", WIDE, 0 }, { M(POPCNT), "GE", WIDE, 0 }, { M(ANDN), "GGE", BIG, 0 },
+    { M(BLSI), "GE", BIG, 0 }, { M(BLSR), "GE", BIG, 0 }, { M(BLSMSK), "GE", BIG, 0 },
+    { M(BZHI), "GEG", BIG, 0 }, { M(BEXTR), "GEG", BIG, 0 }, { M(PDEP), "GGE", BIG, 0 },
+    { M(PEXT), "GGE", BIG, 0 }, { M(SHLX), "GEG", BIG, 0 }, { M(SARX), "GEG", BIG, 0 },
+    { M(SHRX), "GEG", BIG, 0 }, { M(RORX), "GEb", BIG, 0 }, { M(MULX), "GGE", BIG, TWO },
+    { M(MOVBE), "Gq", 8, 0 }, { M(CBW), "", 1, 0 }, { M(CWDE), "", 1, 0 }, { M(CDQE), "", 1, 0 },
+    { M(CWD), "", 1, 0 }, { M(CDQ), "", 1, 0 }, { M(CQO), "", 1, 0 }, { M(LAHF), "", 1, 0 },
+    { M(SAHF), "", 1, 0 }, { M(CLC), "", 1, 0 }, { M(STC), "", 1, 0 }, { M(CMC), "", 1, 0 },
+    { M(NOP), "", 1, 0 }, CC(SET), CC(CMOV),
 };
 
-static const struct form compares[] = { COMPARE(CMP), COMPARE(TEST), { M(CMP), "GE", ALL, READS },
-                                        { M(SUB), "GE", ALL, 0 }, { M(DEC), "G", ALL, 0 }, { M(AND), "GI", ALL, 0 } };
+static const struct form compares[] = {
+    COMPARE(CMP), COMPARE(TEST), { M(CMP), "GE", ALL, READS }, { M(SUB), "GE", ALL, 0 },
+    { M(DEC), "G", ALL, 0 }, { M(AND), "GI", ALL, 0 },
+};
 
 #define PACKED(name) { M(name), "Xx", 8, 0 }
 #define SINGLE(name) { M(name), "Xz", 8, 0 }
 #define DOUBLE(name) { M(name), "Xy", 8, 0 }
 
 static const struct form vector[] = {
-    { M(MOVAPS), "Xx", 8, 0 }, { M(MOVAPS), "xX", 8, 0 }, { M(MOVUPS), "Xu", 8, 0 }, { M(MOVUPS), "uX", 8, 0 },
-    { M(MOVDQA), "Xx", 8, 0 }, { M(MOVDQU), "uX", 8, 0 }, { M(MOVDQU), "Xu", 8, 0 }, { M(MOVSS), "Xz", 8, 0 },
-    { M(MOVSS), "lX", 8, 0 }, { M(MOVSD), "Xy", 8, 0 }, { M(MOVSD), "qX", 8, 0 }, { M(MOVQ), "Xy", 8, 0 },
-    { M(MOVQ), "qX", 8, 0 }, { M(MOVD), "XG", 4, 0 }, { M(MOVD), "GX", 4, 0 }, { M(MOVQ), "XG", 8, 0 },
-    { M(MOVQ), "GX", 8, 0 }, { M(MOVHPS), "Xq", 8, 0 }, { M(MOVLPS), "Xq", 8, 0 }, { M(MOVHPS), "qX", 8, 0 },
-    PACKED(ADDPS), PACKED(MULPS), PACKED(SUBPD), PACKED(DIVPD), PACKED(MINPS), PACKED(MAXPD), PACKED(SQRTPD),
-    PACKED(ANDPS), PACKED(ORPD), PACKED(XORPS), PACKED(ANDNPS), PACKED(UNPCKLPS), PACKED(UNPCKHPD),
-    SINGLE(ADDSS), SINGLE(MULSS), SINGLE(DIVSS), SINGLE(SQRTSS), SINGLE(MINSS), SINGLE(UCOMISS), SINGLE(COMISS),
-    DOUBLE(ADDSD), DOUBLE(MULSD), DOUBLE(DIVSD), DOUBLE(SQRTSD), DOUBLE(SUBSD), DOUBLE(UCOMISD), DOUBLE(COMISD),
-    DOUBLE(MAXSD), SINGLE(CVTSS2SD), DOUBLE(CVTSD2SS), { M(CVTSI2SD), "XE", BIG, 0 }, { M(CVTSI2SS), "XE", BIG, 0 },
+    { M(MOVAPS), "Xx", 8, 0 }, { M(MOVAPS), "xX", 8, 0 }, { M(MOVUPS), "Xu", 8, 0 },
+    { M(MOVUPS), "uX", 8, 0 }, { M(MOVDQA), "Xx", 8, 0 }, { M(MOVDQU), "uX", 8, 0 },
+    { M(MOVDQU), "Xu", 8, 0 }, { M(MOVSS), "Xz", 8, 0 }, { M(MOVSS), "lX", 8, 0 }, { M(MOVSD), "Xy", 8, 0 },
+    { M(MOVSD), "qX", 8, 0 }, { M(MOVQ), "Xy", 8, 0 }, { M(MOVQ), "qX", 8, 0 }, { M(MOVD), "XG", 4, 0 },
+    { M(MOVD), "GX", 4, 0 }, { M(MOVQ), "XG", 8, 0 }, { M(MOVQ), "GX", 8, 0 }, { M(MOVHPS), "Xq", 8, 0 },
+    { M(MOVLPS), "Xq", 8, 0 }, { M(MOVHPS), "qX", 8, 0 }, PACKED(ADDPS), PACKED(MULPS), PACKED(SUBPD),
+    PACKED(DIVPD), PACKED(MINPS), PACKED(MAXPD), PACKED(SQRTPD), PACKED(ANDPS), PACKED(ORPD), PACKED(XORPS),
+    PACKED(ANDNPS), PACKED(UNPCKLPS), PACKED(UNPCKHPD), SINGLE(ADDSS), SINGLE(MULSS), SINGLE(DIVSS),
+    SINGLE(SQRTSS), SINGLE(MINSS), SINGLE(UCOMISS), SINGLE(COMISS), DOUBLE(ADDSD), DOUBLE(MULSD),
+    DOUBLE(DIVSD), DOUBLE(SQRTSD), DOUBLE(SUBSD), DOUBLE(UCOMISD), DOUBLE(COMISD), DOUBLE(MAXSD),
+    SINGLE(CVTSS2SD), DOUBLE(CVTSD2SS), { M(CVTSI2SD), "XE", BIG, 0 }, { M(CVTSI2SS), "XE", BIG, 0 },
     { M(CVTTSD2SI), "Gy", BIG, 0 }, { M(CVTSD2SI), "Gy", BIG, 0 }, { M(CVTTSS2SI), "Gz", BIG, 0 },
-    PACKED(CVTDQ2PS), PACKED(CVTTPS2DQ), { M(CVTPS2PD), "Xy", 8, 0 }, PACKED(CVTPD2PS), { M(CMPPS), "Xxc", 8, 0 },
-    { M(CMPSD), "Xyc", 8, 0 }, { M(SHUFPS), "Xxb", 8, 0 }, { M(PSHUFD), "Xxb", 8, 0 }, { M(PSHUFLW), "Xxb", 8, 0 },
-    PACKED(PADDB), PACKED(PADDW), PACKED(PADDD), PACKED(PADDQ), PACKED(PSUBB), PACKED(PSUBQ), PACKED(PXOR), PACKED(POR),
-    PACKED(PAND), PACKED(PANDN), PACKED(PCMPEQB), PACKED(PCMPGTD), PACKED(PMULLW), PACKED(PMULUDQ), PACKED(PMADDWD),
-    PACKED(PADDUSB), PACKED(PSUBSW), PACKED(PMINUB), PACKED(PMAXSW), PACKED(PAVGB), PACKED(PSADBW), PACKED(PACKSSDW),
+    PACKED(CVTDQ2PS), PACKED(CVTTPS2DQ), { M(CVTPS2PD), "Xy", 8, 0 }, PACKED(CVTPD2PS),
+    { M(CMPPS), "Xxc", 8, 0 }, { M(CMPSD), "Xyc", 8, 0 }, { M(SHUFPS), "Xxb", 8, 0 },
+    { M(PSHUFD), "Xxb", 8, 0 }, { M(PSHUFLW), "Xxb", 8, 0 }, PACKED(PADDB), PACKED(PADDW), PACKED(PADDD),
+    PACKED(PADDQ), PACKED(PSUBB), PACKED(PSUBQ), PACKED(PXOR), PACKED(POR), PACKED(PAND), PACKED(PANDN),
+    PACKED(PCMPEQB), PACKED(PCMPGTD), PACKED(PMULLW), PACKED(PMULUDQ), PACKED(PMADDWD), PACKED(PADDUSB),
+    PACKED(PSUBSW), PACKED(PMINUB), PACKED(PMAXSW), PACKED(PAVGB), PACKED(PSADBW), PACKED(PACKSSDW),
     PACKED(PACKUSWB), PACKED(PUNPCKLBW), PACKED(PUNPCKHQDQ), PACKED(PSLLW), PACKED(PSRAD), PACKED(PSRLQ),
-    { M(PSLLD), "Xb", 8, 0 }, { M(PSRLDQ), "Xb", 8, 0 }, { M(PSRAW), "Xb", 8, 0 }, { M(PMOVMSKB), "GX", 4, 0 },
-    { M(MOVMSKPS), "GX", 4, 0 }, { M(PEXTRW), "GXb", 4, 0 }, { M(PINSRW), "XGb", 4, 0 },
+    { M(PSLLD), "Xb", 8, 0 }, { M(PSRLDQ), "Xb", 8, 0 }, { M(PSRAW), "Xb", 8, 0 },
+    { M(PMOVMSKB), "GX", 4, 0 }, { M(MOVMSKPS), "GX", 4, 0 }, { M(PEXTRW), "GXb", 4, 0 },
+    { M(PINSRW), "XGb", 4, 0 },
 };
 
 ZydisRegister general(unsigned n, unsigned width)
@@ -102,8 +111,8 @@ static void put_register(struct draft *d, ZydisEncoderOperand *o, unsigned width
 }
 
 /* A memory operand that lies in the data, but for the few that fault. */
-static void put_memory(struct draft *d, ZydisEncoderRequest *r, ZydisEncoderOperand *o, unsigned size, bool written,
-                       bool aligned)
+static void put_memory(struct draft *d, ZydisEncoderRequest *r, ZydisEncoderOperand *o, unsigned size,
+                       bool written, bool aligned)
 {
     unsigned base = d->base[pick(d, 2)], way = aligned ? pick(d, 2) : pick(d, 20);
 
@@ -116,7 +125,8 @@ static void put_memory(struct draft *d, ZydisEncoderRequest *r, ZydisEncoderOper
     }
     switch (way) {
     case 0: /* nothing but an address */
-        o->mem.displacement = DATA_AT + (aligned ? pick(d, DATA_SIZE / 16 - 4) * 16 : pick(d, DATA_SIZE - 64));
+        o->mem.displacement =
+            DATA_AT + (aligned ? pick(d, DATA_SIZE / 16 - 4) * 16 : pick(d, DATA_SIZE - 64));
         return;
     case 2:
     case 3:
@@ -149,22 +159,19 @@ static void put_memory(struct draft *d, ZydisEncoderRequest *r, ZydisEncoderOper
         o->mem.scale = (ZyanU8)(2 << pick(d, 3));
         o->mem.displacement = DATA_AT + (int)pick(d, DATA_SIZE - 512);
         return;
-    case 11:
-        r->prefixes |= ZYDIS_ATTRIB_HAS_SEGMENT_GS;
-        break;
+    case 11: r->prefixes |= ZYDIS_ATTRIB_HAS_SEGMENT_GS; break;
     case 12: /* goes wrong */
         if (chance(d, 90))
             break;
         o->mem.base = written ? general(d->index, 64) : general(pick(d, 16), 64);
         return;
-    default:
-        break;
+    default: break;
     }
     o->mem.base = general(base, 64);
 }
 
-static bool put_operand(struct draft *d, ZydisEncoderRequest *r, ZydisEncoderOperand *o, char kind, unsigned width,
-                        bool written)
+static bool put_operand(struct draft *d, ZydisEncoderRequest *r, ZydisEncoderOperand *o, char kind,
+                        unsigned width, bool written)
 {
     static const unsigned sizes[] = { 1, 2, 4, 8 };
 
@@ -176,9 +183,7 @@ static bool put_operand(struct draft *d, ZydisEncoderRequest *r, ZydisEncoderOpe
             put_register(d, o, width, written);
         return true;
     case 'G': put_register(d, o, width, written); return true;
-    case 'e':
-        width = width > 16 && chance(d, 50) ? 16 : 8;
-        return put_operand(d, r, o, 'E', width, false);
+    case 'e': width = width > 16 && chance(d, 50) ? 16 : 8; return put_operand(d, r, o, 'E', width, false);
     case 'd': return put_operand(d, r, o, 'E', 32, false);
     case 'A':
         put_memory(d, r, o, sizes[pick(d, 4)], false, false);
@@ -207,7 +212,11 @@ static bool put_operand(struct draft *d, ZydisEncoderRequest *r, ZydisEncoderOpe
     case 'y':
     case 'z':
         if (chance(d, 40)) {
-            put_memory(d, r, o, kind == 'x' ? 16 : kind == 'y' ? 8 : 4, written, kind == 'x' && chance(d, 99));
+            put_memory(d, r, o,
+                       kind == 'x'   ? 16
+                       : kind == 'y' ? 8
+                                     : 4,
+                       written, kind == 'x' && chance(d, 99));
             return true;
         }
         /* fall through */
@@ -231,7 +240,8 @@ static bool emit_form(struct draft *d, const struct form *f)
     width = 8u << width;
     r.mnemonic = (ZydisMnemonic)f->mnemonic;
     for (; r.operand_count < 4 && f->operands[r.operand_count]; r.operand_count++) {
-        bool written = (r.operand_count == 0 && !(f->how & READS)) || (r.operand_count == 1 && (f->how & TWO));
+        bool written =
+            (r.operand_count == 0 && !(f->how & READS)) || (r.operand_count == 1 && (f->how & TWO));
 
         put_operand(d, &r, &r.operands[r.operand_count], f->operands[r.operand_count], width, written);
     }

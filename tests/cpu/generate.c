@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What random sequences look like: blocks of instructions, jumps over some, bounded loops, calls, code that changes itself. */
+/* What random sequences look like: blocks of instructions, jumps over some, bounded loops, calls, code that
+ * changes itself. */
 #include <stdio.h>
 #include <string.h>
 
@@ -90,7 +91,8 @@ static void loop_over(struct draft *d, unsigned depth)
     d->free |= 1u << counter;
 }
 
-/* A call of a function that is appended later, directly, by a register or through memory; pops what the function doesn't. */
+/* A call of a function that is appended later, directly, by a register or through memory; pops what the
+ * function doesn't. */
 static void call_function(struct draft *d)
 {
     unsigned way = pick(d, 3), reg;
@@ -125,20 +127,25 @@ static void call_function(struct draft *d)
         return;
     }
     label_later(i);
-    d->function_label[d->functions++] = (u8)(i - d->s->item);
+    d->function[d->functions].caller = (u8)(i - d->s->item);
+    d->function[d->functions++].free = d->free;
     d->tainted = STATUS;
 }
 
 static void append_functions(struct draft *d)
 {
-    for (unsigned f = 0; f < d->functions && !d->failed; f++) {
-        struct item *caller = &d->s->item[d->function_label[f]];
-        unsigned earlier = f ? pick(d, f + 1) : 0;
+    unsigned end = d->s->n; /* functions may call later ones only, or they'd never return */
 
-        if (earlier < f && chance(d, 40)) { /* two callers of one function */
-            caller->label = d->s->item[d->function_label[earlier]].label;
+    for (unsigned f = 0; f < d->functions && !d->failed; f++) {
+        struct item *caller = &d->s->item[d->function[f].caller];
+        unsigned earlier = pick(d, f + 1);
+
+        if (earlier < f && d->function[f].caller < end &&
+            !(d->function[earlier].free & ~d->function[f].free)) {
+            caller->label = d->s->item[d->function[earlier].caller].label; /* two callers of one function */
             continue;
         }
+        d->free = d->function[f].free;
         caller->label = (u8)d->s->n;
         d->tainted = STATUS;
         some(d, 1 + pick(d, 5), 1);
@@ -171,10 +178,10 @@ static void push_and_pop(struct draft *d, unsigned depth)
     }
 }
 
-/* PUSHFQ, the status flags (DF, ID, rarely AC) changed on the stack, POPFQ. */
+/* PUSHFQ, the status flags DF and rarely AC changed on the stack, POPFQ. */
 static void flags_by_stack(struct draft *d)
 {
-    u32 flip = (u32)random_next(&d->random) & (STATUS | DF | ID | (chance(d, 3) ? AC : 0));
+    u32 flip = (u32)random_next(&d->random) & (STATUS | DF | (chance(d, 3) ? AC : 0));
     u8 change[7] = { 0x81, 0x34, 0x24 };
 
     if (!EMIT(d, 0x9c))
@@ -190,14 +197,15 @@ static void enter_and_leave(struct draft *d, unsigned depth)
 {
     if (!(d->free >> RBP & 1))
         return;
-    emit_bytes(d, (u8[]){ 0xc8, (u8)(pick(d, 8) * 8), 0, (u8)pick(d, 3) }, 4);
+    emit_bytes(d, (u8[]){ 0xc8, (u8)(pick(d, 8) * 8), 0, chance(d, 5) }, 4);
     d->free &= ~(1u << RBP);
     some(d, pick(d, 4), depth);
     d->free |= 1u << RBP;
     EMIT(d, 0xc9);
 }
 
-/* Overwrites the immediate of a MOV, after it or a little before it: by a store, or by a REP MOVSB, or by parts. */
+/* Overwrites the immediate of a MOV, after it or a little before it: by a store, or by a REP MOVSB, or by
+ * parts. */
 static void patch_code(struct draft *d, unsigned depth)
 {
     unsigned reg = free_register(d);
@@ -284,7 +292,10 @@ void sequence_generate(struct sequence *s, u64 seed)
                                       : pick(&d, 64) * 16;
         s->random_memory = random_next(&d.random);
         for (unsigned i = 0; i < 16; i++)
-            s->start.gpr[i] = i == d.base[0] ? 0 : i == d.base[1] ? 1 : i == d.index ? 2 : 3; /* roles: sequence_start() */
+            s->role[i] = i == d.base[0]   ? ROLE_ALIGNED
+                         : i == d.base[1] ? ROLE_BASE
+                         : i == d.index   ? ROLE_INDEX
+                                          : ROLE_FREE;
         if (!d.failed && sequence_layout(s))
             return;
     }
@@ -308,7 +319,9 @@ static u64 interesting(u64 *random)
 
 static u64 a_float(u64 *random)
 {
-    static const double some_doubles[] = { 0.0, -0.0, 1.0, -2.5, 1e300, 1e-310, 3.14159, 65535.0, -1e18, 0.1 };
+    static const double some_doubles[] = {
+        0.0, -0.0, 1.0, -2.5, 1e300, 1e-310, 3.14159, 65535.0, -1e18, 0.1
+    };
     u64 v = random_next(random), bits;
 
     if (v & 3)
@@ -317,23 +330,23 @@ static u64 a_float(u64 *random)
     return bits;
 }
 
-/* The roles of registers are told by s->start.gpr of round 0, see sequence_generate(). */
 void sequence_start(struct sequence *s, unsigned round)
 {
-    static u8 roles[16];
     u64 random = s->random_memory + round * 77777;
     struct state *t = &s->start;
 
-    if (round == 0)
-        for (unsigned i = 0; i < 16; i++)
-            roles[i] = (u8)t->gpr[i];
     memset(t, 0, sizeof *t);
     for (unsigned i = 0; i < 16; i++) {
-        u64 v = interesting(&random), at = random_next(&random);
+        u64 v = interesting(&random), at = random_next(&random), index = random_next(&random) % 32;
 
         /* near the border between the two pages more often than not */
         at = DATA_AT + (at & 1 ? DATA_SIZE / 2 - 64 + (at >> 8) % 128 : 512 + (at >> 8) % (DATA_SIZE - 1024));
-        t->gpr[i] = roles[i] == 0 ? at & ~(u64)15 : roles[i] == 1 ? at : roles[i] == 2 ? random_next(&random) % 32 : v;
+        switch (s->role[i]) {
+        case ROLE_ALIGNED: t->gpr[i] = at & ~(u64)15; break;
+        case ROLE_BASE: t->gpr[i] = at; break;
+        case ROLE_INDEX: t->gpr[i] = index; break;
+        default: t->gpr[i] = v; break;
+        }
     }
     t->gpr[RSP] = STACK_AT + STACK_SIZE / 2 + 8 * (random_next(&random) % 64);
     t->rip = CODE_AT + s->code_offset;
@@ -352,6 +365,8 @@ void sequence_start(struct sequence *s, unsigned round)
     }
     if (random_next(&random) % 16 == 0)
         t->mxcsr &= ~(u32)(random_next(&random) & 0x1f80);
+    if (random_next(&random) % 16 == 0)
+        t->fcw &= (u16) ~(random_next(&random) & 0x3d); /* but DM: processors differ in what FLD then does */
     for (unsigned i = 0; i < 8; i++) {
         u64 v = random_next(&random);
 
@@ -396,8 +411,8 @@ void sequence_print(const struct sequence *s)
         char text[96] = "?";
 
         if (ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, i->bytes, i->length, &z, operand)))
-            ZydisFormatterFormatInstruction(&formatter, &z, operand, z.operand_count_visible, text, sizeof text,
-                                            CODE_AT + i->at);
+            ZydisFormatterFormatInstruction(&formatter, &z, operand, z.operand_count_visible, text,
+                                            sizeof text, CODE_AT + i->at, NULL);
         fprintf(stderr, "  %08x %c ", CODE_AT + i->at, i->tainted ? '*' : ' ');
         for (unsigned b = 0; b < 11; b++)
             b < i->length ? fprintf(stderr, "%02x", i->bytes[b]) : fprintf(stderr, "  ");

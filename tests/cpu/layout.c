@@ -6,16 +6,25 @@
 
 static bool is_shift(ZydisMnemonic m)
 {
-    return m == ZYDIS_MNEMONIC_SHL || m == ZYDIS_MNEMONIC_SHR || m == ZYDIS_MNEMONIC_SAR || m == ZYDIS_MNEMONIC_SHLD ||
-           m == ZYDIS_MNEMONIC_SHRD;
+    return m == ZYDIS_MNEMONIC_SHL || m == ZYDIS_MNEMONIC_SHR || m == ZYDIS_MNEMONIC_SAR ||
+           m == ZYDIS_MNEMONIC_SHLD || m == ZYDIS_MNEMONIC_SHRD;
+}
+
+static bool is_by_one(const ZydisDecodedInstruction *z, const ZydisDecodedOperand *o)
+{
+    const ZydisDecodedOperand *by = &o[z->operand_count_visible - 1];
+
+    return by->type == ZYDIS_OPERAND_TYPE_IMMEDIATE && by->imm.value.u == 1;
 }
 
 static bool is_rotate(ZydisMnemonic m)
 {
-    return m == ZYDIS_MNEMONIC_ROL || m == ZYDIS_MNEMONIC_ROR || m == ZYDIS_MNEMONIC_RCL || m == ZYDIS_MNEMONIC_RCR;
+    return m == ZYDIS_MNEMONIC_ROL || m == ZYDIS_MNEMONIC_ROR || m == ZYDIS_MNEMONIC_RCL ||
+           m == ZYDIS_MNEMONIC_RCR;
 }
 
-/* What is undefined after an instruction, when `before` was: SDM 2's flags, which Zydis tells, and what it can't. */
+/* What is undefined after an instruction, when `before` was: SDM 2's flags, which Zydis tells, and what it
+ * can't. */
 static u32 tainted_after(const ZydisDecodedInstruction *z, const ZydisDecodedOperand *o, u32 before)
 {
     const ZydisAccessedFlags *f = z->cpu_flags;
@@ -24,8 +33,13 @@ static u32 tainted_after(const ZydisDecodedInstruction *z, const ZydisDecodedOpe
         return before;
 
     u32 written = (f->modified | f->set_0 | f->set_1) & STATUS, undefined = f->undefined & STATUS;
-    bool is_string = (z->attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE)) != 0;
+    bool is_string =
+        (z->attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE)) != 0;
 
+    if (z->mnemonic == ZYDIS_MNEMONIC_SBB) /* it is defined */
+        return before & ~(u32)STATUS;
+    if ((is_shift(z->mnemonic) || is_rotate(z->mnemonic)) && is_by_one(z, o))
+        undefined &= ~(u32)OF;
     if (is_string || is_rotate(z->mnemonic))
         return before | undefined; /* by zero they write nothing */
     if (is_shift(z->mnemonic)) {
@@ -68,6 +82,9 @@ struct item *emit_bytes(struct draft *d, const u8 *bytes, unsigned size)
         i->patch = z.raw.disp.offset;
         i->patch_size = 4;
     }
+    /* SDM 1 7.3.9.2: as before it, when REPE CMPS or SCAS faults on the way; elsewhere as the last round left
+     * them */
+    i->fault_taints = z.cpu_flags && (z.attributes & (ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE));
     d->tainted = tainted_after(&z, operand, d->tainted);
     d->s->n++;
     return i;
@@ -167,6 +184,6 @@ u32 sequence_tainted(const struct sequence *s, u64 rip)
 {
     for (unsigned n = 0; n < s->n; n++)
         if (CODE_AT + (u64)s->item[n].at == rip)
-            return s->item[n].tainted;
+            return s->item[n].fault_taints ? STATUS : s->item[n].tainted;
     return STATUS;
 }

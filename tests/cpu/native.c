@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Runs a sequence on the host's own processor, in this process: a signal's return loads its state, and the fault that
- * ends it is a signal that saves it.
+ * Runs a sequence on the host's own processor, in this process: a signal's return loads its state, and the
+ * fault that ends it is a signal that saves it.
  */
 #define _GNU_SOURCE
 #include <signal.h>
@@ -27,7 +27,7 @@ static struct {
     u8 *stack;
 } native;
 
-#define KEPT (STATUS | DF | AC | ID)
+#define KEPT (STATUS | DF | AC)
 
 /* A sequence may end with AC set, and a handler isn't made for it. */
 static inline void clear_ac(void)
@@ -105,7 +105,8 @@ static void on_fault(int signal, siginfo_t *info, void *context)
 
 static bool map(u64 at, size_t size, int rights)
 {
-    return mmap((void *)at, size, rights, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == (void *)at;
+    return mmap((void *)at, size, rights, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) ==
+           (void *)at;
 }
 
 bool native_open(struct arena *a)
@@ -114,7 +115,8 @@ bool native_open(struct arena *a)
     struct sigaction act = { .sa_flags = SA_SIGINFO | SA_ONSTACK };
 
     if (!map(CODE_AT, CODE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC) ||
-        !map(DATA_AT, DATA_SIZE, PROT_READ | PROT_WRITE) || !map(STACK_AT, STACK_SIZE, PROT_READ | PROT_WRITE)) {
+        !map(DATA_AT, DATA_SIZE, PROT_READ | PROT_WRITE) ||
+        !map(STACK_AT, STACK_SIZE, PROT_READ | PROT_WRITE)) {
         native_close();
         return false;
     }

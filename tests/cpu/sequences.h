@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Random sequences of instructions, and the three ways to run one: on softwhp in whole blocks, on softwhp count by count,
- * and on the host's own processor. All at the same linear addresses, at CPL 3, up to the first fault: a HLT ends each
- * sequence by #GP.
+ * Random sequences of instructions, and the three ways to run one: on softwhp in whole blocks, on softwhp
+ * count by count, and on the host's own processor. All at the same linear addresses, at CPL 3, up to the
+ * first fault: a HLT ends each sequence by #GP.
  *
  *   10000000  code, 4 pages, writable      10020000  stack, 4 pages
  *   10010000  data, 2 pages, then a hole
@@ -20,8 +20,8 @@ enum {
     DATA_SIZE = 0x2000,
     STACK_AT = 0x10020000,
     STACK_SIZE = 0x4000,
-    ITEMS = 128,    /* instructions of a sequence */
-    COUNTS = 4096   /* steps that are remembered of a run count by count */
+    ITEMS = 128,  /* instructions of a sequence */
+    COUNTS = 4096 /* steps that are remembered of a run count by count */
 };
 
 /* What a run starts from and comes to. */
@@ -29,9 +29,9 @@ struct state {
     u64 gpr[16];
     u64 rip, rflags;
     u8 xmm[16][16];
-    u8 st[8][16];   /* as FXSAVE has them: 10 bytes of ST(n), the rest zero */
+    u8 st[8][16]; /* as FXSAVE has them: 10 bytes of ST(n), the rest zero */
     u16 fcw, fsw;
-    u8 ftw;         /* abridged */
+    u8 ftw; /* abridged */
     u32 mxcsr;
 };
 
@@ -50,19 +50,24 @@ struct item {
     bool to_label;  /* the displacement leads to item `label`, plus `plus` bytes; else to address `plus` */
     u8 label;
     u32 plus;
-    u32 tainted;    /* status flags that manuals leave undefined before it */
-    u16 at;         /* offset in the code area, once laid out */
+    bool fault_taints; /* all flags are, if it faults */
+    u32 tainted;       /* status flags that manuals leave undefined before it */
+    u16 at;            /* offset in the code area, once laid out */
 };
+
+/* What a register is for. */
+enum role { ROLE_FREE, ROLE_ALIGNED, ROLE_BASE, ROLE_INDEX };
 
 struct sequence {
     u64 seed;
+    u8 role[16];
     unsigned n;
     struct item item[ITEMS];
-    u32 code_offset;     /* of the first instruction, in the code area */
+    u32 code_offset; /* of the first instruction, in the code area */
     u32 size;
     bool uses_x87;
     struct state start;
-    u64 random_memory;   /* what data and stack are filled from */
+    u64 random_memory; /* what data and stack are filled from */
 };
 
 /* A small generator of random numbers: the same on every host. */
@@ -99,7 +104,8 @@ void machine_close(struct machine *m);
 void machine_set(struct machine *m, const struct state *s);
 void machine_get(struct machine *m, struct state *s);
 u64 machine_count(struct machine *m);
-/* Runs until the processor's count is `count`. True: it came that far; false: it left before, by an exception. */
+/* Runs until the processor's count is `count`. True: it came that far; false: it left before, by an
+ * exception. */
 bool machine_run(struct machine *m, u64 count);
 unsigned machine_vector(const struct machine *m);
 

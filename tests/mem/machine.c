@@ -19,7 +19,6 @@ struct machine *machine_new(void)
     m->partition.processors = 1;
     m->partition.ram = ram_new();
     pthread_mutex_init(&m->partition.lock, NULL);
-    pthread_mutex_init(&m->partition.locked_access, NULL);
     m->cpu = host_alloc(sizeof(*m->cpu));
     m->memory = host_alloc(MEMORY_SIZE);
     m->cpu->partition = &m->partition;

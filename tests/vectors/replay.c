@@ -37,7 +37,8 @@ static unsigned form_count;
 static const char *const claimed[] = { "I86", "I186", "I386", "I486REAL", "I286PROTECTED", "I286REAL", "PENTIUMREAL",
     "PENTIUMMMX", "X87", "SSE", "SSE2", "SSE2MMX", "CMOV", "FAT_NOP", "BMI1", "BMI2", "PPRO", "LONGMODE", "ADOX_ADCX",
     "MOVBE", "LZCNT", "POPCNT", "SSE_PREFETCH", "RDWRFSGS", "SSEMXCSR", "PKU", "LAHF", "FXSAVE", "FXSAVE64", "FCMOV",
-    "SMAP", "PAUSE", "INVPCID", "CLWB", "CLFSH", "CLFLUSHOPT", "CMPXCHG16B", "PREFETCH_NOP", "PREFETCHWT1", "UD" };
+    "SMAP", "PAUSE", "INVPCID", "CLWB", "CLFSH", "CLFLUSHOPT", "CMPXCHG16B", "PREFETCH_NOP", "PREFETCHWT1",
+    "SSE3", "SSE3X87", "SSSE3", "SSSE3MMX", "SSE4", "SSE42", "SSE4A", "AES", "PCLMULQDQ", "SHA", "GFNI", "CLZERO", "UD" };
 
 static bool is_claimed(const char *isa)
 {

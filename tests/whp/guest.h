@@ -62,5 +62,6 @@ TCase *cancel_case(void);
 TCase *exit_case(void);
 TCase *emulator_case(void);
 TCase *observe_case(void);
+TCase *hostile_case(void);
 
 #endif

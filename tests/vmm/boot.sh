@@ -34,12 +34,16 @@ same_end() {
     cmp "$work/1.end" "$work/2.end"
 }
 
+if [ -z "${KERNEL:-}" ] && ! vmm/guest/fetch.sh "$guests" >"$work/fetch" 2>&1; then
+    echo "skipped: boot, no kernel to boot; $(tail -n 1 "$work/fetch")"
+    exit 77
+fi
 for run in 1 2; do
     timeout "${BOOT_SECONDS:-300}" vmm/guest/boot.sh "$build/softwhp" "$guests" --hash --summary \
         </dev/null >"$work/$run.out" 2>"$work/$run.err"
     status=$?
     if [ $status -eq 6 ]; then
-        sed 's/^/skipped: /' "$work/$run.err"
+        echo "skipped: boot, $(tail -n 1 "$work/$run.err")"
         exit 77
     fi
     echo "$status" >>"$work/$run.err"

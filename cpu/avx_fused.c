@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/* FMA: fused products and sums; F16C: conversions between singles and halves. */
+#include "cpu/fp_exact.h"
+#include "cpu/vector.h"
+
+static struct fp_rounding rounding(const struct vcpu *cpu)
+{
+    return (struct fp_rounding){ .mode = cpu->mxcsr >> 13 & 3,
+                                 .zero_operands = cpu->mxcsr & MXCSR_DAZ,
+                                 .zero_results = (cpu->mxcsr & MXCSR_FTZ) && (cpu->mxcsr & MXCSR_UM),
+                                 .tells_tiny = !(cpu->mxcsr & MXCSR_UM) };
+}
+
+/* Which are multiplied and which is added: the digits in the names count the operands. */
+enum order { ORDER_132, ORDER_213, ORDER_231 };
+
+/* Elements whose third is subtracted. */
+enum { SUBTRACTS_EVEN = 1, SUBTRACTS_ODD = 2 };
+
+static void fused(CPU, IN, enum order order, bool negates, unsigned subtracts, const struct fp_format *f, bool scalar)
+{
+    unsigned bytes = f->width / 8, size = scalar ? bytes : vector_size(in);
+    struct fp_rounding how = rounding(cpu);
+    union vector x, y, z;
+    u32 flags = 0;
+
+    vector_source(cpu, in, &z, size);
+    vector_get(cpu, in->src, &y);
+    vector_get(cpu, in->dst, &x);
+    for (unsigned i = 0; i < size / bytes; i++) {
+        u64 e[3] = { load_bytes(x.b + i * bytes, bytes), load_bytes(y.b + i * bytes, bytes),
+                     load_bytes(z.b + i * bytes, bytes) };
+        struct fp_fused v = { .negates_product = negates, .negates_c = subtracts >> (i & 1) & 1 };
+
+        v.a = e[order == ORDER_132 ? 0 : 1];
+        v.b = e[order == ORDER_213 ? 0 : 2];
+        v.c = e[order == ORDER_132 ? 1 : order == ORDER_213 ? 2 : 0];
+        v.nan_order[0] = &e[0];
+        v.nan_order[1] = &e[1];
+        v.nan_order[2] = &e[2];
+        store_bytes(x.b + i * bytes, fp_fused(f, &v, &how, &flags), bytes);
+    }
+    fp_flags(cpu, flags);
+    vector_put(cpu, in, &x, size < 16 ? 16 : size);
+}
+
+#define FUSED(name, digits, negates, subtracts, suffix, format, scalar)                                     \
+    void op_##name##digits##suffix(CPU, IN)                                                                 \
+    {                                                                                                       \
+        fused(cpu, in, ORDER_##digits, negates, subtracts, &format, scalar);                                \
+    }
+#define FUSED_PACKED(name, digits, negates, subtracts)                                                      \
+    FUSED(name, digits, negates, subtracts, ps, fp_single, false)                                           \
+    FUSED(name, digits, negates, subtracts, pd, fp_double, false)
+#define FUSED_ALL(name, digits, negates, subtracts)                                                         \
+    FUSED_PACKED(name, digits, negates, subtracts)                                                          \
+    FUSED(name, digits, negates, subtracts, ss, fp_single, true)                                            \
+    FUSED(name, digits, negates, subtracts, sd, fp_double, true)
+#define FUSED_ORDERS(name, FORMS, negates, subtracts)                                                       \
+    FORMS(name, 132, negates, subtracts)                                                                    \
+    FORMS(name, 213, negates, subtracts)                                                                    \
+    FORMS(name, 231, negates, subtracts)
+
+FUSED_ORDERS(fmadd, FUSED_ALL, false, 0)
+FUSED_ORDERS(fmsub, FUSED_ALL, false, SUBTRACTS_EVEN | SUBTRACTS_ODD)
+FUSED_ORDERS(fnmadd, FUSED_ALL, true, 0)
+FUSED_ORDERS(fnmsub, FUSED_ALL, true, SUBTRACTS_EVEN | SUBTRACTS_ODD)
+FUSED_ORDERS(fmaddsub, FUSED_PACKED, false, SUBTRACTS_EVEN)
+FUSED_ORDERS(fmsubadd, FUSED_PACKED, false, SUBTRACTS_ODD)
+
+/* ---- F16C ---- */
+
+void op_cvtph2ps(CPU, IN)
+{
+    unsigned size = vector_size(in);
+    union vector v, r;
+    u32 flags = 0;
+
+    vector_source(cpu, in, &v, size / 2);
+    for (unsigned i = 0; i < size / 4; i++)
+        r.d[i] = (u32)fp_widen(&fp_half, &fp_single, v.w[i], &flags);
+    fp_flags(cpu, flags);
+    vector_put(cpu, in, &r, size);
+}
+
+/* imm: mode, or bit 2: MXCSR's. FTZ doesn't count. */
+void op_cvtps2ph(CPU, IN)
+{
+    unsigned size = in->width == W256 ? 16 : 8;
+    struct fp_rounding how = rounding(cpu);
+    union vector v, r = { 0 };
+    bool in_memory = shape_operand(in, 0) == 'M';
+    struct place p;
+    u32 flags = 0;
+
+    if (!(in->imm & 4))
+        how.mode = in->imm & 3;
+    how.zero_results = false;
+    vector_get(cpu, in->src, &v);
+    if (in_memory)
+        place_operand(cpu, in, &p, size, ACCESS_WRITE);
+    for (unsigned i = 0; i < size / 2; i++)
+        r.w[i] = (u16)fp_narrow(&fp_single, &fp_half, v.d[i], &how, &flags);
+    fp_flags(cpu, flags);
+    if (in_memory) {
+        memcpy(p.bytes, r.b, size);
+        place_commit(cpu, &p);
+    } else {
+        vector_put(cpu, in, &r, 16);
+    }
+}
