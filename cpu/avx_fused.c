@@ -35,9 +35,6 @@ static void fused(CPU, IN, enum order order, bool negates, unsigned subtracts, c
         v.a = e[order == ORDER_132 ? 0 : 1];
         v.b = e[order == ORDER_213 ? 0 : 2];
         v.c = e[order == ORDER_132 ? 1 : order == ORDER_213 ? 2 : 0];
-        v.nan_order[0] = &e[0];
-        v.nan_order[1] = &e[1];
-        v.nan_order[2] = &e[2];
         store_bytes(x.b + i * bytes, fp_fused(f, &v, &how, &flags), bytes);
     }
     fp_flags(cpu, flags);

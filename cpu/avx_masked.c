@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Memory element by element: moves under a mask, whose other elements touch nothing, and gathers, which go on
- * after a fault where they stopped.
+ * after a fault where they stopped. As seen on a Zen 4, RFLAGS.AC is nothing to either.
  */
 #include "cpu/vector.h"
 
@@ -27,7 +27,7 @@ static void masked_load(CPU, IN, unsigned piece)
     for (unsigned i = 0; i < size / piece; i++) {
         if (!is_set(mask, i, piece))
             continue;
-        place_segment(cpu, &p, in->segment, cut(in, offset + i * piece), piece, ACCESS_READ);
+        place_segment(cpu, &p, in->segment, cut(in, offset + i * piece), piece, ACCESS_READ | ACCESS_PLAIN);
         memcpy(r.b + i * piece, p.bytes, piece);
     }
     vector_put(cpu, in, &r, size);
@@ -43,7 +43,8 @@ static void masked_store(CPU, IN, unsigned piece)
 
     for (unsigned i = 0; i < size / piece; i++)
         if (is_set(mask, i, piece))
-            place_segment(cpu, &p[i], in->segment, cut(in, offset + i * piece), piece, ACCESS_WRITE);
+            place_segment(cpu, &p[i], in->segment, cut(in, offset + i * piece), piece,
+                          ACCESS_WRITE | ACCESS_PLAIN);
     for (unsigned i = 0; i < size / piece; i++)
         if (is_set(mask, i, piece)) {
             memcpy(p[i].bytes, v->b + i * piece, piece);
@@ -70,8 +71,8 @@ void op_maskmov64(CPU, IN)
 }
 
 /*
- * Elements of `piece` bytes at base + index * scale, indices of `step` bytes. The mask loses an element's sign as the
- * destination gets the element. SDM 2, VGATHERDPS.
+ * Elements of `piece` bytes at base + index * scale, indices of `step` bytes. An element's mask becomes zero as it is
+ * passed. SDM 2, VGATHERDPS.
  */
 static void gather(CPU, IN, unsigned piece, unsigned step)
 {
@@ -83,15 +84,13 @@ static void gather(CPU, IN, unsigned piece, unsigned step)
 
     if (in->dst == in->index || in->dst == in->third || in->third == in->index)
         vcpu_raise(cpu, VECTOR_UD, 0);
-    for (unsigned i = 0; i < n; i++) /* all of an element tells, from now on */
-        memset(mask->b + i * piece, is_set(mask, i, piece) ? 0xff : 0, piece);
     for (unsigned i = 0; i < n; i++) {
         u64 distance = sign_extend(load_bytes(index->b + i * step, step), 8 * step) << in->scale;
 
-        if (!is_set(mask, i, piece))
-            continue;
-        place_segment(cpu, &p, in->segment, cut(in, base + distance), piece, ACCESS_READ);
-        memcpy(to->b + i * piece, p.bytes, piece);
+        if (is_set(mask, i, piece)) {
+            place_segment(cpu, &p, in->segment, cut(in, base + distance), piece, ACCESS_READ | ACCESS_PLAIN);
+            memcpy(to->b + i * piece, p.bytes, piece);
+        }
         memset(mask->b + i * piece, 0, piece);
     }
     memset(mask, 0, sizeof *mask);

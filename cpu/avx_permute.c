@@ -91,7 +91,7 @@ void op_permilps(CPU, IN)
     if (by_vector)
         vector_get(cpu, in->src, &v);
     for (unsigned i = 0; i < size / 4; i++) {
-        u64 n = by_vector ? control.d[i] : (u8)in->imm >> 2 * (i & 3);
+        u64 n = by_vector ? control.d[i] : in->imm >> 2 * (i & 3);
 
         r.d[i] = v.d[(i & ~3u) | (n & 3)];
     }
@@ -108,7 +108,7 @@ void op_permilpd(CPU, IN)
     if (by_vector)
         vector_get(cpu, in->src, &v);
     for (unsigned i = 0; i < size / 8; i++) {
-        u64 n = by_vector ? control.q[i] >> 1 : (u8)in->imm >> i;
+        u64 n = by_vector ? control.q[i] >> 1 : in->imm >> i;
 
         r.q[i] = v.q[(i & ~1u) | (n & 1)];
     }

@@ -188,7 +188,7 @@ void op_xsetbv(CPU, IN)
     (void)in;
     if (!(cpu->cr4 & CR4_OSXSAVE))
         vcpu_raise(cpu, VECTOR_UD, 0);
-    if (cpu->cpl != 0 || (u32)cpu->gpr[RCX] != 0 || !(v & 1) || (v & ~cpu->partition->profile->xcr0_valid) ||
+    if (cpu->cpl != 0 || (u32)cpu->gpr[RCX] != 0 || !(v & 1) || (v & ~profile_xcr0(cpu->partition)) ||
         ((v & 4) && !(v & 2)))
         vcpu_raise(cpu, VECTOR_GP, 0);
     cpu->xcr0 = v;

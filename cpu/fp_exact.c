@@ -83,8 +83,9 @@ static struct number unpack(const struct fp_format *f, u64 v)
 {
     u64 magnitude = magnitude_of(f, v), one_bit = (u64)1 << f->fraction;
     i32 exponent = (i32)(magnitude >> f->fraction);
-    struct number n = { v & sign_of(f), magnitude & (one_bit - 1), (exponent ? exponent : 1) - bias_of(f) - (i32)f->fraction };
+    struct number n = { .sign = v & sign_of(f), .m = magnitude & (one_bit - 1) };
 
+    n.e = (exponent ? exponent : 1) - bias_of(f) - (i32)f->fraction;
     if (exponent)
         n.m |= one_bit;
     normalize(&n);
@@ -108,7 +109,7 @@ static u64 shift_rounded(u128 m, unsigned count, unsigned mode, bool sign, bool 
 
 static u64 round_to(const struct fp_format *f, const struct number *n, const struct fp_rounding *how, u32 *flags)
 {
-    u64 sign = n->sign ? sign_of(f) : 0, one_bit = (u64)1 << f->fraction, m;
+    u64 sign = n->sign ? sign_of(f) : 0, m;
     unsigned drop = TOP - f->fraction;
     i32 exponent = n->e + TOP + bias_of(f); /* biased */
     bool inexact, tiny;
@@ -136,7 +137,6 @@ static u64 round_to(const struct fp_format *f, const struct number *n, const str
         *flags |= MXCSR_OE | MXCSR_PE;
         return sign | (away ? infinity_of(f) : infinity_of(f) - 1);
     }
-    (void)one_bit;
     return sign | m;
 }
 
@@ -234,8 +234,8 @@ u64 fp_fused(const struct fp_format *f, const struct fp_fused *in, const struct 
     c_sign = (v.c & sign_of(f)) != 0;
     c_sign ^= v.negates_c;
     for (unsigned i = 0; i < 3; i++)
-        if (is_nan(f, *in->nan_order[i]))
-            return *in->nan_order[i] | quiet_of(f);
+        if (is_nan(f, *operand[i]))
+            return *operand[i] | quiet_of(f);
     if (is_invalid(f, &v, product_sign, c_sign)) {
         *flags |= MXCSR_IE;
         return sign_of(f) | infinity | quiet_of(f);

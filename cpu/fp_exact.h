@@ -25,10 +25,9 @@ struct fp_rounding {
 /* To the integer nearby, in the same format. */
 u64 fp_to_integer(const struct fp_format *f, u64 v, unsigned mode, bool zero_operand, u32 *flags);
 
-/* a * b + c, with the product or c negated first. `x`, `y`, `z`: the three in the order in which NaNs count. */
+/* a * b + c, with the product or c negated first. Of NaNs the first counts (as on a Zen 4). */
 struct fp_fused {
     u64 a, b, c;
-    const u64 *nan_order[3];
     bool negates_product, negates_c;
 };
 u64 fp_fused(const struct fp_format *f, const struct fp_fused *v, const struct fp_rounding *how, u32 *flags);

@@ -92,6 +92,12 @@ static NOINLINE void attend(struct vcpu *cpu)
     }
     if (cpu->count >= cpu->until) /* before any event: whatever waits goes on waiting */
         exit_count(cpu);
+    if (cpu->queued.pending) {
+        cpu->fault = cpu->queued;
+        cpu->fault.injected = true;
+        cpu->queued.pending = false;
+        return;
+    }
     __atomic_fetch_and(&cpu->attention, ~(u32)ATTENTION_DEBUG, __ATOMIC_SEQ_CST);
     if (debug_trap(cpu))
         return;
@@ -217,7 +223,12 @@ static void enter(struct vcpu *cpu)
     if (cpu->left_instruction && cpu->rip != cpu->completed_rip) { /* the caller completed it */
         cpu->count++;
         cpu->rflags &= ~(u64)RF; /* which was for that one */
+        if (cpu->completed_debug) {
+            cpu->pending_debug |= cpu->completed_debug;
+            __atomic_fetch_or(&cpu->attention, ATTENTION_DEBUG, __ATOMIC_SEQ_CST);
+        }
     }
+    cpu->completed_debug = 0;
     cpu->left_instruction = false;
     cpu->running_shadow = cpu->running_rf = cpu->trap_due = false; /* of the instruction that left */
     code_doubt(cpu);
@@ -230,6 +241,8 @@ static void enter(struct vcpu *cpu)
     event_check_state(cpu);
     if (cpu->count >= cpu->until)
         exit_count(cpu);
+    if (cpu->queued.pending) /* comes after it, also where its delivery faults */
+        __atomic_fetch_or(&cpu->attention, ATTENTION_EVENT, __ATOMIC_SEQ_CST);
     if (cpu->interruption.pending) {
         struct event e = cpu->interruption;
         bool is_software = e.type == EVENT_SOFTWARE_INTERRUPT || e.type == EVENT_SOFTWARE_EXCEPTION;
@@ -238,11 +251,6 @@ static void enter(struct vcpu *cpu)
         if (!is_software || !cpu->shadow_ss) /* SDM 3C 26.7.3: it supersedes debug exceptions that wait */
             cpu->pending_debug = 0;
         event_deliver(cpu, &e);
-    }
-    if (cpu->queued.pending && cpu->count < cpu->until) {
-        cpu->fault = cpu->queued;
-        cpu->fault.injected = true;
-        cpu->queued.pending = false;
     }
 }
 

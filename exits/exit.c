@@ -37,6 +37,7 @@ WHV_RUN_VP_EXIT_CONTEXT *context_begin(struct vcpu *cpu, u32 reason, unsigned le
     x->VpContext.Rip = cpu->rip;
     x->VpContext.Rflags = rflags_read(cpu);
     cpu->completed_rip = cpu->rip;
+    cpu->completed_debug = 0;
     cpu->exit_reason = reason;
     return x;
 }

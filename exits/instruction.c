@@ -20,6 +20,24 @@ void exit_memory(struct vcpu *cpu, u64 gpa, u64 linear, bool has_linear, unsigne
     vcpu_land(cpu);
 }
 
+/* DR0 to DR3 that stand for one of these ports (SDM 3B 17.2.5): B0 to B3 of the trap that follows the instruction. */
+static u64 io_breakpoints(const struct vcpu *cpu, u16 port, unsigned size)
+{
+    u64 hit = 0;
+
+    if (!(cpu->dr[7] & 0xff) || !(cpu->cr4 & CR4_DE))
+        return 0;
+    for (unsigned n = 0; n < 4; n++) {
+        static const u8 length[] = { 1, 2, 8, 4 };
+        unsigned kind = cpu->dr[7] >> (16 + 4 * n) & 15, bytes = length[kind >> 2];
+        u64 first = cpu->dr[n] & ~(u64)(bytes - 1);
+
+        if ((cpu->dr[7] >> (2 * n) & 3) && (kind & 3) == 2 && first < (u64)port + size && port < first + bytes)
+            hit |= 1u << n;
+    }
+    return hit;
+}
+
 void exit_io(struct vcpu *cpu, u16 port, unsigned size, bool is_write, bool string, bool rep)
 {
     WHV_RUN_VP_EXIT_CONTEXT *x = context_begin(cpu, WHvRunVpExitReasonX64IoPortAccess, context_length(cpu));
@@ -37,6 +55,7 @@ void exit_io(struct vcpu *cpu, u16 port, unsigned size, bool is_write, bool stri
     io->Rdi = cpu->gpr[RDI];
     context_segment(&io->Ds, &cpu->seg[DS]);
     context_segment(&io->Es, &cpu->seg[ES]);
+    cpu->completed_debug = io_breakpoints(cpu, port, size);
 }
 
 void exit_msr(struct vcpu *cpu, u32 index, bool is_write)

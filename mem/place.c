@@ -86,6 +86,16 @@ bool notice_write(struct vcpu *cpu, u64 gpa, unsigned size)
 
 /* ---- resolving ---- */
 
+/* An access that has left before, as one to a device does each time, leaves again without another walk. */
+static void leave_again(struct vcpu *cpu, u64 linear, unsigned access)
+{
+    const struct tlb_note *note = &tlb_bank(cpu, access)->note[tlb_slot(linear)];
+    u64 gpa = note->gpa | (linear & ~PAGE_MASK);
+
+    if ((access & ACCESS_WRITE ? note->leave_write : note->leave_read) == (linear & PAGE_MASK))
+        exit_memory(cpu, gpa, linear, true, access & ACCESS_RIGHT, !ram_find(cpu->partition->ram, gpa));
+}
+
 /* Translates a byte's page. Raises, or leaves where the map lacks the right. True: the access is watched. */
 static COLD bool part_walk(struct vcpu *cpu, u64 linear, unsigned access, u8 **host, u64 *gpa)
 {
@@ -96,10 +106,15 @@ static COLD bool part_walk(struct vcpu *cpu, u64 linear, unsigned access, u8 **h
     struct translation t;
     u64 page;
 
+    if (!is_fetch)
+        leave_again(cpu, linear, access);
     walk_or_fault(cpu, linear, access, &t);
     page = ram_find(cpu->partition->ram, t.gpa);
-    if ((page & need) != need)
+    if (unlikely((page & need) != need)) {
+        if (!is_fetch)
+            tlb_fill_leave(cpu, linear, access, &t, page);
         exit_memory(cpu, t.gpa, linear, true, access & ACCESS_RIGHT, !page);
+    }
     if (is_write && page & PAGE_TRACK && !(page & PAGE_DIRTY)) {
         ram_dirty(cpu->partition->ram, t.gpa);
         page |= PAGE_DIRTY;

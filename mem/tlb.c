@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Filling and forgetting translations. A slot's tags (two in the entry, two in its note, one for code) are
- * all of the same linear page with the same host page; a slot that gets another page loses them first.
+ * all of the same linear page with the same host page; a slot that gets another page loses them first. The tags
+ * of accesses that leave are, too.
  */
 #include "mem/tlb.h"
 
@@ -21,7 +22,7 @@ enum {
 static void slot_clear(struct tlb *tlb, unsigned i)
 {
     tlb->entry[i].read = tlb->entry[i].write = tlb->entry[i].execute = TLB_NONE;
-    tlb->note[i].read = tlb->note[i].write = TLB_NONE;
+    tlb->note[i].read = tlb->note[i].write = tlb->note[i].leave_read = tlb->note[i].leave_write = TLB_NONE;
 }
 
 void tlb_init(struct vcpu *cpu)
@@ -110,7 +111,7 @@ static void large_flush(struct tlb *tlb, u64 linear)
         unsigned i = tlb->larges[n], shift = tlb->state[i] >> SLOT_SIZE_SHIFT;
         const struct tlb_entry *e = &tlb->entry[i];
         const struct tlb_note *note = &tlb->note[i];
-        u64 tags[] = {e->read, e->write, e->execute, note->read, note->write};
+        u64 tags[] = {e->read, e->write, e->execute, note->read, note->write, note->leave_read, note->leave_write};
 
         for (unsigned t = 0; shift && t < sizeof(tags) / sizeof(tags[0]); t++) {
             if (tags[t] != TLB_NONE && (tags[t] ^ linear) >> (12 + shift) == 0) {
@@ -179,11 +180,12 @@ static void slot_claim(struct tlb *tlb, unsigned i, u64 linear, u64 host, const 
 {
     struct tlb_entry *e = &tlb->entry[i];
     struct tlb_note *note = &tlb->note[i];
-    u64 tags[] = {e->read, e->write, e->execute, note->read, note->write};
+    u64 tags[] = {e->read, e->write, e->execute, note->read, note->write, note->leave_read, note->leave_write};
+    bool is_other = e->addend != host - linear || note->gpa != (t->gpa & PAGE_MASK);
     unsigned large = 0;
 
     for (unsigned n = 0; n < sizeof(tags) / sizeof(tags[0]); n++) {
-        if (tags[n] != TLB_NONE && (tags[n] != linear || e->addend != host - linear)) {
+        if (tags[n] != TLB_NONE && (tags[n] != linear || is_other)) {
             slot_clear(tlb, i);
             break;
         }
@@ -239,4 +241,17 @@ void tlb_fill(struct vcpu *cpu, u64 linear, unsigned access, const struct transl
         note->write = linear;
     else
         e->write = linear;
+}
+
+void tlb_fill_leave(struct vcpu *cpu, u64 linear, unsigned access, const struct translation *t, u64 page)
+{
+    struct tlb *tlb = tlb_bank(cpu, access);
+    unsigned i = tlb_slot(linear);
+
+    linear &= PAGE_MASK;
+    slot_claim(tlb, i, linear, page & PAGE_MASK, t);
+    if (access & ACCESS_WRITE)
+        tlb->note[i].leave_write = linear;
+    else
+        tlb->note[i].leave_read = linear;
 }

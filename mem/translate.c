@@ -39,9 +39,10 @@ u32 translate_gva(struct vcpu *cpu, u64 gva, u32 flags, u64 *gpa)
     result = walk(cpu, &w, &t);
     if (result == WALK_OK && is_refused(cpu, &t, flags))
         return WHvTranslateGvaResultPrivilegeViolation;
-    if (result == WALK_OK && flags & WHvTranslateGvaFlagSetPageTableBits) {
+    w.access = flags & WHvTranslateGvaFlagValidateWrite ? ACCESS_WRITE : ACCESS_READ;
+    if (result == WALK_OK && flags & WHvTranslateGvaFlagSetPageTableBits &&
+        !(t.accessed && (t.dirty || w.access == ACCESS_READ))) {
         w.set_bits = true; /* only now: a refused access leaves the tables alone */
-        w.access = flags & WHvTranslateGvaFlagValidateWrite ? ACCESS_WRITE : ACCESS_READ;
         result = walk(cpu, &w, &t);
     }
     switch (result) {

@@ -222,6 +222,7 @@ static enum walk_result set_bits(struct vcpu *cpu, struct walk *w, struct step *
             return WALK_OK;
         }
     }
+    t->accessed = true;
     t->dirty |= is_write;
     return WALK_OK;
 }
@@ -234,7 +235,7 @@ static enum walk_result walk_once(struct vcpu *cpu, struct walk *w, struct trans
     u64 table = p.top, entry = 0;
     u32 denied;
 
-    *t = (struct translation){.writable = true, .user = true, .executable = true};
+    *t = (struct translation){.writable = true, .user = true, .executable = true, .accessed = true};
     if (p.entry_size == 8 && !is_long(cpu)) { /* PAE: the top level was loaded with CR3 */
         unsigned i = (unsigned)(w->linear >> 30) & 3;
 
@@ -265,6 +266,7 @@ static enum walk_result walk_once(struct vcpu *cpu, struct walk *w, struct trans
         }
         t->writable &= (entry & PTE_W) != 0;
         t->user &= (entry & PTE_U) != 0;
+        t->accessed &= (entry & PTE_A) != 0;
         t->executable &= !(p.entry_size == 8 && entry & PTE_NX);
         if (is_leaf) {
             u64 base = entry & PTE_ADDRESS;
@@ -296,7 +298,7 @@ enum walk_result walk(struct vcpu *cpu, struct walk *w, struct translation *t)
 
     w->error = 0;
     if (!(cpu->cr0 & CR0_PG)) {
-        *t = (struct translation){.writable = true, .user = true, .executable = true, .dirty = true};
+        *t = (struct translation){.writable = true, .user = true, .executable = true, .accessed = true, .dirty = true};
         t->gpa = w->linear;
         t->size = PAGE_SIZE;
         return WALK_OK;

@@ -8,7 +8,7 @@
 struct translation {
     u64 gpa;              /* of the address asked for, not of its page */
     u64 size;             /* of the page, in bytes */
-    bool writable, user, executable, global, dirty; /* rights of all levels together */
+    bool writable, user, executable, global, accessed, dirty; /* rights of all levels together */
     u8 key;               /* protection key */
 };
 

@@ -35,14 +35,24 @@ enum { BANK0, BANK1, XSAVE, ALWAYS }; /* features, features1, xsave_features; or
     FEATURE(ALWAYS, 0, 1, EDX, 24)          /* FXSR */                                                       \
     FEATURE(ALWAYS, 0, 1, EDX, 25)          /* SSE */                                                        \
     FEATURE(ALWAYS, 0, 1, EDX, 26)          /* SSE2 */                                                       \
+    FEATURE(BANK0, 0, 1, ECX, 0)            /* SSE3 */                                                       \
+    FEATURE(BANK0, 17, 1, ECX, 1)           /* PCLMULQDQ */                                                  \
+    FEATURE(BANK0, 2, 1, ECX, 9)            /* SSSE3 */                                                      \
+    FEATURE(XSAVE, 4, 1, ECX, 12)           /* FMA */                                                        \
     FEATURE(BANK0, 8, 1, ECX, 13)           /* CMPXCHG16B */                                                 \
     FEATURE(BANK0, 18, 1, ECX, 17)          /* PCID */                                                       \
+    FEATURE(BANK0, 3, 1, ECX, 19)           /* SSE4.1 */                                                     \
+    FEATURE(BANK0, 4, 1, ECX, 20)           /* SSE4.2 */                                                     \
     FEATURE(BANK0, 29, 1, ECX, 22)          /* MOVBE */                                                      \
     FEATURE(BANK0, 7, 1, ECX, 23)           /* POPCNT */                                                     \
+    FEATURE(BANK0, 16, 1, ECX, 25)          /* AES */                                                        \
     FEATURE(XSAVE, 0, 1, ECX, 26)           /* XSAVE */                                                      \
+    FEATURE(XSAVE, 2, 1, ECX, 28)           /* AVX */                                                        \
+    FEATURE(BANK0, 20, 1, ECX, 29)          /* F16C */                                                       \
     FEATURE(BANK0, 21, 1, ECX, 30)          /* RDRAND */                                                     \
     FEATURE(BANK0, 22, 7, EBX, 0)           /* FSGSBASE */                                                   \
     FEATURE(BANK0, 25, 7, EBX, 3)           /* BMI1 */                                                       \
+    FEATURE(XSAVE, 3, 7, EBX, 5)            /* AVX2 */                                                       \
     FEATURE(BANK0, 23, 7, EBX, 7)           /* SMEP */                                                       \
     FEATURE(BANK0, 26, 7, EBX, 8)           /* BMI2 */                                                       \
     FEATURE(BANK0, 43, 7, EBX, 10)          /* INVPCID */                                                    \
@@ -51,14 +61,19 @@ enum { BANK0, BANK1, XSAVE, ALWAYS }; /* features, features1, xsave_features; or
     FEATURE(BANK0, 35, 7, EBX, 20)          /* SMAP */                                                       \
     FEATURE(BANK0, 39, 7, EBX, 23)          /* CLFLUSHOPT */                                                 \
     FEATURE(BANK0, 40, 7, EBX, 24)          /* CLWB */                                                       \
+    FEATURE(BANK0, 41, 7, EBX, 29)          /* SHA */                                                        \
     FEATURE(BANK0, 58, 7, ECX, 2)           /* UMIP */                                                       \
     FEATURE(ALWAYS, 0, 7, ECX, 3)           /* PKU */                                                        \
+    FEATURE(XSAVE, 19, 7, ECX, 8)           /* GFNI */                                                       \
+    FEATURE(XSAVE, 20, 7, ECX, 9)           /* VAES */                                                       \
+    FEATURE(XSAVE, 22, 7, ECX, 10)          /* VPCLMULQDQ */                                                 \
     FEATURE(BANK1, 4, 7, ECX, 16)           /* LA57 */                                                       \
     FEATURE(BANK0, 57, 7, ECX, 22)          /* RDPID */                                                      \
     FEATURE(XSAVE, 1, 0xd, EAX, 0)          /* XSAVEOPT, of subleaf 1 */                                     \
     FEATURE(BANK0, 1, 0x80000001, ECX, 0)   /* LAHF and SAHF in 64-bit code */                               \
     FEATURE(BANK0, 9, 0x80000001, ECX, 4)   /* LOCK MOV CR0 is CR8 */                                        \
     FEATURE(BANK0, 10, 0x80000001, ECX, 5)  /* LZCNT */                                                      \
+    FEATURE(BANK0, 5, 0x80000001, ECX, 6)   /* SSE4A */                                                      \
     FEATURE(BANK0, 11, 0x80000001, ECX, 7)  /* MXCSR.MM */                                                   \
     FEATURE(ALWAYS, 0, 0x80000001, ECX, 8)  /* PREFETCH and PREFETCHW */                                     \
     FEATURE(ALWAYS, 0, 0x80000001, ECX, 22) /* topology and cache leaves 8000001D, 8000001E */               \
@@ -69,6 +84,7 @@ enum { BANK0, BANK1, XSAVE, ALWAYS }; /* features, features1, xsave_features; or
     FEATURE(BANK0, 38, 0x80000001, EDX, 27) /* RDTSCP */                                                     \
     FEATURE(ALWAYS, 0, 0x80000001, EDX, 29) /* long mode */                                                  \
     FEATURE(BANK1, 1, 0x80000007, EDX, 8)   /* the TSC never changes its pace */                             \
+    FEATURE(ALWAYS, 0, 0x80000008, EBX, 0)  /* CLZERO */                                                     \
     FEATURE(BANK0, 42, 0x80000008, EBX, 2)  /* XSAVE always saves the x87's pointers */                      \
     FEATURE(BANK0, 46, 0x80000008, EBX, 12) /* IBPB, which has nothing to do here */                         \
     FEATURE(BANK0, 54, 0x80000008, EBX, 26) /* no speculative store bypass */                                \
@@ -102,7 +118,7 @@ static const struct feature {
 #define ZEN_BRAND "softwhp zen: a software x86-64 processor"
 _Static_assert(sizeof(ZEN_BRAND) <= 48, "the brand string has three leaves");
 
-#define XCR0_ZEN 3u /* x87, SSE */
+#define XCR0_ZEN 7u /* x87, SSE, AVX */
 
 static const struct profile zen = {
     .name = "zen",
@@ -196,10 +212,8 @@ static void topology(const struct vcpu *cpu, u32 processors, u32 leaf, u32 suble
 /* The size of an XSAVE area for these components, not compacted. */
 static u32 xsave_size(u64 components)
 {
-    u32 size = 512 + 64;
-
-    (void)components; /* x87 and SSE stand in the legacy region */
-    return size;
+    /* x87 and SSE stand in the legacy region */
+    return 512 + 64 + (components & 4 ? 256 : 0);
 }
 
 static bool claims(const struct partition *p, const struct feature *f)
@@ -207,6 +221,13 @@ static bool claims(const struct partition *p, const struct feature *f)
     u64 bank = f->bank == BANK0 ? p->features : f->bank == BANK1 ? p->features1 : p->xsave_features;
 
     return f->bank == ALWAYS || (bank >> f->number & 1);
+}
+
+u64 profile_xcr0(const struct partition *p)
+{
+    bool has_avx = p->xsave_features >> 2 & 1;
+
+    return p->profile->xcr0_valid & ~(has_avx ? 0u : 4u);
 }
 
 /* What doesn't follow from tables: identities, and what the processor's state decides. */
@@ -237,10 +258,13 @@ static void dynamic(const struct vcpu *cpu, u32 leaf, u32 subleaf, u32 out[4])
         if (!(p->xsave_features & 1)) {
             out[EAX] = 0;
         } else if (subleaf == 0) {
-            out[EAX] = (u32)p->profile->xcr0_valid;
+            out[EAX] = (u32)profile_xcr0(p);
             out[EBX] = xsave_size(cpu->xcr0);
-            out[ECX] = xsave_size(p->profile->xcr0_valid);
-            out[EDX] = (u32)(p->profile->xcr0_valid >> 32);
+            out[ECX] = xsave_size(profile_xcr0(p));
+            out[EDX] = (u32)(profile_xcr0(p) >> 32);
+        } else if (subleaf == 2 && profile_xcr0(p) & 4) { /* AVX: its part of the area */
+            out[EAX] = 256;
+            out[EBX] = 512 + 64;
         }
         break;
     case 0x80000001:

@@ -24,6 +24,9 @@ struct profile {
 /* NULL: no profile of that name. */
 const struct profile *profile_find(const char *name);
 
+/* The components that XCR0 may have in this partition. */
+u64 profile_xcr0(const struct partition *p);
+
 /* CPUID as the guest sees it, dynamic bits (OSXSAVE, APIC ID, XSAVE sizes) and the caller's CpuidResultList included. */
 void profile_cpuid(const struct vcpu *cpu, u32 leaf, u32 subleaf, u32 out[4]); /* EAX EBX ECX EDX */
 

@@ -46,10 +46,11 @@ enum tlb_bank {
     BANKS
 };
 
-/* What a hit doesn't need to know: rights that are there but whose use somebody wants to see, and the page's gpa. */
+/* What a hit doesn't need to know. */
 struct tlb_note {
-    u64 read, write; /* tags, as above; the entry's addend serves them too */
-    u64 gpa;
+    u64 read, write; /* tags of rights whose use somebody wants to see; the entry's addend serves them too */
+    u64 leave_read, leave_write; /* tags of rights that the guest's tables give and the map of its memory doesn't */
+    u64 gpa;         /* of the page */
 };
 
 /* Each used slot stands in a list, in each at most once: a flush costs what was used. */
@@ -302,6 +303,7 @@ struct vcpu {
     struct stale stale[4];
     u32 stales;                  /* more than fit: all of this processor's code is suspect */
     u64 completed_rip;           /* an exit left at this RIP: a Run that starts elsewhere counts the instruction */
+    u64 completed_debug;         /* I/O breakpoints on its port: a trap once the caller has completed it */
     bool left_instruction;       /* the last exit left an instruction for the caller to complete */
     u64 counters[16];            /* exits by kind, for whoever asks */
 

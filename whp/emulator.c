@@ -119,6 +119,14 @@ static struct known *prepare(struct emulator *e)
     }
 }
 
+/* The callbacks have no names for the upper halves of YMM registers: what reads or clears them can't be had. */
+static bool beyond_callbacks(const struct vcpu *cpu, const struct insn *in)
+{
+    bool is_xsave = in->op >= ZYDIS_MNEMONIC_XRSTOR && in->op <= ZYDIS_MNEMONIC_XSAVES64;
+
+    return ops[in->op].attributes & AVX || (is_xsave && cpu->xcr0 & ~(u64)3);
+}
+
 /* May land, with a status, a fault, a reason to leave, or (a long REP) nothing of these. */
 static void carry_out(struct emulator *e)
 {
@@ -130,6 +138,10 @@ static void carry_out(struct emulator *e)
     e->touched = false;
     cpu->code_base = cpu->rip - k->offset;
     cpu->at = in;
+    if (beyond_callbacks(cpu, in)) {
+        e->status.InternalEmulationFailure = 1;
+        vcpu_land(cpu);
+    }
     if (in->run && in->run != run_mf_or_body) { /* forbidden here: raises or leaves */
         in->run(cpu, in);
         vcpu_land(cpu);

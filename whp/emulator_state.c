@@ -158,6 +158,7 @@ bool state_load(struct emulator *e, unsigned needs)
     cpu->exit_reason = 0;
     cpu->attention = 0;
     cpu->in_delivery = cpu->shadow = cpu->running_rf = cpu->running_shadow = cpu->trap_due = false;
+    cpu->between_rounds = false;
     cpu->count = 1;
     cpu->limit = MOST_ROUNDS;
     e->needs = needs;
@@ -260,13 +261,14 @@ static void change_event(struct emulator *e)
 
 void state_store(struct emulator *e)
 {
-    const struct vcpu *cpu = e->cpu;
+    struct vcpu *cpu = e->cpu;
     bool faulted = cpu->fault.pending;
 
     e->changed = 0;
     change(e, WHvX64RegisterRip)->Reg64 = cpu->rip;
     for (unsigned i = 0; i < 16; i++)
         change_64(e, asked_names[i], e->asked[i].Reg64, cpu->gpr[i]);
+    vcpu_show_rf(cpu);
     change_64(e, WHvX64RegisterRflags, e->vp->Rflags, rflags_read(cpu));
     if (e->needs) {
         if (e->needs & NEEDS_SEGMENTS)

@@ -127,7 +127,7 @@ static bool may_be_canonical(const struct vcpu *cpu, u64 linear)
 
 static const char *check_xcr0(const struct vcpu *cpu, u64 v)
 {
-    if (v & ~cpu->partition->profile->xcr0_valid)
+    if (v & ~profile_xcr0(cpu->partition))
         return "components that this processor lacks";
     if (!(v & 1))
         return "bit 0, the x87, must be set";

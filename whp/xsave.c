@@ -16,7 +16,7 @@ enum { XSTATE_BV = FX_SIZE, XCOMP_BV = FX_SIZE + 8, HEADER_END = FX_SIZE + 64, M
 
 static u64 components(const struct vcpu *cpu)
 {
-    return cpu->partition->profile->xcr0_valid & (X87 | SSE | AVX | PKRU);
+    return profile_xcr0(cpu->partition) & (X87 | SSE | AVX | PKRU);
 }
 
 /* Where a component beyond the first two lies in an image of these components. */

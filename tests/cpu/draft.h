@@ -64,6 +64,6 @@ void emit_mmx(struct draft *d);
 void emit_string(struct draft *d);
 void emit_division(struct draft *d);
 
-ZydisRegister general(unsigned n, unsigned width);
+ZydisRegister register_named(unsigned n, unsigned width);
 
 #endif

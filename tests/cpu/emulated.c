@@ -11,7 +11,7 @@
 
 enum { TABLES = 0x1000, TABLE_SIZE = 0x4000, AREA = 0x24000 };
 
-struct machine {
+struct emulated {
     WHV_PARTITION_HANDLE partition;
     WHV_RUN_VP_EXIT_CONTEXT exit;
     u8 *memory, *tables;
@@ -19,14 +19,14 @@ struct machine {
 
 #define must(call) ck_assert_msg((call) == S_OK, #call " failed")
 
-static void set64(struct machine *m, WHV_REGISTER_NAME name, u64 value)
+static void set64(struct emulated *m, WHV_REGISTER_NAME name, u64 value)
 {
     WHV_REGISTER_VALUE v = { .Reg64 = value };
 
     must(WHvSetVirtualProcessorRegisters(m->partition, 0, &name, 1, &v));
 }
 
-static void set_segment(struct machine *m, WHV_REGISTER_NAME name, u16 selector, u16 attributes)
+static void set_segment(struct emulated *m, WHV_REGISTER_NAME name, u16 selector, u16 attributes)
 {
     WHV_REGISTER_VALUE v = { .Segment = {
                                  .Limit = 0xffffffff, .Selector = selector, .Attributes = attributes } };
@@ -34,13 +34,13 @@ static void set_segment(struct machine *m, WHV_REGISTER_NAME name, u16 selector,
     must(WHvSetVirtualProcessorRegisters(m->partition, 0, &name, 1, &v));
 }
 
-static void put(struct machine *m, u32 at, u64 value)
+static void put(struct emulated *m, u32 at, u64 value)
 {
     memcpy(m->tables + at, &value, 8);
 }
 
 /* The areas' pages and nothing else, at their own addresses, user and writable. */
-static void build_tables(struct machine *m)
+static void build_tables(struct emulated *m)
 {
     static const struct {
         u32 at, size;
@@ -54,9 +54,9 @@ static void build_tables(struct machine *m)
             put(m, 0x3000 + (page >> 12 & 511) * 8, page | 7);
 }
 
-struct machine *machine_open(struct arena *a)
+struct emulated *emulated_open(struct arena *a)
 {
-    struct machine *m = calloc(1, sizeof *m);
+    struct emulated *m = calloc(1, sizeof *m);
     u32 one = 1, clock = SwhpClockVirtual;
     u64 exits = 4, vectors = 0xb7cf9 & ~(u64)0x100; /* exceptions leave */
     WHV_MAP_GPA_RANGE_FLAGS all =
@@ -98,7 +98,7 @@ struct machine *machine_open(struct arena *a)
     return m;
 }
 
-void machine_close(struct machine *m)
+void emulated_close(struct emulated *m)
 {
     must(WHvDeletePartition(m->partition));
     munmap(m->memory, AREA);
@@ -118,7 +118,7 @@ static void name_registers(WHV_REGISTER_NAME *name)
         name[GENERAL + 16 + i] = (WHV_REGISTER_NAME)(WHvX64RegisterFpMmx0 + i);
 }
 
-void machine_set(struct machine *m, const struct state *s)
+void emulated_set(struct emulated *m, const struct state *s)
 {
     WHV_REGISTER_NAME name[REGISTERS];
     WHV_REGISTER_VALUE v[REGISTERS];
@@ -141,7 +141,7 @@ void machine_set(struct machine *m, const struct state *s)
     must(WHvSetVirtualProcessorRegisters(m->partition, 0, name, REGISTERS, v));
 }
 
-void machine_get(struct machine *m, struct state *s)
+void emulated_get(struct emulated *m, struct state *s)
 {
     WHV_REGISTER_NAME name[REGISTERS];
     WHV_REGISTER_VALUE v[REGISTERS];
@@ -163,7 +163,7 @@ void machine_get(struct machine *m, struct state *s)
     s->mxcsr = v[GENERAL + 25].XmmControlStatus.XmmStatusControl;
 }
 
-u64 machine_count(struct machine *m)
+u64 emulated_count(struct emulated *m)
 {
     u64 count;
 
@@ -171,13 +171,13 @@ u64 machine_count(struct machine *m)
     return count;
 }
 
-bool machine_run(struct machine *m, u64 count)
+bool emulated_run(struct emulated *m, u64 count)
 {
     must(SwhpRunVirtualProcessorUntil(m->partition, 0, count, &m->exit, sizeof m->exit));
     return m->exit.ExitReason == SwhpRunVpExitReasonCount;
 }
 
-unsigned machine_vector(const struct machine *m)
+unsigned emulated_vector(const struct emulated *m)
 {
     return m->exit.ExitReason == WHvRunVpExitReasonException ? m->exit.VpException.ExceptionType : 256;
 }

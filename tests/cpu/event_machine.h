@@ -74,7 +74,7 @@ void rig_halts_at(struct rig *r, u64 rip);
 void rig_traps_at(struct rig *r, u64 rip, u64 dr6_bits);
 void rig_leaves(struct rig *r, u32 reason, u64 rip);
 
-/* Value n on the stack of a handler that was just entered: 0 RIP, 1 CS, 2 RFLAGS; one more where an error code is. */
+/* Slot n of the stack of a handler just entered: 0 RIP, 1 CS, 2 RFLAGS; one more behind an error code. */
 u64 rig_pushed(struct rig *r, unsigned n);
 
 /* A gate of the IDT in long mode: its stack (0: none) and the low half's bits 47:32, as manuals have them. */

@@ -53,17 +53,17 @@ START_TEST(example_comes_out_as_written)
 {
     const struct example *e = &__start_examples[_i];
     struct arena a;
-    struct machine *m = machine_open(&a);
+    struct emulated *m = emulated_open(&a);
     struct state s;
 
     fill(e, &a, &s);
-    machine_set(m, &s);
-    machine_run(m, machine_count(m) + 10000);
-    machine_get(m, &s);
+    emulated_set(m, &s);
+    emulated_run(m, emulated_count(m) + 10000);
+    emulated_get(m, &s);
     compare(e, &a, &s, 0, "here");
-    ck_assert_msg(machine_vector(m) == (e->out.fault ? e->out.fault - 1 : (unsigned)VECTOR_GP),
-                  "%s: vector %u", e->text, machine_vector(m));
-    machine_close(m);
+    ck_assert_msg(emulated_vector(m) == (e->out.fault ? e->out.fault - 1 : (unsigned)VECTOR_GP),
+                  "%s: vector %u", e->text, emulated_vector(m));
+    emulated_close(m);
 }
 END_TEST
 

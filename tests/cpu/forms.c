@@ -89,7 +89,7 @@ static const struct form vector[] = {
     { M(PINSRW), "XGb", 4, 0 },
 };
 
-ZydisRegister general(unsigned n, unsigned width)
+ZydisRegister register_named(unsigned n, unsigned width)
 {
     switch (width) {
     case 8: return (ZydisRegister)(n < 4 ? ZYDIS_REGISTER_AL + (int)n : ZYDIS_REGISTER_SPL + (int)n - 4);
@@ -107,7 +107,7 @@ static void put_register(struct draft *d, ZydisEncoderOperand *o, unsigned width
     if (width == 8 && n < 4 && chance(d, 30))
         o->reg.value = (ZydisRegister)(ZYDIS_REGISTER_AH + (int)n);
     else
-        o->reg.value = general(n, width);
+        o->reg.value = register_named(n, width);
 }
 
 /* A memory operand that lies in the data, but for the few that fault. */
@@ -139,14 +139,14 @@ static void put_memory(struct draft *d, ZydisEncoderRequest *r, ZydisEncoderOper
     case 5:
     case 6:
     case 7:
-        o->mem.base = general(base, 64);
-        o->mem.index = general(d->index, 64);
+        o->mem.base = register_named(base, 64);
+        o->mem.index = register_named(d->index, 64);
         o->mem.scale = (ZyanU8)(1 << pick(d, 4));
         return;
     case 8: /* in 32 bits */
-        o->mem.base = general(base, 32);
+        o->mem.base = register_named(base, 32);
         if (chance(d, 50)) {
-            o->mem.index = general(d->index, 32);
+            o->mem.index = register_named(d->index, 32);
             o->mem.scale = (ZyanU8)(1 << pick(d, 4));
         }
         return;
@@ -155,7 +155,7 @@ static void put_memory(struct draft *d, ZydisEncoderRequest *r, ZydisEncoderOper
         o->mem.displacement = written ? -(int)pick(d, 100) - 64 : (int)pick(d, 64);
         return;
     case 10:
-        o->mem.index = general(d->index, 64);
+        o->mem.index = register_named(d->index, 64);
         o->mem.scale = (ZyanU8)(2 << pick(d, 3));
         o->mem.displacement = DATA_AT + (int)pick(d, DATA_SIZE - 512);
         return;
@@ -163,11 +163,11 @@ static void put_memory(struct draft *d, ZydisEncoderRequest *r, ZydisEncoderOper
     case 12: /* goes wrong */
         if (chance(d, 90))
             break;
-        o->mem.base = written ? general(d->index, 64) : general(pick(d, 16), 64);
+        o->mem.base = written ? register_named(d->index, 64) : register_named(pick(d, 16), 64);
         return;
     default: break;
     }
-    o->mem.base = general(base, 64);
+    o->mem.base = register_named(base, 64);
 }
 
 static bool put_operand(struct draft *d, ZydisEncoderRequest *r, ZydisEncoderOperand *o, char kind,
@@ -188,7 +188,7 @@ static bool put_operand(struct draft *d, ZydisEncoderRequest *r, ZydisEncoderOpe
     case 'A':
         put_memory(d, r, o, sizes[pick(d, 4)], false, false);
         if (chance(d, 50))
-            o->mem.base = general(pick(d, 16), 64);
+            o->mem.base = register_named(pick(d, 16), 64);
         return true;
     case 'I':
         o->type = ZYDIS_OPERAND_TYPE_IMMEDIATE;
@@ -247,7 +247,7 @@ static bool emit_form(struct draft *d, const struct form *f)
     }
     if ((f->how & LOCKED) && r.operands[0].type == ZYDIS_OPERAND_TYPE_MEMORY && chance(d, 30)) {
         /* in place, for an access across cache lines stops the whole host */
-        r.operands[0].mem.base = general(d->base[0], 64);
+        r.operands[0].mem.base = register_named(d->base[0], 64);
         r.operands[0].mem.index = ZYDIS_REGISTER_NONE;
         r.operands[0].mem.scale = 0;
         r.operands[0].mem.displacement = (int)pick(d, 16) * 8;

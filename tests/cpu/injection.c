@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Events that the caller injects, and what becomes of a fault or an exit in delivery. SDM 3A 6.15, 3C 26.6. */
+/* Events that the caller injects, and a fault or an exit in the delivery of one. SDM 3A 6.15, 3C 26.6. */
 #include "tests/cpu/event_machine.h"
 
 enum {
@@ -52,8 +52,6 @@ START_TEST(an_event_of_each_type_is_delivered_in_each_mode)
     struct rig r;
 
     rig_open(&r, (enum in)(_i / TYPES), X("\x90\x90\x90"));
-    if (r.cpl == 3)
-        rig_poke(&r, HANDLER(vector), "\xf4", 1);
     inject(&r, INJECT(type, vector, length));
     ck_assert_uint_eq(guest_get(&r.g, WHvRegisterPendingInterruption), INJECT(type, vector, length));
     rig_halts_in(&r, vector);
@@ -382,9 +380,7 @@ TCase *injection_case(void)
 {
     TCase *t = tcase_create("injection");
 
-    tcase_add_loop_test(t, an_event_of_each_type_is_delivered_in_each_mode, 0, TYPES);
-    tcase_add_loop_test(t, an_event_of_each_type_is_delivered_in_each_mode, IN_PROTECTED16 * TYPES,
-                        INS * TYPES);
+    tcase_add_loop_test(t, an_event_of_each_type_is_delivered_in_each_mode, 0, INS * TYPES);
     tcase_add_loop_test(t, an_injected_fault_pushes_its_error_code_and_RF, 0, INS);
     tcase_add_test(t, software_events_ask_the_gate_and_others_do_not);
     tcase_add_test(t, what_no_processor_would_take_is_refused);

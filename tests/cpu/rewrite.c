@@ -66,7 +66,8 @@ PIECE(a_hot_loop, /* 100 rounds; from the 50th on it adds 2 */
       "dec ecx; jnz 2b; sub eax, 143; hlt");
 PIECE(where_a_branch_goes, /* the JNZ goes to 3 instead of 2 after three rounds */
       "xor eax, eax; mov ecx, 100; 2: inc eax; dec ecx; cmp ecx, 97; jne 4f;"
-      "mov byte ptr [rip + 1f - 1], 3f - 1f; 4: nop; test ecx, ecx; jnz 2b; 1: add eax, 50; hlt; 3: add eax, 4; hlt");
+      "mov byte ptr [rip + 1f - 1], 3f - 1f; 4: nop; test ecx, ecx; jnz 2b;"
+      "1: add eax, 50; hlt; 3: add eax, 4; hlt");
 PIECE(a_function_between_calls,
       "mov esp, 0x7ff0; call 1f; mov byte ptr [rip + 1f + 1], 6; push rax; call 1f; pop rbx;"
       "add eax, ebx; hlt; 1: mov eax, 1; ret");

@@ -98,15 +98,15 @@ void native_close(void);
 void native_run(const struct state *start, struct state *end);
 
 /* emulated.c: a partition of its own, with the same memory by linear address. */
-struct machine;
-struct machine *machine_open(struct arena *a);
-void machine_close(struct machine *m);
-void machine_set(struct machine *m, const struct state *s);
-void machine_get(struct machine *m, struct state *s);
-u64 machine_count(struct machine *m);
+struct emulated;
+struct emulated *emulated_open(struct arena *a);
+void emulated_close(struct emulated *m);
+void emulated_set(struct emulated *m, const struct state *s);
+void emulated_get(struct emulated *m, struct state *s);
+u64 emulated_count(struct emulated *m);
 /* Runs until the processor's count is `count`. True: it came that far; false: it left before, by an
  * exception. */
-bool machine_run(struct machine *m, u64 count);
-unsigned machine_vector(const struct machine *m);
+bool emulated_run(struct emulated *m, u64 count);
+unsigned emulated_vector(const struct emulated *m);
 
 #endif

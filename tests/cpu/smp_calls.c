@@ -311,8 +311,10 @@ END_TEST
 /* A processor comes and goes while the other one runs, decodes new pages and locks across pages. */
 START_TEST(a_processor_comes_and_goes_beside_one_that_runs)
 {
-    /* lock inc qword [rdi]; call rbx; add rbx, 1000h; and rbx, rsi; jmp: the pages of SMP_PAGES, each with RET */
-    static const char loop[] = "\xf0\x48\xff\x07\xff\xd3\x48\x81\xc3\x00\x10\x00\x00\x48\x21\xf3\xeb\xee";
+    /* lock inc qword [rdi]; call rbx; add rbx, 1000h; and rbx, rsi; or rbx, rdx; jmp: the pages of SMP_PAGES, each
+       with RET */
+    static const char loop[] = "\xf0\x48\xff\x07\xff\xd3\x48\x81\xc3\x00\x10\x00\x00\x48\x21\xf3"
+                               "\x48\x09\xd3\xeb\xeb";
     struct smp m;
     struct crew c;
 
@@ -321,7 +323,8 @@ START_TEST(a_processor_comes_and_goes_beside_one_that_runs)
         m.memory[at] = 0xc3;
     put_endless(&m, 0, SMP_BYTES(loop), SMP_DATA + PAGE - 4);
     smp_set(&m, 0, WHvX64RegisterRbx, SMP_PAGES);
-    smp_set(&m, 0, WHvX64RegisterRsi, 0x3ff000);
+    smp_set(&m, 0, WHvX64RegisterRsi, 0x1ff000);
+    smp_set(&m, 0, WHvX64RegisterRdx, SMP_PAGES);
     m.memory[0xffff0] = 0xeb; /* where a fresh one starts */
     m.memory[0xffff1] = 0xfe;
     put_endless(&m, 1, SMP_BYTES(FOR_EVER(LOCKED, "\xfa")), SMP_DATA + PAGE - 4);

@@ -104,7 +104,7 @@ START_TEST(locked_instructions_lose_nothing)
 
     smp_open(&m);
     for (unsigned where = 0; where < WHERES; where++) {
-        UINT32 at = place_of(f, where), rounds = where < ACROSS_LINES ? 20000 : 400;
+        UINT32 at = place_of(f, where), rounds = where < ACROSS_LINES ? 50000 : 600;
         UINT64 after = (before + (UINT64)((INT64)f->step * 2 * rounds)) & mask;
 
         if ((f->size == 16 && where != ALIGNED) || (f->size == 1 && where >= ACROSS_LINES))
@@ -134,17 +134,17 @@ START_TEST(crossing_and_other_accesses_are_atomic_to_each_other)
         size_t length;
         UINT32 by, rounds;
     } others[] = {
-        { SMP_BYTES("\xf0\xff\x07"), 0, 20000 }, /* lock inc dword [rdi] */
-        { SMP_BYTES("\xf0\xff\x07"), 4, 20000 },
-        { SMP_BYTES("\xff\x07"), 4, 100000 },    /* inc dword [rdi], of which nobody else writes */
-        { SMP_BYTES("\xf0\xfe\x07"), 0, 20000 },
+        { SMP_BYTES("\xf0\xff\x07"), 0, 200000 }, /* lock inc dword [rdi] */
+        { SMP_BYTES("\xf0\xff\x07"), 4, 200000 },
+        { SMP_BYTES("\xff\x07"), 4, 300000 },    /* inc dword [rdi], of which nobody else writes */
+        { SMP_BYTES("\xf0\xfe\x07"), 0, 200000 },
     };
     struct smp m;
     UINT32 border = _i & 1 ? 4096 : 64, at = SMP_DATA + border - 4;
-    UINT32 rounds = 1000, other = (UINT32)_i / 2;
+    UINT32 rounds = 2000, other = (UINT32)_i / 2;
     UINT64 expected = (UINT64)rounds * 0x100000000;
 
-    if (others[other].by == 4 && others[other].rounds == 100000)
+    if (others[other].by == 4 && others[other].rounds == 300000)
         expected = rounds; /* the low half alone changes, and the high one is written back */
     smp_open(&m);
     smp_repeat(&m, 0, rounds, SMP_BYTES("\xf0\x48\x01\x07")); /* lock add [rdi], rax */
@@ -189,8 +189,8 @@ START_TEST(a_spinlock_protects_plain_stores)
     struct smp m;
 
     smp_open(&m);
-    run_pair(&m, 30000, SMP_BYTES(code), SMP_BYTES(code));
-    ck_assert_uint_eq(smp_load(&m, SMP_DATA + 0x100), 60000);
+    run_pair(&m, 100000, SMP_BYTES(code), SMP_BYTES(code));
+    ck_assert_uint_eq(smp_load(&m, SMP_DATA + 0x100), 200000);
     smp_close(&m);
 }
 END_TEST
@@ -205,8 +205,8 @@ START_TEST(a_fence_orders_stores_and_loads)
     struct smp m;
 
     smp_open(&m);
-    run_pair(&m, 30000, SMP_BYTES(code), SMP_BYTES(code));
-    ck_assert_uint_eq(smp_load(&m, SMP_DATA + 0x100), 60000);
+    run_pair(&m, 100000, SMP_BYTES(code), SMP_BYTES(code));
+    ck_assert_uint_eq(smp_load(&m, SMP_DATA + 0x100), 200000);
     smp_close(&m);
 }
 END_TEST

@@ -68,14 +68,33 @@ START_TEST(leaf_1_tells_family_and_has_neither_hypervisor_nor_apic)
 }
 END_TEST
 
-START_TEST(sse3_and_later_are_not_claimed)
+START_TEST(it_is_an_x86_64_v3)
 {
+    u32 of_1 = 1u << 0 | 1u << 9 | 1u << 12 | 1u << 13 | 1u << 19 | 1u << 20 | 1u << 22 | 1u << 23 | 1u << 26 |
+               1u << 28 | 1u << 29;
+    u32 of_7 = 1u << 3 | 1u << 5 | 1u << 8;
+
     cpuid(1, 0);
-    ck_assert_uint_eq(out[ECX] & (1u << 0 | 1u << 1 | 1u << 9 | 1u << 12 | 1u << 19 | 1u << 20 | 1u << 25 |
-                                  1u << 28 | 1u << 29),
-                      0);
+    ck_assert_uint_eq(out[ECX] & of_1, of_1);
+    ck_assert_uint_eq(out[ECX] >> 3 & 1, 0); /* MONITOR */
     cpuid(7, 0);
-    ck_assert_uint_eq(out[EBX] & (1u << 5 | 1u << 16 | 1u << 29), 0);
+    ck_assert_uint_eq(out[EBX] & of_7, of_7);
+    ck_assert_uint_eq(out[EBX] >> 16 & 1, 0); /* AVX-512 */
+    cpuid(0x80000001, 0);
+    ck_assert_uint_eq(out[ECX] & (1u << 0 | 1u << 5), 1u << 0 | 1u << 5);
+}
+END_TEST
+
+START_TEST(without_avx_there_is_no_state_for_it)
+{
+    cpu->partition->xsave_features &= ~(u64)4;
+    cpuid(1, 0);
+    ck_assert_uint_eq(out[ECX] >> 28 & 1, 0);
+    cpuid(0xd, 0);
+    ck_assert_uint_eq(out[EAX], 3);
+    ck_assert_uint_eq(out[ECX], 576);
+    cpuid(0xd, 2);
+    ck_assert_uint_eq(out[EAX], 0);
 }
 END_TEST
 
@@ -102,16 +121,23 @@ START_TEST(subleaves_of_7_beyond_0_are_empty)
 }
 END_TEST
 
-START_TEST(xsave_area_has_the_legacy_size)
+START_TEST(xsave_area_grows_with_xcr0)
 {
     cpuid(0xd, 0);
-    ck_assert_uint_eq(out[EAX], 3);
+    ck_assert_uint_eq(out[EAX], 7);
     ck_assert_uint_eq(out[EBX], 576);
-    ck_assert_uint_eq(out[ECX], 576);
+    ck_assert_uint_eq(out[ECX], 832);
     ck_assert_uint_eq(out[EDX], 0);
+    cpu->xcr0 = 7;
+    cpuid(0xd, 0);
+    ck_assert_uint_eq(out[EBX], 832);
     cpuid(0xd, 1);
     ck_assert_uint_eq(out[EAX], 1); /* XSAVEOPT alone */
     cpuid(0xd, 2);
+    ck_assert_uint_eq(out[EAX], 256);
+    ck_assert_uint_eq(out[EBX], 576);
+    ck_assert_uint_eq(out[ECX], 0);
+    cpuid(0xd, 3);
     ck_assert_uint_eq(out[EAX], 0);
 }
 END_TEST
@@ -276,10 +302,11 @@ TCase *profile_case(void)
     tcase_add_test(c, vendor_and_last_leaves);
     tcase_add_test(c, brand_is_ours);
     tcase_add_test(c, leaf_1_tells_family_and_has_neither_hypervisor_nor_apic);
-    tcase_add_test(c, sse3_and_later_are_not_claimed);
+    tcase_add_test(c, it_is_an_x86_64_v3);
+    tcase_add_test(c, without_avx_there_is_no_state_for_it);
     tcase_add_test(c, osxsave_and_ospke_follow_cr4);
     tcase_add_test(c, subleaves_of_7_beyond_0_are_empty);
-    tcase_add_test(c, xsave_area_has_the_legacy_size);
+    tcase_add_test(c, xsave_area_grows_with_xcr0);
     tcase_add_test(c, addresses_have_48_and_57_bits);
     tcase_add_test(c, topology_counts_cores);
     tcase_add_test(c, cache_sizes_agree_between_leaves);

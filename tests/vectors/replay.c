@@ -38,7 +38,8 @@ static const char *const claimed[] = { "I86", "I186", "I386", "I486REAL", "I286P
     "PENTIUMMMX", "X87", "SSE", "SSE2", "SSE2MMX", "CMOV", "FAT_NOP", "BMI1", "BMI2", "PPRO", "LONGMODE", "ADOX_ADCX",
     "MOVBE", "LZCNT", "POPCNT", "SSE_PREFETCH", "RDWRFSGS", "SSEMXCSR", "PKU", "LAHF", "FXSAVE", "FXSAVE64", "FCMOV",
     "SMAP", "PAUSE", "INVPCID", "CLWB", "CLFSH", "CLFLUSHOPT", "CMPXCHG16B", "PREFETCH_NOP", "PREFETCHWT1",
-    "SSE3", "SSE3X87", "SSSE3", "SSSE3MMX", "SSE4", "SSE42", "SSE4A", "AES", "PCLMULQDQ", "SHA", "GFNI", "CLZERO", "UD" };
+    "SSE3", "SSE3X87", "SSSE3", "SSSE3MMX", "SSE4", "SSE42", "SSE4A", "AES", "PCLMULQDQ", "SHA", "GFNI", "CLZERO",
+    "AVX", "AVX2", "AVX2GATHER", "FMA", "F16C", "AVXAES", "VAES", "AVX_GFNI", "VPCLMULQDQ", "UD" };
 
 static bool is_claimed(const char *isa)
 {
@@ -246,6 +247,7 @@ static void set_system(const swv_file *f)
     put(WHvX64RegisterCr0)->Reg64 = 0x80050033;
     put(WHvX64RegisterCr3)->Reg64 = 0;
     put(WHvX64RegisterCr4)->Reg64 = 0x50e20;
+    put(WHvX64RegisterXCr0)->Reg64 = 7;
     put(WHvX64RegisterEfer)->Reg64 = 0xd01;
     v = put(WHvX64RegisterGdtr);
     v->Table.Base = TABLES_LINEAR;
@@ -260,6 +262,33 @@ static void set_system(const swv_file *f)
     v->Segment.Limit = 0x67;
     v->Segment.Selector = 0x40;
     v->Segment.Attributes = 0x8b;
+}
+
+/* ---- the upper halves of YMM registers, in the XSAVE image: of the families that know of them ---- */
+
+enum { AVX_AT = 576 };
+static uint8_t image[4096];
+
+static bool has_ymm(const swv_file *f)
+{
+    return !strncmp(f->h.family, "avx", sizeof f->h.family) || !strncmp(f->h.family, "crypto", sizeof f->h.family);
+}
+
+static void set_ymm(const swv_state *s)
+{
+    UINT32 size;
+
+    check(WHvGetVirtualProcessorXsaveState(partition, 0, image, sizeof image, &size), "getting XSAVE state");
+    memcpy(image + AVX_AT, s->ymmh, sizeof s->ymmh);
+    check(WHvSetVirtualProcessorXsaveState(partition, 0, image, size), "setting XSAVE state");
+}
+
+static void get_ymm(swv_state *s)
+{
+    UINT32 size;
+
+    check(WHvGetVirtualProcessorXsaveState(partition, 0, image, sizeof image, &size), "getting XSAVE state");
+    memcpy(s->ymmh, image + AVX_AT, sizeof s->ymmh);
 }
 
 static void set_state(const swv_file *f, const swv_state *s)
@@ -284,9 +313,11 @@ static void set_state(const swv_file *f, const swv_state *s)
     for (uint32_t i = 0; i < 16; i++)
         memcpy(put(WHvX64RegisterXmm0 + i), s->xmm[i], 16);
     check(WHvSetVirtualProcessorRegisters(partition, 0, names, count, values), "setting registers");
+    if (has_ymm(f))
+        set_ymm(s);
 }
 
-static void get_state(swv_state *s)
+static void get_state(const swv_file *f, swv_state *s)
 {
     count = 0;
     for (uint32_t i = 0; i < 18; i++)
@@ -316,6 +347,8 @@ static void get_state(swv_state *s)
         memcpy(s->st[i], &values[26 + i], 10);
     for (int i = 0; i < 16; i++)
         memcpy(s->xmm[i], &values[34 + i], 16);
+    if (has_ymm(f))
+        get_ymm(s);
 }
 
 /* ---- one record ---- */
@@ -328,8 +361,15 @@ static const char *reg_name(int id)
 
     if (id < SWV_ST)
         return plain[id];
-    snprintf(text, sizeof text, "%s%d", id < SWV_XMM ? "st" : id < SWV_YMMH ? "xmm" : id < SWV_SEL ? "base" : "sel",
-             id < SWV_XMM ? id - SWV_ST : id < SWV_YMMH ? id - SWV_XMM : id < SWV_SEL ? id - SWV_FSBASE : id - SWV_SEL);
+    static const struct {
+        const char *name;
+        int first;
+    } groups[] = { { "sel", SWV_SEL }, { "base", SWV_FSBASE }, { "ymmh", SWV_YMMH }, { "xmm", SWV_XMM }, { "st", SWV_ST } };
+    unsigned g = 0;
+
+    while (id < groups[g].first)
+        g++;
+    snprintf(text, sizeof text, "%s%d", groups[g].name, id - groups[g].first);
     return text;
 }
 
@@ -374,7 +414,7 @@ static bool is_near(int id, const uint8_t *want, const uint8_t *got)
 {
     if (id >= SWV_ST && id < SWV_ST + 8)
         return is_near_extended(want, got);
-    return id >= SWV_XMM && id < SWV_YMMH && is_near_float(want, got);
+    return id >= SWV_XMM && id < SWV_FSBASE && is_near_float(want, got);
 }
 
 static bool compare_registers(const swv_file *f, const swv_vec *v, swv_state *want, swv_state *got, bool tell)
@@ -400,9 +440,10 @@ static bool compare_registers(const swv_file *f, const swv_vec *v, swv_state *wa
     for (int id = 0; id < SWV_K; id++) {
         const uint8_t *w, *g;
 
-        if ((id >= SWV_YMMH && id < SWV_FSBASE) || (f->h.mode != 64 && id >= SWV_FSBASE && id < SWV_SEL))
+        if ((id >= SWV_YMMH && id < SWV_FSBASE && !has_ymm(f)) || (f->h.mode != 64 && id >= SWV_FSBASE && id < SWV_SEL))
             continue;
-        if (f->h.mode != 64 && ((id >= 8 && id < 16) || (id >= SWV_XMM + 8 && id < SWV_XMM + 16)))
+        if (f->h.mode != 64 && ((id >= 8 && id < 16) || (id >= SWV_XMM + 8 && id < SWV_XMM + 16) ||
+                                  (id >= SWV_YMMH + 8 && id < SWV_YMMH + 16)))
             continue;
         w = swv_reg(want, id);
         g = swv_reg(got, id);
@@ -474,7 +515,7 @@ struct outcome {
 };
 
 /* Runs until the instruction is over: a REP one takes a count each round. */
-static void run(const swv_vec *v, struct outcome *o, swv_state *got)
+static void run(const swv_file *f, const swv_vec *v, struct outcome *o, swv_state *got)
 {
     WHV_RUN_VP_EXIT_CONTEXT x;
     UINT64 at;
@@ -488,7 +529,7 @@ static void run(const swv_vec *v, struct outcome *o, swv_state *got)
             o->vector = x.VpException.ExceptionType;
             o->error = x.VpException.ExceptionInfo.ErrorCodeValid ? x.VpException.ErrorCode : 0;
             o->cr2 = x.VpException.ExceptionParameter;
-            get_state(got);
+            get_state(f, got);
             if (o->vector == 3 || o->vector == 4 || (o->vector == 1 && x.VpException.ExceptionInfo.SoftwareException))
                 got->rip += x.VpContext.InstructionLength;
             return;
@@ -497,7 +538,7 @@ static void run(const swv_vec *v, struct outcome *o, swv_state *got)
             (v->out.rip == v->in.rip && v->h.vector == 0xff))
             break;
     }
-    get_state(got);
+    get_state(f, got);
 }
 
 static void replay(swv_file *f, swv_vec *v)
@@ -517,7 +558,7 @@ static void replay(swv_file *f, swv_vec *v)
     load_tables(f);
     set_system(f);
     set_state(f, &v->in);
-    run(v, &o, &got);
+    run(f, v, &o, &got);
 
     same = o.vector == v->h.vector && (o.vector != 0xff || o.reason == (uint32_t)SwhpRunVpExitReasonCount);
     if (same && o.vector != 0xff) {

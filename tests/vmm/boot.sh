@@ -1,62 +1,292 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Boots Linux twice through the guest's script: it has to come to the end, compute what any processor computes, power
-# off, and do all of it the same way both times.
+# Real guests on the tool: Debian's Linux kernel by both of its entries, a multiboot kernel, and flat binaries that end in
+# every way a guest can end in.
 #
 #   boot.sh BUILD
+#
+# GUESTS is the directory of the kernel and the busybox; what can't be had is skipped by name.
 set -u
 
-build=$1
-work=$build/tests/boot
+build=$(cd "$1" && pwd)
 guests=${GUESTS:-build/guests}
-passed=0 failed=0
+tool=$build/softwhp
+work=$build/tests/boot
+seconds=${BOOT_SECONDS:-300}
+slow=${SANITIZE:-}
+passed=0 failed=0 skipped=0
+rm -rf "$work"
 mkdir -p "$work"
 
+skip() {
+    echo "skipped: $*"
+    skipped=$((skipped + 1))
+}
+
+# claim WHAT COMMAND...: counts it, and shows what the last guest said if it fails.
 claim() {
     what=$1
     shift
-    if "$@" >/dev/null 2>&1; then
+    if "$@" >"$work/log" 2>&1; then
         passed=$((passed + 1))
-    else
-        echo "failed: $what"
-        failed=$((failed + 1))
+        return
     fi
+    failed=$((failed + 1))
+    echo "failed: $what"
+    sed 's/^/    /' "$work/log"
+    tail -n 8 "$work/$guest.out" "$work/$guest.err" | sed 's/^/    /'
 }
 
-says() { grep -q -- "$1" "$work/1.out"; }
-
-# The summary's only word about the host is how long it took.
-same_end() {
-    for n in 1 2; do
-        sed 's/ instructions in .*;/ instructions;/' "$work/$n.err" >"$work/$n.end"
-    done
-    cmp "$work/1.end" "$work/2.end"
-}
-
-if [ -z "${KERNEL:-}" ] && ! vmm/guest/fetch.sh "$guests" >"$work/fetch" 2>&1; then
-    echo "skipped: boot, no kernel to boot; $(tail -n 1 "$work/fetch")"
-    exit 77
-fi
-for run in 1 2; do
-    timeout "${BOOT_SECONDS:-300}" vmm/guest/boot.sh "$build/softwhp" "$guests" --hash --summary \
-        </dev/null >"$work/$run.out" 2>"$work/$run.err"
+# run NAME WORD...: runs the tool or what starts it; what it said is in NAME.out and NAME.err, how it ended in $status.
+run() {
+    guest=$1
+    shift
+    timeout "$seconds" "$@" </dev/null >"$work/$guest.out" 2>"$work/$guest.err"
     status=$?
-    if [ $status -eq 6 ]; then
-        echo "skipped: boot, $(tail -n 1 "$work/$run.err")"
-        exit 77
-    fi
-    echo "$status" >>"$work/$run.err"
-done
-claim "ends with status 0" test "$(tail -n 1 "$work/1.err")" = 0
-claim "comes to the end of its script" says '^softwhp: the script is done'
-claim "md5sum of a MiB of zeros" says '^b6d81b360a5672d80c27430f39153e2c  /tmp/zero'
-claim "sha256sum of a MiB of zeros" says '^30e14955ebf1352266dc2ff8067e68104607e750abb9d3b36582b8af909fcb58  /tmp/zero'
-claim "powers off" says 'reboot: Power down'
-claim "prints a hash" grep -q '^hash [0-9a-f]' "$work/1.err"
-claim "prints the same twice" cmp "$work/1.out" "$work/2.out"
-claim "has the same hash and counts twice" same_end
-[ "$failed" -eq 0 ] || tail -n 20 "$work/1.out" "$work/1.err"
+}
 
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+says() { grep -Eq -- "$1" "$work/$guest.out"; }
+tells() { grep -Eq -- "$1" "$work/$guest.err"; }
+ends_with() { [ "$status" -eq "$1" ] || { echo "status $status, not $1"; false; }; }
+
+# What a kernel says of a processor or a machine that it finds wrong.
+no_complaint() {
+    ! grep -E '^\[.*(BUG|WARNING|Call Trace|Oops|mce:|microcode|MTRRs? (disabled|all blank)|FW bug|Firmware Bug|unchecked MSR|self-tests for .* failed|general protection|invalid opcode|segfault|stall|Broken PMU|unstable)' \
+        "$work/$guest.out"
+}
+
+# ---- Linux ----
+
+check_linux() {
+    claim "$guest: ends with status 0" ends_with 0
+    claim "$guest: uname" says '^Linux softwhp .* x86_64 GNU/Linux'
+    claim "$guest: the processor's name" says '^model name	: softwhp '
+    claim "$guest: md5sum of a MiB of zeros" says '^b6d81b360a5672d80c27430f39153e2c  /tmp/zero'
+    claim "$guest: sha256sum of a MiB of zeros" \
+        says '^30e14955ebf1352266dc2ff8067e68104607e750abb9d3b36582b8af909fcb58  /tmp/zero'
+    claim "$guest: comes to the end of its script" says '^softwhp: the script is done'
+    claim "$guest: powers off" says 'reboot: Power down'
+    claim "$guest: says that it was powered off" tells '^softwhp: the guest powered off'
+    claim "$guest: the kernel has no complaint" no_complaint
+}
+
+number() { od -An -t"u$3" -j"$2" -N"$3" "$1" | tr -d ' '; }
+
+# The ELF file that a bzImage unpacks (Documentation/arch/x86/boot.rst, payload_offset and payload_length).
+unpack_kernel() {
+    from=$((($(number "$1" 497 1) + 1) * 512 + $(number "$1" 584 4)))
+    size=$(number "$1" 588 4)
+    tail -c +$((from + 1)) "$1" | head -c "$size" >"$work/payload"
+    case $(od -An -tx4 -N4 "$work/payload" | tr -d ' ') in
+    184c2102) unpack=lz4 ;;
+    fd2fb528) unpack=zstd ;;
+    *8b1f) unpack=gzip ;;
+    587a37fd) unpack=xz ;;
+    *) skip "the PVH entry: $1 is packed in a way that isn't known here" && return 1 ;;
+    esac
+    command -v "$unpack" >/dev/null || { skip "the PVH entry: $unpack is missing" && return 1; }
+    # The size of what was packed is appended, which the unpackers don't know.
+    head -c -4 "$work/payload" | "$unpack" -dc >"$2" 2>/dev/null
+    [ "$(head -c 4 "$2" | tail -c 3)" = ELF ] || { skip "the PVH entry: no ELF file in $1" && return 1; }
+}
+
+boot_linux() {
+    kernel=${KERNEL:-$guests/vmlinuz}
+    # The kernel's own tests of its ciphers are a test of ours, but a long one.
+    quick=${slow:+cryptomgr.notests}
+
+    run bzimage vmm/guest/boot.sh "$tool" "$guests" --summary \
+        --kernel-args "console=ttyS0 softwhp.script $quick"
+    if [ "$status" -eq 6 ]; then
+        skip "Linux: $(tail -n 1 "$work/bzimage.err")"
+        return
+    fi
+    check_linux
+
+    for turn in first second other; do
+        seed=1
+        [ $turn != other ] || seed=2
+        run "$turn" "$tool" run "$kernel" --initrd "$guests/initramfs" --hash --seed $seed \
+            --max-insns $((slow ? 20000000 : 200000000))
+        claim "$turn: stops at its last instruction with status 0" ends_with 0
+        claim "$turn: ends with a digest" tells '^hash [0-9a-f]+$'
+    done
+    claim "the same digest twice" cmp "$work/first.err" "$work/second.err"
+    claim "another one by another seed" test "$(cat "$work/first.err")" != "$(cat "$work/other.err")"
+    [ -z "$slow" ] || return
+
+    if unpack_kernel "$kernel" "$work/vmlinux"; then
+        run pvh "$tool" run "$work/vmlinux" --initrd "$guests/initramfs" --summary \
+            --kernel-args "console=ttyS0 softwhp.script cryptomgr.notests"
+        check_linux
+        rm -f "$work/vmlinux" "$work/payload"
+    fi
+}
+
+# ---- Multiboot ----
+
+boot_multiboot() {
+    image=$build/bench/guests/bench32.elf
+    if ! "${MAKE:-make}" -s -C bench/guests B="$build/bench/guests" "$image" >"$work/log" 2>&1; then
+        skip "multiboot: bench/guests can't be built: $(tail -n 1 "$work/log")"
+        return
+    fi
+    run multiboot "$tool" run "$image" --kernel-args 'w=fib n=10'
+    # fib(20) is 6765.
+    claim "multiboot: reads its command line, and computes fib" says '^END fib n=10 sum=10842 '
+    claim "multiboot: ends with status 1, by a 0 to port 0xf4" ends_with 1
+}
+
+# ---- Flat binaries ----
+
+# flat MODE NAME STATUS OPTION...: assembles standard input for the mode and runs it.
+flat() {
+    mode=$1 name=$2 wanted=$3
+    shift 3
+    case $mode in
+    real) code=16 base=0 ;; # the base of CS, and not of the code in it
+    protected) code=32 base=0x100000 ;;
+    long) code=64 base=0x100000 ;;
+    esac
+    guest=$mode-$name
+    : >"$work/$guest.out" && : >"$work/$guest.err"
+    { echo ".code$code"; cat; } >"$work/$guest.s"
+    if ! { as --64 -o "$work/$guest.o" "$work/$guest.s" &&
+        ld -e 0 -Ttext="$base" --oformat binary -o "$work/$guest.bin" "$work/$guest.o"; }; then
+        claim "$guest: assembles" false
+        return
+    fi
+    run "$guest" "$tool" run --mode "$mode" "$work/$guest.bin" --summary "$@"
+    claim "$guest: ends with status $wanted" ends_with "$wanted"
+}
+
+run_flat() {
+    if ! echo .code16 | as --64 -o "$work/probe.o" - 2>/dev/null; then
+        skip "flat binaries: no assembler for x86"
+        return
+    fi
+    for mode in real protected long; do
+        flat "$mode" hello 85 <<'END'
+    mov $'H', %al
+    out %al, $0xe9
+    mov $'i', %al
+    out %al, $0xe9
+    mov $'\n', %al
+    out %al, $0xe9
+    mov $42, %al
+    out %al, $0xf4
+END
+        claim "$guest: writes to port 0xe9" says '^Hi$'
+        claim "$guest: the summary counts its exits" tells '^ +4  X64IoPortAccess$'
+
+        flat "$mode" uart 0 <<'END'
+    mov $0x3f8, %dx
+    mov $'U', %al
+    out %al, %dx
+    cli
+    hlt
+END
+        claim "$guest: writes to the serial port" says '^U$'
+        claim "$guest: tells how it ended" tells '^softwhp: HLT with interrupts off'
+
+        flat "$mode" waits 4 <<'END'
+    sti
+    hlt
+END
+        claim "$guest: tells that nothing can wake it" tells '^softwhp: .* wait for an interrupt'
+
+        flat "$mode" reset-64 0 <<'END'
+    mov $0xfe, %al
+    out %al, $0x64
+    jmp .
+END
+        flat "$mode" reset-92 0 <<'END'
+    in $0x92, %al
+    or $1, %al
+    out %al, $0x92
+    jmp .
+END
+        flat "$mode" reset-cf9 0 <<'END'
+    mov $0xcf9, %dx
+    mov $6, %al
+    out %al, %dx
+    jmp .
+END
+        flat "$mode" power-off 0 <<'END'
+    mov $0x604, %dx
+    mov $0x3400, %ax
+    out %ax, %dx
+    jmp .
+END
+        claim "$guest: tells how it ended" tells '^softwhp: the guest powered off'
+
+        flat "$mode" endless 0 --max-insns 1000 <<'END'
+    jmp .
+END
+        claim "$guest: ran as long as it was told" tells '^ +1000  instructions'
+    done
+
+    flat real triple 4 <<'END'
+    lidt %cs:table
+    int3
+table:
+    .word 0
+    .long 0
+END
+    claim "$guest: names the last step of the chain" tells '^a fault in the delivery of a double fault: shutdown'
+    claim "$guest: names the first step of the chain" tells '^softwhp: the guest ended in a triple fault at 07c0:6: #BP'
+    flat protected triple 4 <<'END'
+    lidt table
+    ud2
+table:
+    .word 0
+    .long 0
+END
+    claim "$guest: names the first step of the chain" tells '^softwhp: .* triple fault at 0010:100007: #UD'
+    claim "$guest: names the second step of the chain" tells '^so #GP, error code 33'
+    claim "$guest: names the double fault" tells '^which makes a double fault'
+    flat long triple 4 <<'END'
+    mov 0xffff800000000000, %rax
+END
+    claim "$guest: names the first step of the chain" tells '^softwhp: .* triple fault at 0010:100000: #PF'
+
+    flat real no-memory 4 <<'END'
+    ljmp $0xa000, $0
+END
+    claim "$guest: tells where it went" tells '^softwhp: .* physical address 0xa0000, where there is no memory'
+
+    flat real based 3 --base 0x8000 <<'END'
+    mov %cs, %ax
+    cmp $0x800, %ax
+    jne bad
+    cmp $0xfff0, %sp
+    jne bad
+    mov $1, %al
+    out %al, $0xf4
+bad:
+    mov $0x7f, %al
+    out %al, $0xf4
+END
+    flat protected stack 3 --memory 4M <<'END'
+    cmp $0x3ffff0, %esp
+    jne bad
+    mov $1, %al
+    out %al, $0xf4
+bad:
+    mov $0x7f, %al
+    out %al, $0xf4
+END
+    flat real log 0 --log-port "0x80:$work/log80" <<'END'
+    mov $0x6b6f, %ax
+    out %ax, $0x80
+    hlt
+END
+    claim "$guest: the bytes of a logged port are in its file" test "$(cat "$work/log80")" = ok
+}
+
+run_flat
+boot_multiboot
+boot_linux
+echo "$passed passed, $failed failed$([ $skipped -eq 0 ] || echo ", $skipped skipped")"
+[ $failed -eq 0 ]

@@ -28,7 +28,11 @@ static bool is_tracing;
 
 static HRESULT whim(struct hostile *h)
 {
-    return h->is_lying && chance_percent(&h->chance, 5) ? E_FAIL : S_OK;
+    HRESULT hr = h->is_lying && chance_percent(&h->chance, 5) ? E_FAIL : S_OK;
+
+    if (is_tracing)
+        printf("  a callback: %08x\n", (u32)hr);
+    return hr;
 }
 
 static HRESULT CALLBACK on_port(VOID *context, WHV_EMULATOR_IO_ACCESS_INFO *io)
@@ -45,6 +49,8 @@ static HRESULT CALLBACK on_memory(VOID *context, WHV_EMULATOR_MEMORY_ACCESS_INFO
 {
     struct hostile *h = context;
 
+    if (is_tracing)
+        printf("  memory %llx, %u bytes\n", (unsigned long long)access->GpaAddress, access->AccessSize);
     ck_assert_uint_ge(access->AccessSize, 1);
     ck_assert_uint_le(access->AccessSize, 8);
     if (!access->Direction && access->GpaAddress < HOSTILE_MAPPED - 8)
@@ -314,6 +320,7 @@ static void play(u64 seed, enum cut cut, struct record *r)
     struct hostile h;
 
     hostile_open(&h, seed);
+    emulator_open();
     h.is_lying = seed & 1;
     canceller.partition = h.partition;
     if (cut == CUT_BY_CANCELS)
@@ -332,6 +339,8 @@ static void play(u64 seed, enum cut cut, struct record *r)
         r->digest[i] = digest_registers(&h, r->digest[i]);
 
         u32 status = answer(&h, &x);
+        if (is_tracing)
+            printf("  exit %016llx, answered %08x\n", (unsigned long long)digest_add(0, &x, sizeof x), status);
         r->digest[i] = digest_add(r->digest[i], &status, sizeof status);
     }
     if (cut == CUT_BY_CANCELS) {
@@ -339,6 +348,7 @@ static void play(u64 seed, enum cut cut, struct record *r)
         pthread_join(thread, NULL);
     }
     ck_ok(SwhpStateHash(h.partition, &r->hash));
+    ck_ok(WHvEmulatorDestroyEmulator(emulator));
     hostile_close(&h);
 }
 
@@ -362,7 +372,6 @@ static void campaign(enum cut cut, const char *what)
     bool is_long = rounds > ROUNDS_QUICK;
 
     is_tracing = chance_wish("TRACE", 0);
-    emulator_open();
     for (u64 i = 0; i < rounds; i++, seed++) {
         if (is_long)
             fprintf(stderr, "\r%llu ", (unsigned long long)seed);
@@ -371,7 +380,6 @@ static void campaign(enum cut cut, const char *what)
         play(seed, cut, &second);
         compare(seed, what, &first, &second);
     }
-    ck_ok(WHvEmulatorDestroyEmulator(emulator));
 }
 
 START_TEST(a_seed_gives_the_same_run_twice)

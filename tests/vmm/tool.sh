@@ -1,0 +1,276 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# The command line: what is wrong is told in one line on standard error that names the thing, with the documented status and
+# nothing on standard output; and what is asked for is printed where it was promised.
+#
+#   tool.sh BUILD
+#
+# GUESTS is the directory of a kernel and an initramfs; without them, what needs them is skipped by name.
+set -u
+
+build=$(cd "$1" && pwd)
+here=$(cd "$(dirname "$0")" && pwd)
+guests=$(cd "${GUESTS:-build/guests}" 2>/dev/null && pwd)
+tool=$build/softwhp
+work=$build/tests/tool
+passed=0 failed=0 skipped=0
+rm -rf "$work"
+mkdir -p "$work/directory"
+cd "$work" || exit 1
+unset SOFTWHP
+
+skip() {
+    echo "skipped: $*"
+    skipped=$((skipped + 1))
+}
+
+# claim WHAT COMMAND...
+claim() {
+    what=$1
+    shift
+    if "$@" >log 2>&1; then
+        passed=$((passed + 1))
+        return
+    fi
+    failed=$((failed + 1))
+    echo "failed: $what"
+    sed 's/^/    /' log
+    tail -n 5 out err | sed 's/^/    /'
+}
+
+# softwhp WORD...: what it said is in out and err, how it ended in $status. Nothing here takes long.
+softwhp() {
+    said="softwhp $*"
+    timeout 60 "$tool" "$@" </dev/null >out 2>err
+    status=$?
+}
+
+ends_with() { [ "$status" -eq "$1" ] || { echo "status $status, not $1"; false; }; }
+
+one_line() {
+    [ ! -s out ] || { echo "something is on standard output"; return 1; }
+    [ "$(wc -l <err)" -eq 1 ] || { echo "not exactly one line"; return 1; }
+    case $(cat err) in "softwhp: "*"$1"*) ;; *) echo "the line doesn't name $1" && return 1 ;; esac
+}
+
+# refused STATUS TEXT WORD...: the line has to hold the text.
+refused() {
+    wanted=$1 text=$2
+    shift 2
+    softwhp "$@"
+    claim "$said: status $wanted" ends_with "$wanted"
+    claim "$said: one line about $text" one_line "$text"
+}
+
+printf '\353\376' >spin                            # jmp $
+printf '\260\061\346\351\364' >one                 # mov al, '1'; out 0xe9, al; hlt
+printf '\260\120\346\351\260\003\346\364' >seven   # mov al, 'P'; out 0xe9, al; mov al, 3; out 0xf4, al
+: >empty
+
+# ---- Words ----
+
+refused 2 'softwhp run FILE'
+refused 2 frob frob
+refused 2 '--frob' --frob
+refused 2 'no FILE' run
+refused 2 'unknown option --frob' run --frob spin
+refused 2 'one FILE' run spin one
+refused 2 '--hash takes no value' run --hash=yes spin
+refused 2 '--firmware' run --firmware spin one
+refused 2 '--firmware' run --firmware spin --base 0
+for option in --memory --cpus --seed --max-insns --mode --base --clock --trace --log-port --initrd --kernel-args \
+    --firmware; do
+    refused 2 "$option needs a value" run spin $option
+done
+for value in '' 0 -1 1 12 5K 1T 64MB 99999999999999999999 1000000000G 0x; do
+    refused 2 '--memory: ' run spin --memory "$value"
+done
+for value in '' 0 -1 x 1.5; do
+    refused 2 '--cpus: ' run spin --cpus "$value"
+done
+refused 2 '--cpus: this version runs guests with 1 processor, not 4' run spin --cpus 4
+for value in '' -1 x 99999999999999999999; do
+    refused 2 '--seed: ' run spin --seed "$value"
+    refused 2 '--max-insns: ' run spin --max-insns "$value"
+done
+for value in '' x REAL; do
+    refused 2 '--mode: ' run spin --mode "$value"
+    refused 2 '--clock: ' run spin --clock "$value"
+    refused 2 '--base: ' run spin --base "$value"
+done
+refused 2 '--base' run spin --base 0x7c01
+refused 2 '--base' run spin --mode long --base 1G
+for value in '' x -1 0x10000 :log 0x80: 0x80x; do
+    refused 2 '--log-port: ' run spin --log-port "$value"
+done
+for value in '' x insn exit: exits :file; do
+    refused 2 '--trace: ' run spin --trace "$value"
+done
+
+# ---- Files ----
+
+refused 2 'nowhere: can' run nowhere
+refused 2 'directory: is a directory' run directory
+refused 2 'empty: is empty' run empty
+refused 2 'neither a file nor a pipe' run /dev/zero
+refused 2 'one: is no kernel that we know' run one --initrd spin
+refused 2 '--memory' run one --mode protected --base 1M --memory 1M
+refused 2 'nowhere: can' run --firmware nowhere
+refused 2 'firmware is 4 KiB to 16 MiB' run --firmware spin
+refused 2 'nowhere/log: can' run spin --log-port 0x80:nowhere/log
+refused 2 'nowhere/log: can' run spin --trace exit:nowhere/log
+if [ "$(id -u)" -ne 0 ]; then
+    cp spin secret && chmod 0 secret
+    refused 2 'secret: can' run secret
+fi
+
+elf=${build}/softwhp # an ELF file for x86, and no kernel
+for size in 4 15 40 100 2000; do
+    head -c $size "$elf" >short
+    refused 2 'short: is a broken ELF file' run short
+done
+refused 2 'neither a PVH note nor a multiboot header' run "$elf"
+{ head -c 18 "$elf" && printf '\267\0' && tail -c +21 "$elf" | head -c 2000; } >other # EM_AARCH64
+refused 2 'other: is an ELF file, but not for x86' run other
+
+kernel=$guests/vmlinuz
+if [ -s "$kernel" ]; then
+    head -c 100000 "$kernel" >bzimage
+    refused 2 'bzimage: is cut off' run bzimage
+    refused 2 'try more --memory' run "$kernel" --memory 16M
+    refused 2 'try more --memory' run "$kernel" --initrd one --memory 16M
+    refused 2 'nowhere: can' run "$kernel" --initrd nowhere
+    refused 2 'directory: is a directory' run "$kernel" --initrd directory
+    refused 2 'empty: is empty' run "$kernel" --initrd empty
+    head -c 200000000 /dev/zero >large
+    refused 2 'large: its 200000000 bytes' run "$kernel" --initrd large
+    rm large
+    refused 2 '--kernel-args: ' run "$kernel" --kernel-args "$(printf '%5000s' x)"
+else
+    skip "errors about kernels: no $kernel"
+fi
+
+# ---- The environment ----
+
+for words in frob seed= seed=x clock=fast frob=1,seed=1 seed=1,frob=1; do
+    export SOFTWHP="$words"
+    refused 2 SOFTWHP run spin --max-insns 1
+done
+unset SOFTWHP
+
+# ---- What is asked for ----
+
+softwhp --help
+claim "--help: status 0" ends_with 0
+claim "--help: on standard output" grep -q '^usage: softwhp run' out
+claim "--help: nothing on standard error" test ! -s err
+cp out help
+for option in --kernel-args --initrd --memory --cpus --max-insns --trace --hash --summary --seed --clock --firmware --log-port \
+    --base --mode; do
+    claim "--help tells of $option" grep -q -e "^  $option" help
+done
+softwhp run --help
+claim "run --help is the same" cmp out help
+
+softwhp --version
+claim "--version: status 0" ends_with 0
+claim "--version: one line" test "$(cat out)" = "softwhp $(sed -n 's/^#define SWHP_VERSION "\(.*\)"/\1/p' "$here/../../include/softwhp.h")"
+
+softwhp run one
+claim "$said: status 0" ends_with 0
+claim "$said: the guest's byte is all of standard output" test "$(cat out)" = 1
+claim "$said: nothing on standard error" test ! -s err
+
+softwhp run seven
+claim "$said: the guest's status" ends_with 7
+
+softwhp run spin --max-insns 1000 --hash
+claim "$said: the digest is all of standard error" grep -Eq '^hash [0-9a-f]{32}$' err
+claim "$said: in one line" test "$(wc -l <err)" -eq 1
+
+softwhp run spin --max-insns 1000 --hash --summary
+claim "$said: the digest is the last line" sh -c 'tail -n 1 err | grep -Eq "^hash [0-9a-f]{32}$"'
+claim "$said: tells how it ended" grep -q '^softwhp: --max-insns was reached' err
+claim "$said: counts instructions" grep -Eq '^ +1000  instructions' err
+claim "$said: counts exits by reason" grep -Eq '^ +1  Count$' err
+
+softwhp run one --trace exit:trace
+claim "$said: a line for each exit" test "$(wc -l <trace)" -eq 2
+claim "$said: the port's first" sh -c 'head -n 1 trace | grep -q "out port 00e9 size 1"'
+claim "$said: the halt's last" sh -c 'tail -n 1 trace | grep -q " halt"'
+claim "$said: nothing on standard error" test ! -s err
+softwhp run one --trace exit
+claim "$said: the same lines on standard error" cmp trace err
+softwhp run one --trace=exit:trace2
+claim "$said: a value behind a sign" cmp trace trace2
+
+softwhp run one --log-port 0xe9:log9
+claim "$said: the byte is in the file too" test "$(cat log9)" = 1
+
+mkfifo pipe
+cat one >pipe &
+softwhp run pipe
+claim "$said: a guest from a pipe" test "$(cat out)" = 1
+wait
+
+# ---- Output that can't be written ----
+
+# lost TEXT COMMAND...: status 6, and one line.
+lost() {
+    text=$1
+    shift
+    : >out
+    said=$*
+    sh -c "$*" </dev/null 2>err
+    status=$?
+    claim "$said: status 6" ends_with 6
+    claim "$said: one line about $text" one_line "$text"
+}
+
+lost 'standard output' "$tool run one >&-"
+if [ -c /dev/full ]; then
+    lost 'standard output' "$tool run one >/dev/full"
+    lost 'standard output' "$tool run seven >/dev/full"
+    lost 'standard output' "$tool --help >/dev/full"
+    lost 'standard output' "$tool --version >/dev/full"
+    lost '/dev/full' "$tool run one --trace exit:/dev/full >out2"
+    lost '/dev/full' "$tool run one --log-port 0xe9:/dev/full >out2"
+fi
+"$tool" run one --trace exit:trace3 2>&- </dev/null >out
+claim "a file isn't opened as a closed standard error" cmp trace trace3
+"$tool" run one 0<&- >out 2>err
+claim "a closed standard input does no harm" test "$(cat out)" = 1
+
+# ---- Signals ----
+
+for signal in INT:130 TERM:143; do
+    "$tool" run spin --summary </dev/null >out 2>err &
+    sleep 0.3
+    kill -"${signal%:*}" $!
+    wait $!
+    status=$?
+    said="SIG${signal%:*}"
+    claim "$said: status ${signal#*:}" ends_with "${signal#*:}"
+    claim "$said: the summary is still printed" grep -Eq '^ +[0-9]+  instructions' err
+done
+
+# ---- A terminal ----
+
+if command -v python3 >/dev/null; then
+    for file in vmlinuz initramfs; do
+        [ -s "$guests/$file" ] || guests=
+    done
+    [ "$guests" ] || skip "the shell on a terminal: no kernel and initramfs in ${GUESTS:-build/guests}"
+    [ -z "${SANITIZE:-}" ] || guests=
+    # shellcheck disable=SC2086
+    python3 "$here/terminal.py" "$build" $guests >terminal.log 2>&1 || sed '/ passed, /d' terminal.log
+    count=$(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' terminal.log)
+    count=${count:-0 1}
+    passed=$((passed + ${count% *})) failed=$((failed + ${count#* }))
+else
+    skip "the terminal: no python3"
+fi
+
+echo "$passed passed, $failed failed$([ $skipped -eq 0 ] || echo ", $skipped skipped")"
+[ $failed -eq 0 ]
