@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* FMA: fused products and sums; F16C: conversions between singles and halves. */
 #include "cpu/fp_exact.h"
-#include "cpu/vector.h"
+#include "cpu/fp_host.h"
 
 static struct fp_rounding rounding(const struct vcpu *cpu)
 {
@@ -17,34 +17,80 @@ enum order { ORDER_132, ORDER_213, ORDER_231 };
 /* Elements whose third is subtracted. */
 enum { SUBTRACTS_EVEN = 1, SUBTRACTS_ODD = 2 };
 
-static void fused(CPU, IN, enum order order, bool negates, unsigned subtracts, const struct fp_format *f, bool scalar)
+struct fusion {
+    enum order order;
+    bool negates;         /* the product */
+    unsigned subtracts;
+    const struct fp_format *format;
+    bool scalar;
+    fused_fn *host;
+};
+
+/* Is a NaN among the elements? By its bits: no flags. */
+static bool has_nan(const struct fusion *k, const union vector *v, unsigned size)
 {
-    unsigned bytes = f->width / 8, size = scalar ? bytes : vector_size(in);
+    u64 all = 0;
+
+    for (unsigned i = 0; k->format == &fp_single && i < size / 4; i++)
+        all |= (u64)((v->d[i] & 0x7fffffff) > 0x7f800000);
+    for (unsigned i = 0; k->format == &fp_double && i < size / 8; i++)
+        all |= (u64)((v->q[i] & ~((u64)1 << 63)) > (u64)0x7ff << 52);
+    return all;
+}
+
+/* Element by element, in integers. x becomes the result. */
+static void fuse_exactly(CPU, const struct fusion *k, union vector *x, const union vector *y,
+                         const union vector *z, unsigned size)
+{
+    unsigned bytes = k->format->width / 8;
     struct fp_rounding how = rounding(cpu);
-    union vector x, y, z;
     u32 flags = 0;
+
+    for (unsigned i = 0; i < size / bytes; i++) {
+        u64 e[3] = { load_bytes(x->b + i * bytes, bytes), load_bytes(y->b + i * bytes, bytes),
+                     load_bytes(z->b + i * bytes, bytes) };
+        struct fp_fused v = { .negates_product = k->negates, .negates_c = k->subtracts >> (i & 1) & 1 };
+
+        v.a = e[k->order == ORDER_132 ? 0 : 1];
+        v.b = e[k->order == ORDER_213 ? 0 : 2];
+        v.c = e[k->order == ORDER_132 ? 1 : k->order == ORDER_213 ? 2 : 0];
+        store_bytes(x->b + i * bytes, fp_fused(k->format, &v, &how, &flags), bytes);
+    }
+    fp_flags(cpu, flags);
+}
+
+/* The host does what all hosts that can do alike: which NaN counts is the vendor's choice. */
+static void fused(CPU, IN, const struct fusion *k)
+{
+    unsigned size = k->scalar ? k->format->width / 8 : vector_size(in);
+    union vector x, y, z;
 
     vector_source(cpu, in, &z, size);
     vector_get(cpu, in->src, &y);
     vector_get(cpu, in->dst, &x);
-    for (unsigned i = 0; i < size / bytes; i++) {
-        u64 e[3] = { load_bytes(x.b + i * bytes, bytes), load_bytes(y.b + i * bytes, bytes),
-                     load_bytes(z.b + i * bytes, bytes) };
-        struct fp_fused v = { .negates_product = negates, .negates_c = subtracts >> (i & 1) & 1 };
+    if (!host_has_fma() || (cpu->mode & MODE_SSE_SLOW) || has_nan(k, &x, size) || has_nan(k, &y, size) ||
+        has_nan(k, &z, size)) {
+        fuse_exactly(cpu, k, &x, &y, &z, size);
+    } else {
+        const union vector *a = k->order == ORDER_132 ? &x : &y, *b = k->order == ORDER_213 ? &x : &z;
+        const union vector *c = k->order == ORDER_132 ? &y : k->order == ORDER_213 ? &z : &x;
 
-        v.a = e[order == ORDER_132 ? 0 : 1];
-        v.b = e[order == ORDER_213 ? 0 : 2];
-        v.c = e[order == ORDER_132 ? 1 : order == ORDER_213 ? 2 : 0];
-        store_bytes(x.b + i * bytes, fp_fused(f, &v, &how, &flags), bytes);
+        for (unsigned i = 0; i <= size / 32; i++) {
+            v128 r = k->host(LANE(a, i), LANE(b, i), LANE(c, i));
+
+            memcpy(x.b + 16 * i, &r, size < 16 ? size : 16);
+        }
     }
-    fp_flags(cpu, flags);
     vector_put(cpu, in, &x, size < 16 ? 16 : size);
 }
 
 #define FUSED(name, digits, negates, subtracts, suffix, format, scalar)                                     \
     void op_##name##digits##suffix(CPU, IN)                                                                 \
     {                                                                                                       \
-        fused(cpu, in, ORDER_##digits, negates, subtracts, &format, scalar);                                \
+        static const struct fusion kind = { ORDER_##digits, negates, subtracts, &format, scalar,            \
+                                            host_##name##231##suffix };                                     \
+                                                                                                            \
+        fused(cpu, in, &kind);                                                                              \
     }
 #define FUSED_PACKED(name, digits, negates, subtracts)                                                      \
     FUSED(name, digits, negates, subtracts, ps, fp_single, false)                                           \

@@ -6,10 +6,11 @@
 #include "cpu/fast_vector.h"
 #include "cpu/fp_host.h"
 
-#define FAST_FLOAT(name, size) FAST_VECTOR(name, host_##name, size, MODE_SSE_SLOW)
+#define FAST_PACKED(name) FAST_VECTOR(name, host_##name, MODE_SSE_SLOW)
+#define FAST_FLOAT(name, size) FAST_SCALAR(name, host_##name, size, MODE_SSE_SLOW)
 #define FAST_FLOAT4(op)                                                                                     \
-    FAST_FLOAT(op##ps, 16)                                                                                  \
-    FAST_FLOAT(op##pd, 16)                                                                                  \
+    FAST_PACKED(op##ps)                                                                                     \
+    FAST_PACKED(op##pd)                                                                                     \
     FAST_FLOAT(op##ss, 4)                                                                                   \
     FAST_FLOAT(op##sd, 8)
 
@@ -22,8 +23,8 @@ FAST_FLOAT4(min)
 FAST_FLOAT4(max)
 FAST_FLOAT(cvtss2sd, 4)
 FAST_FLOAT(cvtsd2ss, 8)
-FAST_FLOAT(cvtdq2ps, 16)
-FAST_FLOAT(cvttps2dq, 16)
+FAST_PACKED(cvtdq2ps)
+FAST_PACKED(cvttps2dq)
 
 /* COMISD and its like. */
 typedef struct host_order order_fn(v128 a, v128 b);

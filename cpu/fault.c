@@ -103,6 +103,12 @@ static void take_effects(CPU, const struct event *e)
     }
 }
 
+/*
+ * Benign faults may follow each other for ever: #AC, whose handler's frame is misaligned at CPL 3. Processors hang
+ * then, deaf to all but INIT and the like; callers want their thread back.
+ */
+enum { MOST_NESTED = 1000 };
+
 void event_fault(CPU)
 {
     struct event e = cpu->fault;
@@ -122,6 +128,11 @@ void event_fault(CPU)
         enum severity second = severity(e.vector);
 
         tell_nested(cpu, &e);
+        if (cpu->fault_depth >= MOST_NESTED) {
+            cpu->fault_depth = 0;
+            explain(cpu, "and so on without end: shutdown");
+            exit_unrecoverable(cpu);
+        }
         if (is_exception && cpu->delivering.vector == VECTOR_DF && second != BENIGN) {
             explain(cpu, "a fault in the delivery of a double fault: shutdown");
             exit_unrecoverable(cpu);

@@ -139,10 +139,42 @@ HOST_COMPARE(comisd)
 HOST_COMPARE(ucomiss)
 HOST_COMPARE(ucomisd)
 
+/* FMA, for hosts that have it: a * b + c, and c's rest with scalars. */
+typedef v128 fused_fn(v128 a, v128 b, v128 c);
+
+HOST_FP bool host_has_fma(void)
+{
+    return __builtin_cpu_supports("fma");
+}
+
+#define HOST_FUSED(name)                                                                                    \
+    HOST_FP v128 host_##name(v128 a, v128 b, v128 c)                                                        \
+    {                                                                                                       \
+        __asm__ volatile("v" #name " %2, %1, %0" : "+x"(c) : "x"(a), "x"(b));                               \
+        return c;                                                                                           \
+    }
+#define HOST_FUSED2(op)                                                                                     \
+    HOST_FUSED(op##231ps)                                                                                   \
+    HOST_FUSED(op##231pd)
+#define HOST_FUSED4(op)                                                                                     \
+    HOST_FUSED2(op)                                                                                         \
+    HOST_FUSED(op##231ss)                                                                                   \
+    HOST_FUSED(op##231sd)
+
+HOST_FUSED4(fmadd)
+HOST_FUSED4(fmsub)
+HOST_FUSED4(fnmadd)
+HOST_FUSED4(fnmsub)
+HOST_FUSED2(fmaddsub)
+HOST_FUSED2(fmsubadd)
+
 #undef HOST_BINARY
 #undef HOST_BINARY4
 #undef HOST_FROM_INTEGER
 #undef HOST_TO_INTEGER
 #undef HOST_COMPARE
+#undef HOST_FUSED
+#undef HOST_FUSED2
+#undef HOST_FUSED4
 
 #endif

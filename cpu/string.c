@@ -241,10 +241,9 @@ static NORETURN COLD void string_pause(CPU)
 {
     u64 met = cpu->pending_debug; /* by the rounds that are done */
 
-    cpu->running_shadow = false; /* interrupts may come between rounds */
+    cpu->running_shadow = cpu->running_rf = false; /* interrupts may come between rounds, and breakpoints stand again */
     vcpu_rewind(cpu);
     cpu->pending_debug = met;
-    cpu->rflags &= ~(u64)RF;
     cpu->between_rounds = true;
     if (cpu->trap_due) {
         cpu->trap_due = false;

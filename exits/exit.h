@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How a processor leaves: one function per exit reason. Each fills the caller's WHV_RUN_VP_EXIT_CONTEXT. RIP stands where the reference's section 4.2 says: at the instruction
- * under way (cpu->at), which has not happened, except for HLT, whose caller moves RIP first.
+ * How a processor leaves: one function per exit reason. Each fills the caller's WHV_RUN_VP_EXIT_CONTEXT.
+ * RIP stands where the reference's section 4.2 says: at the instruction under way (cpu->at), which has
+ * not happened, except for HLT, whose caller moves RIP first.
  */
 #ifndef EXITS_EXIT_H
 #define EXITS_EXIT_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Filling and forgetting translations. A slot's tags (two in the entry, two in its note, one for code) are
- * all of the same linear page with the same host page; a slot that gets another page loses them first. The tags
- * of accesses that leave are, too.
+ * all of the same linear page with the same host page; a slot that gets another page loses them first. The
+ * tags of accesses that leave are, too.
  */
 #include "mem/tlb.h"
 
@@ -111,7 +111,8 @@ static void large_flush(struct tlb *tlb, u64 linear)
         unsigned i = tlb->larges[n], shift = tlb->state[i] >> SLOT_SIZE_SHIFT;
         const struct tlb_entry *e = &tlb->entry[i];
         const struct tlb_note *note = &tlb->note[i];
-        u64 tags[] = {e->read, e->write, e->execute, note->read, note->write, note->leave_read, note->leave_write};
+        u64 tags[] = {e->read,     e->write,         e->execute,       note->read,
+                      note->write, note->leave_read, note->leave_write};
 
         for (unsigned t = 0; shift && t < sizeof(tags) / sizeof(tags[0]); t++) {
             if (tags[t] != TLB_NONE && (tags[t] ^ linear) >> (12 + shift) == 0) {
@@ -180,7 +181,8 @@ static void slot_claim(struct tlb *tlb, unsigned i, u64 linear, u64 host, const 
 {
     struct tlb_entry *e = &tlb->entry[i];
     struct tlb_note *note = &tlb->note[i];
-    u64 tags[] = {e->read, e->write, e->execute, note->read, note->write, note->leave_read, note->leave_write};
+    u64 tags[] = {e->read,     e->write,         e->execute,       note->read,
+                  note->write, note->leave_read, note->leave_write};
     bool is_other = e->addend != host - linear || note->gpa != (t->gpa & PAGE_MASK);
     unsigned large = 0;
 

@@ -29,7 +29,8 @@ INLINE unsigned tlb_slot(u64 linear)
  */
 void tlb_fill(struct vcpu *cpu, u64 linear, unsigned access, const struct translation *t, u64 page);
 
-/* The same where the walk succeeded and the map doesn't let a read or write happen: the next one leaves at once. */
+/* The same where the walk succeeded and the map doesn't let a read or write happen: the next one leaves at
+ * once. */
 void tlb_fill_leave(struct vcpu *cpu, u64 linear, unsigned access, const struct translation *t, u64 page);
 
 /* Is there an enabled data breakpoint in the page that sees such an access? */

@@ -298,7 +298,8 @@ enum walk_result walk(struct vcpu *cpu, struct walk *w, struct translation *t)
 
     w->error = 0;
     if (!(cpu->cr0 & CR0_PG)) {
-        *t = (struct translation){.writable = true, .user = true, .executable = true, .accessed = true, .dirty = true};
+        *t = (struct translation){
+            .writable = true, .user = true, .executable = true, .accessed = true, .dirty = true};
         t->gpa = w->linear;
         t->size = PAGE_SIZE;
         return WALK_OK;

@@ -24,7 +24,7 @@ enum {
 
 #define CR0_PG 0x80000000u
 
-/* What firmware leaves in the MTRRs: all is write-back but the hole below the ROMs, where a display would be. */
+/* What firmware leaves in the MTRRs: all is write-back but the hole where a display would be. */
 #define TYPE_EACH_UC UINT64_C(0x0000000000000000)
 #define TYPE_EACH_WB UINT64_C(0x0606060606060606)
 

@@ -24,8 +24,8 @@ struct terminal {
     uint8_t output[4096];
     size_t output_count;
     bool shows_progress; /* a progress line stands on the terminal */
-    bool in_line;        /* the guest's last line has no end yet: a prompt, perhaps, with a cursor behind it */
-    uint64_t output_time; /* the host's, when something was last shown, or the guest last had nothing to do */
+    bool in_line;        /* the guest's last line has no end yet: a prompt, perhaps */
+    uint64_t output_time; /* the host's, when something was shown, or the guest had nothing to do */
 };
 
 /* Nanoseconds of the host's monotonic clock. */

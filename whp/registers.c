@@ -88,10 +88,11 @@ struct row {
 #define ROW(first, ...) { first, __VA_ARGS__ },
 
 /*
- * Where a name stands in the index: names come in groups of up to 256, by their upper bits, and 16 that begin with
- * the highest one.
+ * Where a name stands in the index: names come in groups of up to 256, by their upper bits, and 16 that
+ * begin with the highest one.
  */
-#define INDEX(name) ((u32)(name) >> 31 ? 1024 + ((u32)(name) & 15) : ((u32)(name) >> 12) * 256 + ((u32)(name) & 255))
+#define INDEX(name)                                                                                          \
+    ((u32)(name) >> 31 ? 1024 + ((u32)(name) & 15) : ((u32)(name) >> 12) * 256 + ((u32)(name) & 255))
 #define INDEXED(first, count, ...) [INDEX(first) ... INDEX(first) + count - 1] = ROW_##first,
 
 enum { ROW_NONE, ROWS(ROW_NUMBER) };

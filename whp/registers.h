@@ -39,7 +39,10 @@ enum kind {
 /* What is to be made so after registers were set. */
 enum { EFFECT_MODE = 1, EFFECT_TLB = 2, EFFECT_PDPTES = 4, EFFECT_EVENT = 8 };
 
-/* The 16 bytes of a WHV_REGISTER_VALUE, in the host's registers: by memory, small stores and a large load would stall. */
+/*
+ * The 16 bytes of a WHV_REGISTER_VALUE, in the host's registers: by memory, small stores and a large load
+ * would stall.
+ */
 struct register_bytes {
     u64 low, high;
 };

@@ -2,10 +2,10 @@
 /*
  * Picks some records of each form out of files of vectors: how tests/vectors was made from whole captures.
  *
- * usage: thin RECORDS FOLDER MODE-FAMILY.swv.zst...
+ * usage: thin FOLDER RECORDS MODE-FAMILY.swv.zst... [RECORDS MODE-FAMILY.swv.zst...]...
  *
  * Of each form it keeps the first record, the first of each kind (fault, error code, flags), and of the others as many as
- * make up RECORDS, evenly spread. Where the form is 0 (bytes that are no instruction), every record is one of its own. It
+ * make up RECORDS, evenly spread; a number holds for the files after it. Where the form is 0 (bytes that are no instruction), every record is one of its own. It
  * writes files of the same format and the lines of MODE-forms.tsv that belong to them, with the new counts.
  */
 #include <errno.h>
@@ -247,27 +247,33 @@ static void thin_forms(const char *from, const char *to)
 int main(int argc, char **argv)
 {
     static const char *const modes[] = {"64", "32", "16"};
-    long want = argc > 3 ? strtol(argv[1], NULL, 10) : 0;
 
-    if (want <= 0) {
-        fprintf(stderr, "usage: thin RECORDS FOLDER MODE-FAMILY.swv.zst...\n");
+    if (argc < 4) {
+        fprintf(stderr, "usage: thin FOLDER RECORDS MODE-FAMILY.swv.zst... [RECORDS MODE-FAMILY.swv.zst...]...\n");
         return 2;
     }
     for (int m = 0; m < 3; m++) {
         char from[1024] = "", to[1024];
+        long want = 0;
 
         kept_count = 0;
         memset(kept, 0, sizeof kept);
-        for (int i = 3; i < argc; i++) {
+        for (int i = 2; i < argc; i++) {
             const char *slash = strrchr(argv[i], '/'), *name = slash ? slash + 1 : argv[i];
 
+            if (!argv[i][strspn(argv[i], "0123456789")]) {
+                want = strtol(argv[i], NULL, 10);
+                continue;
+            }
+            if (want <= 0)
+                fail(argv[i], "how many records of each form? Say it before");
             if (strncmp(name, modes[m], 2))
                 continue;
-            snprintf(to, sizeof to, "%s/%s", argv[2], name);
+            snprintf(to, sizeof to, "%s/%s", argv[1], name);
             snprintf(from, sizeof from, "%.*s%s-forms.tsv", (int)(name - argv[i]), argv[i], modes[m]);
             thin(argv[i], to, (uint32_t)want);
         }
-        snprintf(to, sizeof to, "%s/%s-forms.tsv", argv[2], modes[m]);
+        snprintf(to, sizeof to, "%s/%s-forms.tsv", argv[1], modes[m]);
         if (*from)
             thin_forms(from, to);
     }

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# The command line: what is wrong is told in one line on standard error that names the thing, with the documented status and
-# nothing on standard output; and what is asked for is printed where it was promised.
+# The command line: what is wrong is told in one line on standard error that names the thing, with the documented
+# status and nothing on standard output; and what is asked for is printed where it was promised.
 #
 #   tool.sh BUILD
 #
@@ -166,8 +166,8 @@ claim "--help: status 0" ends_with 0
 claim "--help: on standard output" grep -q '^usage: softwhp run' out
 claim "--help: nothing on standard error" test ! -s err
 cp out help
-for option in --kernel-args --initrd --memory --cpus --max-insns --trace --hash --summary --seed --clock --firmware --log-port \
-    --base --mode; do
+for option in --kernel-args --initrd --memory --cpus --max-insns --trace --hash --summary --seed --clock --firmware \
+    --log-port --base --mode; do
     claim "--help tells of $option" grep -q -e "^  $option" help
 done
 softwhp run --help
@@ -175,7 +175,8 @@ claim "run --help is the same" cmp out help
 
 softwhp --version
 claim "--version: status 0" ends_with 0
-claim "--version: one line" test "$(cat out)" = "softwhp $(sed -n 's/^#define SWHP_VERSION "\(.*\)"/\1/p' "$here/../../include/softwhp.h")"
+version=$(sed -n 's/^#define SWHP_VERSION "\(.*\)"/\1/p' "$here/../../include/softwhp.h")
+claim "--version: one line" test "$(cat out)" = "softwhp $version"
 
 softwhp run one
 claim "$said: status 0" ends_with 0
