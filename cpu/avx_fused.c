@@ -8,7 +8,8 @@ static struct fp_rounding rounding(const struct vcpu *cpu)
     return (struct fp_rounding){ .mode = cpu->mxcsr >> 13 & 3,
                                  .zero_operands = cpu->mxcsr & MXCSR_DAZ,
                                  .zero_results = (cpu->mxcsr & MXCSR_FTZ) && (cpu->mxcsr & MXCSR_UM),
-                                 .tells_tiny = !(cpu->mxcsr & MXCSR_UM) };
+                                 .traps_tiny = !(cpu->mxcsr & MXCSR_UM),
+                                 .traps_huge = !(cpu->mxcsr & MXCSR_OM) };
 }
 
 /* Which are multiplied and which is added: the digits in the names count the operands. */

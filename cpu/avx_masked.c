@@ -71,8 +71,8 @@ void op_maskmov64(CPU, IN)
 }
 
 /*
- * Elements of `piece` bytes at base + index * scale, indices of `step` bytes. An element's mask becomes zero as it is
- * passed. SDM 2, VGATHERDPS.
+ * Elements of `piece` bytes at base + index * scale, indices of `step` bytes. An element's mask becomes zero
+ * as it is passed. SDM 2, VGATHERDPS.
  */
 static void gather(CPU, IN, unsigned piece, unsigned step)
 {

@@ -74,7 +74,9 @@ void op_permute128(CPU, IN)
     for (unsigned i = 0; i < 2; i++) {
         unsigned control = (unsigned)in->imm >> 4 * i;
 
-        LANE(&r, i) = control & 8 ? (v128){ 0, 0 } : control & 2 ? LANE(&b, control & 1) : LANE(&a, control & 1);
+        const union vector *from = control & 2 ? &b : &a;
+
+        LANE(&r, i) = control & 8 ? (v128){ 0, 0 } : LANE(from, control & 1);
     }
     vector_put(cpu, in, &r, 32);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The form of fast handlers on XMM and YMM registers: FAST_VECTOR() makes one for registers and three for
- * memory of a verb, with VEX and without, and the function that chooses among them. Registers are always stored whole: a wide load after a
- * narrow store stalls.
+ * memory of a verb, with VEX and without, and the function that chooses among them. Registers are always
+ * stored whole: a wide load after a narrow store stalls.
  */
 #ifndef CPU_FAST_VECTOR_H
 #define CPU_FAST_VECTOR_H
@@ -131,7 +131,9 @@ INLINE run_fn *vex_choose(const struct insn *in, u32 mode, run_fn *const narrow[
         (void)live;                                                                                         \
         if (mode & (never))                                                                                 \
             return NULL;                                                                                    \
-        return in->vex ? vex_choose(in, mode, narrow_##name, wide) : vector_choose(in, mode, handlers_##name);\
+        if (in->vex)                                                                                        \
+            return vex_choose(in, mode, narrow_##name, wide);                                               \
+        return vector_choose(in, mode, handlers_##name);                                                    \
     }
 
 /* Packed ones: all 16 bytes, or with VEX 32. */

@@ -49,7 +49,8 @@ INLINE bool vex_load(CPU, IN, enum form form, unsigned size, bool aligned)
 
     if (unlikely(!m))
         return false;
-    return vex_put(cpu, in, vector_fetch(m, size < 16 ? size : 16), size == 32 ? vector_fetch(m + 16, 16) : zeros);
+    return vex_put(cpu, in, vector_fetch(m, size < 16 ? size : 16),
+                   size == 32 ? vector_fetch(m + 16, 16) : zeros);
 }
 
 INLINE bool vex_store(CPU, IN, enum form form, bool aligned)

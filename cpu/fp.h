@@ -18,6 +18,7 @@
 #define MXCSR_UE (1u << 4)
 #define MXCSR_PE (1u << 5)
 #define MXCSR_MASK_SHIFT 7  /* from a flag to its mask */
+#define MXCSR_OM (1u << 10)
 #define MXCSR_UM (1u << 11)
 #define MXCSR_RC (3u << 13)
 #define MXCSR_MM (1u << 17) /* AMD: memory operands of arithmetic needn't be aligned */
@@ -61,6 +62,22 @@ void fp_check_slow(struct vcpu *cpu, const void *result, enum fp_kind kind, unsi
  * unmasked one is raised. Nothing may have been committed.
  */
 void fp_flags(struct vcpu *cpu, u32 flags);
+
+/*
+ * Between the host's operation and fp_check(), where the result may be out of range: `a` and `b` are `size`
+ * bytes of operands. cpu/fp_inexact.c.
+ */
+enum fp_operation { FP_NONE, FP_ADD, FP_SUBTRACT, FP_MULTIPLY, FP_DIVIDE, FP_NARROW };
+
+void fp_settle_slow(struct vcpu *cpu, enum fp_operation operation, enum fp_kind kind, const void *a,
+                    const void *b, unsigned size);
+
+HOST_FP void fp_settle(struct vcpu *cpu, enum fp_operation operation, enum fp_kind kind, const void *a,
+                       const void *b, unsigned size)
+{
+    if (__builtin_expect(cpu->mode & MODE_SSE_SLOW, 0) && operation != FP_NONE)
+        fp_settle_slow(cpu, operation, kind, a, b, size);
+}
 
 HOST_FP void fp_begin(struct vcpu *cpu)
 {

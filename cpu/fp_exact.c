@@ -61,7 +61,9 @@ struct number {
 
 static unsigned leading_bit(u128 m)
 {
-    return (u64)(m >> 64) ? 127 - (unsigned)__builtin_clzll((u64)(m >> 64)) : 63 - (unsigned)__builtin_clzll((u64)m);
+    u64 high = (u64)(m >> 64);
+
+    return high ? 127 - (unsigned)__builtin_clzll(high) : 63 - (unsigned)__builtin_clzll((u64)m);
 }
 
 /* The leading bit to TOP; what falls off stays as a sticky bit. */
@@ -107,14 +109,20 @@ static u64 shift_rounded(u128 m, unsigned count, unsigned mode, bool sign, bool 
     return (u64)kept + up;
 }
 
-static u64 round_to(const struct fp_format *f, const struct number *n, const struct fp_rounding *how, u32 *flags)
+/*
+ * Where underflow or overflow is unmasked, it is the result with an unbounded exponent that is inexact or not
+ * (SDM 1, 4.9.1.4 and 4.9.1.5).
+ */
+static u64 round_to(const struct fp_format *f, const struct number *n, const struct fp_rounding *how,
+                    u32 *flags)
 {
     u64 sign = n->sign ? sign_of(f) : 0, m;
     unsigned drop = TOP - f->fraction;
     i32 exponent = n->e + TOP + bias_of(f); /* biased */
-    bool inexact, tiny;
+    bool unbounded, inexact, tiny;
 
-    m = shift_rounded(n->m, drop, how->mode, n->sign, &inexact);
+    m = shift_rounded(n->m, drop, how->mode, n->sign, &unbounded);
+    inexact = unbounded;
     tiny = exponent + (m >> (f->fraction + 1) ? 1 : 0) <= 0; /* after rounding, the exponent unbounded */
     if (tiny && how->zero_results) {
         *flags |= MXCSR_UE | MXCSR_PE;
@@ -125,7 +133,9 @@ static u64 round_to(const struct fp_format *f, const struct number *n, const str
         m = shift_rounded(n->m, drop > 200 ? 200 : drop, how->mode, n->sign, &inexact);
         exponent = 1;
     }
-    if (tiny && (inexact || how->tells_tiny))
+    if (tiny && how->traps_tiny)
+        inexact = unbounded;
+    if (tiny && (inexact || how->traps_tiny))
         *flags |= MXCSR_UE;
     if (inexact)
         *flags |= MXCSR_PE;
@@ -134,7 +144,7 @@ static u64 round_to(const struct fp_format *f, const struct number *n, const str
     if (exponent > 2 * bias_of(f) + 1 || m >= infinity_of(f)) {
         bool away = how->mode == 0 || how->mode == (n->sign ? 1 : 2);
 
-        *flags |= MXCSR_OE | MXCSR_PE;
+        *flags |= MXCSR_OE | (how->traps_huge ? 0 : MXCSR_PE);
         return sign | (away ? infinity_of(f) : infinity_of(f) - 1);
     }
     return sign | m;
@@ -207,7 +217,8 @@ static struct number multiply(const struct number *a, const struct number *b)
 /* Inf * 0, or Inf - Inf. */
 static bool is_invalid(const struct fp_format *f, const struct fp_fused *v, bool product_sign, bool c_sign)
 {
-    u64 a = magnitude_of(f, v->a), b = magnitude_of(f, v->b), c = magnitude_of(f, v->c), infinity = infinity_of(f);
+    u64 a = magnitude_of(f, v->a), b = magnitude_of(f, v->b), c = magnitude_of(f, v->c);
+    u64 infinity = infinity_of(f);
 
     if ((a == infinity && !b) || (b == infinity && !a))
         return true;
@@ -260,6 +271,29 @@ u64 fp_fused(const struct fp_format *f, const struct fp_fused *in, const struct 
     return round_to(f, &r, how, flags);
 }
 
+u64 fp_divide(const struct fp_format *f, u64 a, u64 b, const struct fp_rounding *how, u32 *flags)
+{
+    struct number x, y, r;
+    u128 dividend;
+
+    if (how->zero_operands) {
+        a &= is_denormal(f, a) ? sign_of(f) : ~(u64)0;
+        b &= is_denormal(f, b) ? sign_of(f) : ~(u64)0;
+    }
+    if (magnitude_of(f, a) >= infinity_of(f) || magnitude_of(f, b) >= infinity_of(f) || !magnitude_of(f, a) ||
+        !magnitude_of(f, b))
+        return 0;
+    x = unpack(f, a);
+    y = unpack(f, b);
+    dividend = (x.m >> 64) << 64; /* 53 bits at most, and they are the top ones */
+    r.sign = x.sign ^ y.sign;
+    r.m = dividend / (u64)(y.m >> 64);
+    r.m |= dividend % (u64)(y.m >> 64) != 0;
+    r.e = x.e - y.e - 64;
+    normalize(&r);
+    return round_to(f, &r, how, flags);
+}
+
 /* A NaN's payload, from the top. */
 static u64 convert_nan(const struct fp_format *from, const struct fp_format *to, u64 v)
 {
@@ -293,7 +327,7 @@ u64 fp_narrow(const struct fp_format *from, const struct fp_format *to, u64 v, c
 
 u64 fp_widen(const struct fp_format *from, const struct fp_format *to, u64 v, u32 *flags)
 {
-    static const struct fp_rounding exact = { 0, false, false, false };
+    static const struct fp_rounding exact = { 0, false, false, false, false };
 
     if (is_nan(from, v)) {
         *flags |= is_signaling(from, v) ? MXCSR_IE : 0;

@@ -19,7 +19,8 @@ struct fp_rounding {
     unsigned mode;       /* 0 nearest, 1 down, 2 up, 3 toward zero */
     bool zero_operands;  /* DAZ */
     bool zero_results;   /* FTZ, where underflow is masked */
-    bool tells_tiny;     /* underflow is unmasked: exact tiny results tell too */
+    bool traps_tiny;     /* underflow is unmasked: exact tiny results tell too */
+    bool traps_huge;     /* overflow is */
 };
 
 /* To the integer nearby, in the same format. */
@@ -32,7 +33,10 @@ struct fp_fused {
 };
 u64 fp_fused(const struct fp_format *f, const struct fp_fused *v, const struct fp_rounding *how, u32 *flags);
 
-/* Single to half and back. */
+/* a / b, of which NaNs, infinities and zeros tell nothing: for the flags. */
+u64 fp_divide(const struct fp_format *f, u64 a, u64 b, const struct fp_rounding *how, u32 *flags);
+
+/* Single to half and back; double to single. */
 u64 fp_narrow(const struct fp_format *from, const struct fp_format *to, u64 v, const struct fp_rounding *how,
               u32 *flags);
 u64 fp_widen(const struct fp_format *from, const struct fp_format *to, u64 v, u32 *flags);

@@ -19,7 +19,7 @@
 #define IN const struct insn *in
 
 #ifdef SWHP_LOOP
-#define NEXT_AT(p) return (p)
+#define NEXT_AT(p) return (void)cpu, (p)
 #define STOP return NULL
 #else
 #define NEXT_AT(p) return (p)->run(cpu, (p))

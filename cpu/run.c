@@ -141,11 +141,11 @@ static NOINLINE void step(struct vcpu *cpu)
     const struct insn *entry = block_find(cpu, true);
 
     cpu->link = NULL;
-    cpu->between_rounds = false;
     cpu->running_shadow = cpu->shadow;
     cpu->running_shadow_ss = cpu->shadow_ss;
     cpu->shadow = cpu->shadow_ss = false;
-    cpu->running_rf = cpu->rflags & RF;
+    cpu->running_rf = (cpu->rflags & RF) || cpu->between_rounds;
+    cpu->between_rounds = false;
     cpu->rflags &= ~(u64)RF;
     cpu->trap_due = cpu->rflags & TF;
     cpu->debug_before = cpu->pending_debug;
@@ -212,7 +212,10 @@ static void turn(struct vcpu *cpu)
         step(cpu);
         return;
     }
-    cpu->between_rounds = false;
+    if (unlikely(cpu->between_rounds)) {
+        cpu->running_rf = true; /* until the repetition ends */
+        cpu->between_rounds = false;
+    }
     cpu->count += BLOCK_SIZE(entry);
     run_blocks(cpu, entry);
 }
@@ -278,7 +281,7 @@ void vcpu_run(struct vcpu *cpu)
     cpu->entered = false;
     fp_enter(cpu);
 
-    __builtin_setjmp(cpu->landing); /* every fault and every exit lands here */
+    (void)LAND_HERE(cpu->landing); /* every fault and every exit lands here */
     if (!cpu->entered) {
         cpu->entered = true;
         enter(cpu);

@@ -24,6 +24,7 @@ static void convert(CPU, IN, convert_fn *f, unsigned from, unsigned made, unsign
         v = f((v128){ 0, 0 }, v);
         memcpy(r.b + i * made, &v, made);
     }
+    fp_settle(cpu, from == 16 && kind == FP_F32 ? FP_NARROW : FP_NONE, kind, b.b, b.b, from * lanes);
     fp_check(cpu, r.b, kind, made * lanes);
     vector_put(cpu, in, &r, made * lanes > written ? made * lanes : written);
 }
@@ -52,6 +53,7 @@ CONVERT(cvttpd2dq, cvttpd2dq, 16, 8, 16, FP_OTHER)
         vector_source(cpu, in, &b, size);                                                                   \
         fp_begin(cpu);                                                                                      \
         LANE(&r, 0) = host_##name(LANE(xmm(cpu, left_register(in)), 0), LANE(&b, 0));                       \
+        fp_settle(cpu, (size) == 8 ? FP_NARROW : FP_NONE, kind, b.b, b.b, size);                            \
         fp_check(cpu, r.b, kind, 12 - (size));                                                              \
         vector_put(cpu, in, &r, 16);                                                                        \
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* AES, carry-less products, GF(2^8), SHA-1 and SHA-256: FIPS 197, FIPS 180-4, and the manuals' instruction pages. */
+/* AES (FIPS 197), carry-less products, GF(2^8), SHA-1 and SHA-256 (FIPS 180-4). */
 #include "cpu/vector_verbs.h"
 
 union bytes {

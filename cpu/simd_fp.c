@@ -5,10 +5,11 @@
 typedef v128 arithmetic_fn(v128 a, v128 b);
 
 /*
- * 4 or 8 bytes of the result come from as many of both operands, the rest is the left one's; with 16, all lanes
- * of the registers take part.
+ * 4 or 8 bytes of the result come from as many of both operands, the rest is the left one's; with 16, all
+ * lanes of the registers take part.
  */
-static void arithmetic(CPU, IN, arithmetic_fn *f, unsigned size, enum fp_kind kind)
+static void arithmetic(CPU, IN, arithmetic_fn *f, unsigned size, enum fp_kind kind,
+                       enum fp_operation operation)
 {
     const union vector *a = xmm(cpu, left_register(in));
     union vector b, r;
@@ -19,28 +20,29 @@ static void arithmetic(CPU, IN, arithmetic_fn *f, unsigned size, enum fp_kind ki
     fp_begin(cpu);
     for (unsigned i = 0; i <= size / 32; i++)
         LANE(&r, i) = f(LANE(a, i), LANE(&b, i));
+    fp_settle(cpu, operation, kind, a, &b, size);
     fp_check(cpu, &r, kind, size);
     vector_put(cpu, in, &r, size < 16 ? 16 : size);
 }
 
-#define ARITHMETIC(name, size, kind)                                                                        \
+#define ARITHMETIC(name, size, kind, operation)                                                             \
     void op_##name(CPU, IN)                                                                                 \
     {                                                                                                       \
-        arithmetic(cpu, in, host_##name, size, kind);                                                       \
+        arithmetic(cpu, in, host_##name, size, kind, operation);                                            \
     }
-#define ARITHMETIC4(op, kind32, kind64)                                                                     \
-    ARITHMETIC(op##ps, 16, kind32)                                                                          \
-    ARITHMETIC(op##pd, 16, kind64)                                                                          \
-    ARITHMETIC(op##ss, 4, kind32)                                                                           \
-    ARITHMETIC(op##sd, 8, kind64)
+#define ARITHMETIC4(op, kind32, kind64, operation)                                                          \
+    ARITHMETIC(op##ps, 16, kind32, operation)                                                               \
+    ARITHMETIC(op##pd, 16, kind64, operation)                                                               \
+    ARITHMETIC(op##ss, 4, kind32, operation)                                                                \
+    ARITHMETIC(op##sd, 8, kind64, operation)
 
-ARITHMETIC4(add, FP_F32, FP_F64)
-ARITHMETIC4(sub, FP_F32, FP_F64)
-ARITHMETIC4(mul, FP_F32, FP_F64)
-ARITHMETIC4(div, FP_F32, FP_F64)
-ARITHMETIC4(sqrt, FP_OTHER, FP_OTHER) /* no root is tiny */
-ARITHMETIC4(min, FP_OTHER, FP_OTHER)  /* nor is a choice */
-ARITHMETIC4(max, FP_OTHER, FP_OTHER)
+ARITHMETIC4(add, FP_F32, FP_F64, FP_ADD)
+ARITHMETIC4(sub, FP_F32, FP_F64, FP_SUBTRACT)
+ARITHMETIC4(mul, FP_F32, FP_F64, FP_MULTIPLY)
+ARITHMETIC4(div, FP_F32, FP_F64, FP_DIVIDE)
+ARITHMETIC4(sqrt, FP_OTHER, FP_OTHER, FP_NONE) /* no root is tiny */
+ARITHMETIC4(min, FP_OTHER, FP_OTHER, FP_NONE)  /* nor is a choice */
+ARITHMETIC4(max, FP_OTHER, FP_OTHER, FP_NONE)
 
 /*
  * VEX has 32 predicates: a set of relations, and whether a quiet NaN is invalid. Both are told apart by the
@@ -114,7 +116,7 @@ static const u8 predicates[16] = {
         if (in->vex && (in->imm & 24))                                                                      \
             name##_any(cpu, in);                                                                            \
         else                                                                                                \
-            arithmetic(cpu, in, predicate[in->imm & 7], size, FP_OTHER);                                    \
+            arithmetic(cpu, in, predicate[in->imm & 7], size, FP_OTHER, FP_NONE);                           \
     }
 
 COMPARE(ps, cmpps, 16)

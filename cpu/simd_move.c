@@ -91,8 +91,8 @@ void op_movsd_vector(CPU, IN)
 }
 
 /*
- * 8 bytes from half `from` of the right source or from memory to half `to` of the destination, whose other half
- * is the left source's.
+ * 8 bytes from half `from` of the right source or from memory to half `to` of the destination, whose other
+ * half is the left source's.
  */
 static void move_half(CPU, IN, unsigned to, unsigned from)
 {

@@ -1,32 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * What SSE3, SSE4.1 and SSE4A added: blends, widening moves, sums of neighbours and of products, rounding to
- * integers, tests, fields of bits.
- */
+/* What SSE3, SSE4.1 and SSE4A added: blends, widening moves, rounding to integers, tests, fields of bits. */
+#include "cpu/fp.h"
 #include "cpu/fp_exact.h"
-#include "cpu/fp_host.h"
 #include "cpu/vector_verbs.h"
 
 /* ---- blends: of an immediate's bits, or of another register's signs ---- */
-
-/* Bytes of b where the mask has ones, of a elsewhere. */
-INLINE v128 blend(v128 a, v128 b, v128 mask)
-{
-    return (a & ~mask) | (b & mask);
-}
-
-/* Bits of imm, each over an element of 1 << shift bytes. */
-INLINE v128 mask_of_bits(unsigned imm, unsigned shift)
-{
-    union {
-        v128 v;
-        u8 b[16];
-    } r;
-
-    for (unsigned i = 0; i < 16; i++)
-        r.b[i] = (u8) - (imm >> (i >> shift) & 1);
-    return r.v;
-}
 
 VECTOR_SHUFFLE(pblendw, blend(a, b, mask_of_bits(imm, 1)))
 VECTOR_SHUFFLE(blendps, blend(a, b, mask_of_bits(imm >> 4 * lane, 2)))
@@ -209,109 +187,6 @@ void op_testps(CPU, IN)
 void op_testpd(CPU, IN)
 {
     test(cpu, in, (v128){ (u64)1 << 63, (u64)1 << 63 });
-}
-
-/* ---- sums of neighbours, sums and differences by turns, by the host's plain ones ---- */
-
-static void arithmetic(CPU, IN, binary_fn *f, enum fp_kind kind)
-{
-    const union vector *a = xmm(cpu, left_register(in));
-    unsigned size = vector_size(in);
-    union vector b, r;
-
-    vector_source(cpu, in, &b, size);
-    fp_begin(cpu);
-    for (unsigned i = 0; i <= size / 32; i++)
-        LANE(&r, i) = f(LANE(a, i), LANE(&b, i));
-    fp_check(cpu, r.b, kind, size);
-    vector_put(cpu, in, &r, size);
-}
-
-/* Elements that don't take part are zeros, which raise nothing. */
-#define BY_TURNS(name, suffix, kind, odd)                                                                   \
-    static v128 by_turns_##suffix(v128 a, v128 b)                                                           \
-    {                                                                                                       \
-        const v128 mask = odd;                                                                              \
-        v128 sum = host_add##suffix(a & mask, b & mask), difference = host_sub##suffix(a & ~mask, b & ~mask);\
-                                                                                                            \
-        return blend(difference, sum, mask);                                                                \
-    }                                                                                                       \
-    void op_##name(CPU, IN)                                                                                 \
-    {                                                                                                       \
-        arithmetic(cpu, in, by_turns_##suffix, kind);                                                       \
-    }
-
-BY_TURNS(addsubps, ps, FP_F32, ((v128){ 0xffffffff00000000, 0xffffffff00000000 }))
-BY_TURNS(addsubpd, pd, FP_F64, ((v128){ 0, ~(u64)0 }))
-
-#define NEIGHBOURS(name, verb, even, odd, kind)                                                             \
-    static v128 neighbours_##name(v128 a, v128 b)                                                           \
-    {                                                                                                       \
-        return host_##verb(even(a, b), odd(a, b));                                                          \
-    }                                                                                                       \
-    void op_##name(CPU, IN)                                                                                 \
-    {                                                                                                       \
-        arithmetic(cpu, in, neighbours_##name, kind);                                                       \
-    }
-
-NEIGHBOURS(haddps, addps, verb_even_dwords, verb_odd_dwords, FP_F32)
-NEIGHBOURS(hsubps, subps, verb_even_dwords, verb_odd_dwords, FP_F32)
-NEIGHBOURS(haddpd, addpd, verb_punpcklqdq, verb_punpckhqdq, FP_F64)
-NEIGHBOURS(hsubpd, subpd, verb_punpcklqdq, verb_punpckhqdq, FP_F64)
-
-/*
- * Dot products: imm's high four bits say which products count, its low four where the sum goes. Each step may
- * raise before the next is made (SDM 2, DPPS).
- */
-struct dot {
-    binary_fn *multiply, *add;
-    enum fp_kind kind;
-    unsigned shift; /* of an element's size */
-};
-
-static void dot_step(CPU, const struct dot *d, binary_fn *f, union vector *r, const union vector *b, unsigned size)
-{
-    fp_begin(cpu);
-    for (unsigned i = 0; i <= size / 32; i++)
-        LANE(r, i) = f(LANE(r, i), LANE(b, i));
-    fp_check(cpu, r->b, d->kind, size);
-}
-
-static void dot_product(CPU, IN, const struct dot *d)
-{
-    unsigned size = vector_size(in), imm = (u8)in->imm;
-    v128 counts = mask_of_bits(imm >> 4, d->shift), goes = mask_of_bits(imm, d->shift);
-    union vector r, b, other;
-
-    vector_source(cpu, in, &b, size);
-    vector_get(cpu, left_register(in), &r);
-    for (unsigned i = 0; i <= size / 32; i++) {
-        LANE(&r, i) &= counts;
-        LANE(&b, i) &= counts;
-    }
-    dot_step(cpu, d, d->multiply, &r, &b, size);
-    for (unsigned distance = 1; distance < 16u >> d->shift; distance <<= 1) {
-        for (unsigned i = 0; i < size; i++) /* the partner's element */
-            other.b[i] = r.b[i ^ distance << d->shift];
-        dot_step(cpu, d, d->add, &r, &other, size);
-    }
-    for (unsigned i = 0; i <= size / 32; i++)
-        LANE(&r, i) &= goes;
-    vector_put(cpu, in, &r, size);
-}
-
-void op_dpps(CPU, IN)
-{
-    static const struct dot singles = { host_mulps, host_addps, FP_F32, 2 };
-
-    dot_product(cpu, in, &singles);
-}
-
-void op_dppd(CPU, IN)
-{
-    static const struct dot doubles = { host_mulpd, host_addpd, FP_F64, 3 };
-
-    dot_product(cpu, in, &doubles);
 }
 
 /* ---- ROUNDPS and its like, in integers: SSE2 hosts have nothing of the kind ---- */

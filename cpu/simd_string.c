@@ -24,7 +24,8 @@ static unsigned elements(unsigned control)
 }
 
 /* Strings end at a zero, or have a length, of which the absolute value counts. */
-static void string_take(struct string *s, const union vector *v, unsigned control, bool is_explicit, i64 length)
+static void string_take(struct string *s, const union vector *v, unsigned control, bool is_explicit,
+                        i64 length)
 {
     unsigned all = elements(control);
 

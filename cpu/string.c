@@ -332,11 +332,14 @@ INLINE void repeat(CPU, IN, enum kind kind)
         cpu->count += rounds;
         if (!left || (compares && (last.a == last.b) == (in->rep == REP_NE)))
             break;
-        if (cpu->count - in->left >= cpu->limit || (cpu->attention & ATTENTION_NOW) || cpu->trap_due)
+        if (cpu->count - in->left >= __atomic_load_n(&cpu->limit, __ATOMIC_RELAXED) ||
+            (__atomic_load_n(&cpu->attention, __ATOMIC_RELAXED) & ATTENTION_NOW) || cpu->trap_due)
             string_pause(cpu);
+        cpu->running_rf = true; /* shows, should a later round not come to its end */
     }
+    cpu->running_rf = false;
     cpu->count--;
-    if (unlikely(cpu->count > cpu->limit && in->left > 1))
+    if (unlikely(cpu->count > __atomic_load_n(&cpu->limit, __ATOMIC_RELAXED) && in->left > 1))
         string_stop(cpu, in);
 }
 

@@ -180,11 +180,13 @@ PACK_VERB(packusdw, v4i32, u16, 4, saturate_u16)
 
 /* ---- SSSE3 ---- */
 
-#define ABSOLUTE(width) ((void)x, (y ^ y >> (width - 1)) - (y >> (width - 1)))
+/* The most negative one stays, by unsigned arithmetic. */
+#define ABSOLUTE(width, unsigned_lanes)                                                                     \
+    ((void)x, (unsigned_lanes)(y ^ y >> (width - 1)) - (unsigned_lanes)(y >> (width - 1)))
 
-VECTOR_VERB(pabsb, v16i8, ABSOLUTE(8))
-VECTOR_VERB(pabsw, v8i16, ABSOLUTE(16))
-VECTOR_VERB(pabsd, v4i32, ABSOLUTE(32))
+VECTOR_VERB(pabsb, v16i8, ABSOLUTE(8, v16u8))
+VECTOR_VERB(pabsw, v8i16, ABSOLUTE(16, v8u16))
+VECTOR_VERB(pabsd, v4i32, ABSOLUTE(32, v4u32))
 SHUFFLE_VERB(even_words, v8u16, 0, 2, 4, 6, 8, 10, 12, 14)
 SHUFFLE_VERB(odd_words, v8u16, 1, 3, 5, 7, 9, 11, 13, 15)
 SHUFFLE_VERB(even_dwords, v4u32, 0, 2, 4, 6)
@@ -285,6 +287,27 @@ INLINE u64 shuffle_w(u64 v, unsigned imm) /* PSHUFW */
     for (unsigned i = 0; i < 4; i++)
         r |= (v >> (imm >> 2 * i & 3) * 16 & 0xffff) << 16 * i;
     return r;
+}
+
+/* ---- blends ---- */
+
+/* Bytes of b where the mask has ones, of a elsewhere. */
+INLINE v128 blend(v128 a, v128 b, v128 mask)
+{
+    return (a & ~mask) | (b & mask);
+}
+
+/* Bits of imm, each over an element of 1 << shift bytes. */
+INLINE v128 mask_of_bits(unsigned imm, unsigned shift)
+{
+    union {
+        v128 v;
+        u8 b[16];
+    } r;
+
+    for (unsigned i = 0; i < 16; i++)
+        r.b[i] = (u8) - (imm >> (i >> shift) & 1);
+    return r.v;
 }
 
 /* ---- shifts: a count past the width leaves zeros or signs ---- */

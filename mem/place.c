@@ -68,6 +68,13 @@ static COLD void note_stale(struct vcpu *cpu, u64 gpa, unsigned size)
     }
 }
 
+/* Where code was decoded from. Who decodes marks first and reads then; we wrote first, and look behind a barrier. */
+static u64 granules_now(const struct vcpu *cpu, struct page *page)
+{
+    return cpu->partition->processors > 1 ? __atomic_fetch_or(&page->granules, 0, __ATOMIC_SEQ_CST)
+                                          : __atomic_load_n(&page->granules, __ATOMIC_RELAXED);
+}
+
 bool notice_write(struct vcpu *cpu, u64 gpa, unsigned size)
 {
     struct page *page;
@@ -75,11 +82,8 @@ bool notice_write(struct vcpu *cpu, u64 gpa, unsigned size)
 
     if (!(ram_find(cpu->partition->ram, gpa) & PAGE_CODE))
         return false;
-    if (cpu->partition->processors > 1)
-        __atomic_thread_fence(__ATOMIC_SEQ_CST); /* who decodes marks first and then reads; we wrote first */
     page = ram_page(cpu->partition->ram, gpa); /* its leaf exists: it has facts of its own */
-    if (!page ||
-        unlikely(__atomic_load_n(&page->granules, __ATOMIC_ACQUIRE) & ones(last - first + 1) << first))
+    if (!page || unlikely(granules_now(cpu, page) & ones(last - first + 1) << first))
         note_stale(cpu, gpa, size);
     return true;
 }

@@ -15,7 +15,7 @@ check check                 header  check.h
 check libsubunit-dev        header  subunit/child.h
 check zstd                  command zstd
 check g++                   command c++
-check python3-minimal       command python3
+check python3               module  termios
 check gcc-mingw-w64-x86-64  command x86_64-w64-mingw32-gcc
 check lz4                   command lz4
 check cpio                  command cpio

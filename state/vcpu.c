@@ -156,7 +156,7 @@ bool vector_has_error(u8 vector)
 
 void vcpu_land(struct vcpu *cpu)
 {
-    __builtin_longjmp(cpu->landing, 1);
+    LAND_AT(cpu->landing);
 }
 
 static NORETURN void raise_event(struct vcpu *cpu, u8 vector, u32 error, u64 parameter)

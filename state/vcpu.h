@@ -210,6 +210,18 @@ struct seam {
     bool (*port_out)(void *context, u16 port, unsigned size, u32 value);
 };
 
+/* Where faults and exits come down: LAND_HERE() marks the place, and is true each time they do. */
+#ifdef __SANITIZE_THREAD__ /* which keeps a stack of calls, and sees that it shrinks by the C library's functions alone */
+#include <setjmp.h>
+typedef jmp_buf landing_pad;
+#define LAND_HERE(pad) _setjmp(pad)
+#define LAND_AT(pad) longjmp(pad, 1)
+#else
+typedef void *landing_pad[5];
+#define LAND_HERE(pad) __builtin_setjmp(pad)
+#define LAND_AT(pad) __builtin_longjmp(pad, 1)
+#endif
+
 struct vcpu {
     /* What handlers reach by a byte offset: all below 256. */
     u64 gpr[16];
@@ -297,7 +309,7 @@ struct vcpu {
     u32 watched;                 /* under partition->lock: raised when another processor takes its write rights */
     void (*be_exact)(struct vcpu *cpu); /* called before others may read its state; NULL: it is exact */
     bool load_pdptes;            /* the caller set CR3 and the like: PDPTEs are to be loaded before the next Run */
-    void *landing[5];            /* of __builtin_setjmp, which may use it all */
+    landing_pad landing;
     struct seam *seam;
     struct place place;          /* of cold handlers */
     struct stale stale[4];

@@ -171,7 +171,7 @@ static void carry_out(struct emulator *e)
 /* False: it landed. No local lives across. */
 static NOINLINE bool attempt(struct emulator *e)
 {
-    if (__builtin_setjmp(e->cpu->landing))
+    if (LAND_HERE(e->cpu->landing))
         return false;
     carry_out(e);
     return true;

@@ -44,7 +44,7 @@ static void build_segments(struct rig *r)
     put(r, GDT_AT + (SELECTOR_USER_CODE32 & ~7u), 0x00cffb000000ffff);
     put(r, GDT_AT + (SELECTOR_USER_DATA & ~7u), 0x00cff3000000ffff);
     put(r, GDT_AT + (SELECTOR_USER_CODE64 & ~7u), 0x00affb000000ffff);
-    put(r, GDT_AT + SELECTOR_TSS, 0x00008b0000000067 | TSS_AT << 16);
+    put(r, GDT_AT + SELECTOR_TSS, 0x00008b0000000067 | (u64)TSS_AT << 16);
     put(r, GDT_AT + SELECTOR_TSS + 8, 0);
     put(r, GDT_AT + SELECTOR_CODE16, 0x00009b000000ffff);
     put(r, GDT_AT + SELECTOR_DATA16, 0x000093000000ffff);

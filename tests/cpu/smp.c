@@ -110,6 +110,16 @@ void smp_repeat(struct smp *m, UINT32 index, UINT32 rounds, const char *code, si
     smp_set(m, index, WHvX64RegisterR13, 0);
 }
 
+#ifdef __SANITIZE_THREAD__
+/* Copies of guest memory that guests may write to meanwhile. What is decoded is compared again after its marks. */
+const char *__tsan_default_suppressions(void);
+const char *__tsan_default_suppressions(void)
+{
+    return "race:decode_run\nrace:decode_crossing\nrace:crossing_is_current\nrace:place_split\nrace:commit_bounce\n"
+           "race:exchange_slowly\nrace:chunk\nrace:quick\n";
+}
+#endif
+
 static pthread_barrier_t start_line;
 
 static void *run_part(void *context)

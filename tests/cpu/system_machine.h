@@ -68,6 +68,7 @@ void play(const struct scenario *s);
 TCase *system_long_cases(void);
 TCase *system_protected_cases(void);
 TCase *system_real_cases(void);
+TCase *system_vector_cases(void);
 Suite *system_suite(void);
 
 #endif

@@ -9,5 +9,6 @@ Suite *system_suite(void)
     suite_add_tcase(s, system_long_cases());
     suite_add_tcase(s, system_protected_cases());
     suite_add_tcase(s, system_real_cases());
+    suite_add_tcase(s, system_vector_cases());
     return s;
 }

@@ -117,7 +117,7 @@ START_TEST(random_bits_are_even)
         u64 v = clock_random(p);
 
         for (unsigned bit = 0; bit < 64; bit++)
-            set[bit] += v >> bit & 1;
+            set[bit] += (unsigned)(v >> bit & 1);
     }
     for (unsigned bit = 0; bit < 64; bit++) /* five standard deviations */
         ck_assert_msg(set[bit] > 2048 - 160 && set[bit] < 2048 + 160, "bit %u: %u of 4096", bit, set[bit]);

@@ -432,7 +432,7 @@ static bool compare_registers(const swv_file *f, const swv_vec *v, swv_state *wa
     got->rflags &= ~(uint64_t)(v->h.undef | 1 << 16);
     for (int i = 0; i < 4; i++)
         if ((v->h.undef_fsw >> i & 1) || (i == 1 && (v->h.flags & SWV_F_APPROX))) {
-            uint16_t bit = i == 3 ? 1 << 14 : (uint16_t)(1 << (8 + i));
+            uint16_t bit = (uint16_t)(i == 3 ? 1 << 14 : 1 << (8 + i));
 
             want->fsw &= (uint16_t)~bit;
             got->fsw &= (uint16_t)~bit;

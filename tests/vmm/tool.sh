@@ -258,7 +258,7 @@ done
 
 # ---- A terminal ----
 
-if command -v python3 >/dev/null; then
+if python3 -c "import pty, termios" 2>/dev/null; then
     for file in vmlinuz initramfs; do
         [ -s "$guests/$file" ] || guests=
     done

@@ -63,5 +63,7 @@ TCase *exit_case(void);
 TCase *emulator_case(void);
 TCase *observe_case(void);
 TCase *hostile_case(void);
+TCase *garbage_case(void);
+TCase *glutton_case(void);
 
 #endif

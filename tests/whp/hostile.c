@@ -22,7 +22,7 @@ struct record {
 };
 
 static WHV_EMULATOR_HANDLE emulator;
-static bool is_tracing;
+static bool is_tracing, keeps_bytes;
 
 /* ---- the caller's devices ---- */
 
@@ -238,6 +238,17 @@ static u32 answer(struct hostile *h, const WHV_RUN_VP_EXIT_CONTEXT *x)
 
 /* ---- running ---- */
 
+/* Instruction bytes are what translations are remembered for, and that depends on how a run is cut. */
+static void forget_bytes(WHV_RUN_VP_EXIT_CONTEXT *x)
+{
+    if (x->ExitReason == WHvRunVpExitReasonMemoryAccess)
+        memset(&x->MemoryAccess, 0, offsetof(WHV_MEMORY_ACCESS_CONTEXT, AccessInfo));
+    else if (x->ExitReason == WHvRunVpExitReasonX64IoPortAccess)
+        memset(&x->IoPortAccess, 0, offsetof(WHV_X64_IO_PORT_ACCESS_CONTEXT, AccessInfo));
+    else if (x->ExitReason == WHvRunVpExitReasonException)
+        memset(&x->VpException, 0, offsetof(WHV_VP_EXCEPTION_CONTEXT, ExceptionInfo));
+}
+
 static u64 count_of(const struct hostile *h)
 {
     u64 count;
@@ -262,6 +273,9 @@ static void run_on(struct hostile *h, u64 more, enum cut cut, WHV_RUN_VP_EXIT_CO
         ck_assert_msg(now <= stop + 1, "the count went past %llu to %llu", (unsigned long long)stop,
                       (unsigned long long)now);
         count = now;
+        if (is_tracing && cut == CUT_EACH)
+            printf("  count %llu, cs:rip %x:%llx\n", (unsigned long long)now, x->VpContext.Cs.Selector,
+                   (unsigned long long)x->VpContext.Rip);
         if (x->ExitReason == WHvRunVpExitReasonCanceled && cut == CUT_BY_CANCELS)
             continue;
         if (x->ExitReason != SwhpRunVpExitReasonCount || count >= until)
@@ -329,6 +343,8 @@ static void play(u64 seed, enum cut cut, struct record *r)
         u64 more = chance_percent(&h.chance, 70) ? 1 + chance_below(&h.chance, 60) : chance_below(&h.chance, 1500);
 
         run_on(&h, more, cut, &x);
+        if (!keeps_bytes)
+            forget_bytes(&x);
         r->reason[i] = (u32)x.ExitReason;
         r->count[i] = count_of(&h);
         r->rip[i] = x.VpContext.Rip;
@@ -336,11 +352,13 @@ static void play(u64 seed, enum cut cut, struct record *r)
         if (is_tracing)
             printf("%u reason %x count %llu cs %x:%llx", i, r->reason[i], (unsigned long long)r->count[i],
                    x.VpContext.Cs.Selector, (unsigned long long)x.VpContext.Rip);
+        for (u32 n = 0; is_tracing && n < sizeof x / 8; n++)
+            printf("%s%llx", n ? "." : " exit ", (unsigned long long)load_bytes((u8 *)&x + n * 8, 8));
         r->digest[i] = digest_registers(&h, r->digest[i]);
 
         u32 status = answer(&h, &x);
         if (is_tracing)
-            printf("  exit %016llx, answered %08x\n", (unsigned long long)digest_add(0, &x, sizeof x), status);
+            printf("  answered %08x\n", status);
         r->digest[i] = digest_add(r->digest[i], &status, sizeof status);
     }
     if (cut == CUT_BY_CANCELS) {
@@ -372,6 +390,7 @@ static void campaign(enum cut cut, const char *what)
     bool is_long = rounds > ROUNDS_QUICK;
 
     is_tracing = chance_wish("TRACE", 0);
+    keeps_bytes = cut == CUT_NEVER;
     for (u64 i = 0; i < rounds; i++, seed++) {
         if (is_long)
             fprintf(stderr, "\r%llu ", (unsigned long long)seed);

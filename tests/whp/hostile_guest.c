@@ -205,10 +205,10 @@ static void map(struct hostile *h, u32 from, u64 gpa, u32 size, u32 flags)
 
 void hostile_remap(struct hostile *h)
 {
-    static const u8 flags[] = { 7, 7, 7, 1, 3, 5, 4, 6 };
+    static const u8 flags[] = { 7, 7, 7, 1, 3, 5 };
     struct chance *c = &h->chance;
     u64 gpa = chance_below(c, HOSTILE_PAGES) * 4096u;
-    u32 page = chance_below(c, HOSTILE_PAGES - 4), size = 4096 * (1 + chance_below(c, 4));
+    u32 page = (u32)(gpa >> 12), size = 4096 * (1 + chance_below(c, 4)), rights = CHANCE_OF(c, flags);
     HRESULT hr;
 
     if (chance_percent(c, 25)) {
@@ -216,11 +216,13 @@ void hostile_remap(struct hostile *h)
         ck_assert(hr == S_OK || hr == WHV_E_GPA_RANGE_NOT_FOUND);
         return;
     }
-    if (chance_percent(c, 20))
+    if (page > HOSTILE_MAPPED / 4096 - 4 || chance_percent(c, 30)) { /* memory that is elsewhere too: read-only */
+        page = chance_below(c, HOSTILE_PAGES - 4);
+        rights = 1;
+    }
+    if (chance_percent(c, 20) && rights == 1)
         gpa = chance_percent(c, 50) ? ((u64)1 << 48) - size : hostile_value(c) & 0xfffffffff000;
-    else if (chance_percent(c, 70))
-        page = (u32)(gpa >> 12) < HOSTILE_PAGES - 4 ? (u32)(gpa >> 12) : page;
-    hr = WHvMapGpaRange(h->partition, h->memory + page * 4096u, gpa, size, (WHV_MAP_GPA_RANGE_FLAGS)CHANCE_OF(c, flags));
+    hr = WHvMapGpaRange(h->partition, h->memory + page * 4096u, gpa, size, (WHV_MAP_GPA_RANGE_FLAGS)rights);
     ck_assert_msg(hr == S_OK || hr == E_INVALIDARG, "remapping %llx: %08x", (unsigned long long)gpa, (u32)hr);
 }
 
@@ -256,7 +258,7 @@ void hostile_open(struct hostile *h, u64 seed)
     build_memory(h);
     map(h, 0, 0, HOSTILE_MAPPED, 7);
     if (chance_percent(c, 50))
-        map(h, 0, 0x100000, HOSTILE_MAPPED, 7);
+        map(h, HOSTILE_MAPPED, 0x100000, HOSTILE_SIZE - HOSTILE_MAPPED, 7);
     for (u32 n = chance_below(c, 4); n; n--)
         hostile_remap(h);
     hostile_registers(h);
