@@ -37,12 +37,13 @@ static void move_low(CPU, IN, unsigned size)
     union vector v;
 
     if (from_memory) {
-        memset(&v, 0, sizeof v);
+        v.q[0] = 0;
         vector_load(cpu, in, &v, size, 0);
     } else {
         vector_get(cpu, in->src, &v);
-        memset(v.b + size, 0, sizeof v - size);
+        v.q[0] &= ones(8 * size);
     }
+    v.q[1] = 0;
     if (to_memory)
         vector_store(cpu, in, &v, size, 0);
     else if (in->dst >= REG_XMM)

@@ -8,6 +8,18 @@ static void check_aligned(CPU, IN, unsigned size)
         vcpu_raise(cpu, VECTOR_GP, 0);
 }
 
+/* The common sizes without a call. */
+static void copy(void *to, const void *from, unsigned size)
+{
+    switch (size) {
+    case 4: memcpy(to, from, 4); break;
+    case 8: memcpy(to, from, 8); break;
+    case 16: memcpy(to, from, 16); break;
+    case 32: memcpy(to, from, 32); break;
+    default: memcpy(to, from, size); break;
+    }
+}
+
 void vector_load(CPU, IN, void *to, unsigned size, unsigned access)
 {
     struct place p;
@@ -15,7 +27,7 @@ void vector_load(CPU, IN, void *to, unsigned size, unsigned access)
     if (access & ACCESS_ALIGNED)
         check_aligned(cpu, in, size);
     place_operand(cpu, in, &p, size, ACCESS_READ | access);
-    memcpy(to, p.bytes, size);
+    copy(to, p.bytes, size);
 }
 
 void vector_store(CPU, IN, const void *from, unsigned size, unsigned access)
@@ -25,19 +37,19 @@ void vector_store(CPU, IN, const void *from, unsigned size, unsigned access)
     if (access & ACCESS_ALIGNED)
         check_aligned(cpu, in, size);
     place_operand(cpu, in, &p, size, ACCESS_WRITE | access);
-    memcpy(p.bytes, from, size);
+    copy(p.bytes, from, size);
     place_commit(cpu, &p);
 }
 
 void vector_get(CPU, unsigned reg, union vector *v)
 {
-    memset(v, 0, sizeof *v);
-    if (is_mmx(reg))
-        v->q[0] = mmx_read(cpu, reg);
-    else if (is_xmm(reg))
-        memcpy(v, xmm(cpu, reg), 32);
-    else
-        v->q[0] = REG64(reg);
+    if (is_xmm(reg)) {
+        LANE(v, 0) = LANE(xmm(cpu, reg), 0);
+        LANE(v, 1) = LANE(xmm(cpu, reg), 1);
+    } else {
+        LANE(v, 0) = (v128){ is_mmx(reg) ? mmx_read(cpu, reg) : REG64(reg), 0 };
+        LANE(v, 1) = (v128){ 0, 0 };
+    }
 }
 
 static void source(CPU, IN, union vector *v, unsigned size, unsigned access)
@@ -45,12 +57,17 @@ static void source(CPU, IN, union vector *v, unsigned size, unsigned access)
     unsigned n = right_operand(in);
 
     if (shape_operand(in, n) == 'M') {
-        memset(v, 0, sizeof *v);
+        LANE(v, 0) = LANE(v, 1) = (v128){ 0, 0 };
         vector_load(cpu, in, v, size, access);
-    } else {
-        vector_get(cpu, operand_register(in, n), v);
-        memset(v->b + size, 0, sizeof *v - size);
+        return;
     }
+    vector_get(cpu, operand_register(in, n), v);
+    if (size < 32)
+        LANE(v, 1) = (v128){ 0, 0 };
+    if (size < 16)
+        v->q[1] = 0;
+    if (size < 8)
+        v->q[0] &= ones(8 * size);
 }
 
 void vector_source(CPU, IN, union vector *v, unsigned size)
@@ -65,13 +82,17 @@ void vector_source_loose(CPU, IN, union vector *v, unsigned size)
 
 void vector_put(CPU, IN, const union vector *v, unsigned size)
 {
-    if (is_mmx(in->dst)) {
-        mmx_write(cpu, in->dst, v->q[0]);
-        return;
-    }
     union vector *to = xmm(cpu, in->dst);
 
-    memmove(to, v, size);
-    if (in->vex)
-        memset(to->b + size, 0, sizeof *to - size);
+    if (is_mmx(in->dst)) {
+        mmx_write(cpu, in->dst, v->q[0]);
+    } else if (size < 16) {
+        memcpy(to, v, size); /* no form of VEX does */
+    } else {
+        LANE(to, 0) = LANE(v, 0);
+        if (size == 32)
+            LANE(to, 1) = LANE(v, 1);
+        else if (in->vex)
+            LANE(to, 1) = (v128){ 0, 0 };
+    }
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Operands of vector instructions, for bodies: XMM and MMX registers by their kind (REG_XMM, REG_MMX),
- * memory. A body works on copies, zero beyond the operand's size, and writes its result last.
+ * memory. A body works on copies of up to 32 bytes, zero beyond the operand's size, and writes its result
+ * last. No profile has bits above 255, so they stay zero.
  */
 #ifndef CPU_VECTOR_H
 #define CPU_VECTOR_H

@@ -43,11 +43,6 @@ void code_forget(struct vcpu *cpu)
         cpu->generation = 1;
 }
 
-static struct block **hash_slot(struct vcpu *cpu, u64 gpa)
-{
-    return &cpu->code->hash[(gpa ^ gpa >> 14) & (CODE_HASH - 1)];
-}
-
 /* What is being made, before its size is known. */
 struct draft {
     struct insn insn[BLOCK_INSNS + 2];
@@ -339,8 +334,8 @@ static struct block *block_make(struct vcpu *cpu, u32 mode, u64 gpa, const u8 *h
     }
     memcpy(text, draft.text, b->bytes);
     code->used += (sizeof *b + slots * sizeof *b->insn + b->bytes + 63) & ~(u64)63;
-    b->hash_next = *hash_slot(cpu, gpa);
-    *hash_slot(cpu, gpa) = b;
+    b->hash_next = *code_slot(cpu->code, gpa, cpu->rip);
+    *code_slot(cpu->code, gpa, cpu->rip) = b;
     block_mark(cpu, b, gpa, b->granules);
     if (draft.crossing)
         block_mark(cpu, b, draft.second_gpa & PAGE_MASK, 1);
@@ -385,7 +380,7 @@ static NOINLINE const struct insn *block_find_slow(struct vcpu *cpu, u32 mode, s
 
     const u8 *host = fetch_page(cpu, linear_of(cpu, cpu->rip), &gpa);
 
-    for (b = *hash_slot(cpu, gpa); b; b = after) {
+    for (b = *code_slot(cpu->code, gpa, cpu->rip); b; b = after) {
         after = b->hash_next;
         if (b->gpa != gpa || !block_matches(cpu, b, mode))
             continue;

@@ -21,6 +21,12 @@ struct code {
     _Alignas(64) u8 pool[];
 };
 
+/* Where the blocks at an address hang. By RIP too: one page of code may be mapped anywhere, as often as a guest likes. */
+INLINE struct block **code_slot(struct code *code, u64 gpa, u64 rip)
+{
+    return &code->hash[(gpa ^ gpa >> 14 ^ (rip >> 12) * 0x9e5) & (CODE_HASH - 1)];
+}
+
 /* False: out of memory. */
 bool code_init(struct vcpu *cpu);
 void code_free(struct vcpu *cpu);

@@ -94,7 +94,7 @@ void block_mark(struct vcpu *cpu, struct block *b, u64 gpa, u64 granules)
 
 void block_kill(struct vcpu *cpu, struct block *b)
 {
-    struct block **at = &cpu->code->hash[(b->gpa ^ b->gpa >> 14) & (CODE_HASH - 1)];
+    struct block **at = code_slot(cpu->code, b->gpa, b->rip);
 
     while (*at && *at != b)
         at = &(*at)->hash_next;

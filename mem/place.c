@@ -68,7 +68,7 @@ static COLD void note_stale(struct vcpu *cpu, u64 gpa, unsigned size)
     }
 }
 
-/* Where code was decoded from. Who decodes marks first and reads then; we wrote first, and look behind a barrier. */
+/* Where code was decoded from. Who decodes marks first, then reads; we wrote first, and look behind a barrier. */
 static u64 granules_now(const struct vcpu *cpu, struct page *page)
 {
     return cpu->partition->processors > 1 ? __atomic_fetch_or(&page->granules, 0, __ATOMIC_SEQ_CST)

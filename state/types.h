@@ -42,8 +42,8 @@ INLINE u64 ones(unsigned width)
 }
 
 /*
- * Loads and stores of any alignment, little-endian as the guest's. Processors of a guest race for its memory as they
- * like, which the thread sanitizer is told by atomics.
+ * Loads and stores of any alignment, little-endian as the guest's. Processors of a guest race for its memory
+ * as they like, which the thread sanitizer is told by atomics.
  */
 #ifdef __SANITIZE_THREAD__
 INLINE u64 load_bytes(const void *p, unsigned size)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A machine of two processors, each on a thread of its own, by the public API alone. Long mode, the first gigabyte
- * mapped one to one, all memory shared.
+ * A machine of two processors, each on a thread of its own, by the public API alone. Long mode, the first
+ * gigabyte mapped one to one, all memory shared.
  */
 #ifndef TESTS_CPU_SMP_H
 #define TESTS_CPU_SMP_H
@@ -17,8 +17,7 @@ enum {
     SMP_DATA = 0x20000,    /* nothing there */
     SMP_PAGES = 0x200000,  /* 2 MiB that are mapped by 4 KiB pages: */
     SMP_TABLE = 0x5000,    /* ... their table */
-    SMP_STACK = 0x10000,   /* below it; the second's 8000 hex further up */
-    SMP_LOOPS = 1 << 20    /* rounds of the timed tests at most */
+    SMP_STACK = 0x10000    /* below it; the second's 8000 hex further up */
 };
 
 /* What one processor does between barriers, and how that ended. */
@@ -41,7 +40,7 @@ struct smp {
 void smp_open(struct smp *m);
 void smp_close(struct smp *m);
 
-/* Puts code in the processor's page, to be repeated `rounds` times (R12 counts them), then HLT; R13 starts as zero. */
+/* Puts code in the processor's page, to be repeated `rounds` times (R12 counts them), then HLT. R13 = 0. */
 void smp_repeat(struct smp *m, UINT32 index, UINT32 rounds, const char *code, size_t size);
 
 void smp_set(struct smp *m, UINT32 index, WHV_REGISTER_NAME name, UINT64 value);

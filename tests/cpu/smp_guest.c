@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Two processors on the same memory: locked instructions, the order of stores, code that the other one writes. */
+/* Two processors on the same memory: locked instructions, the order of stores, code that the other writes. */
 #include "tests/cpu/smp.h"
 
 #include <string.h>
@@ -99,7 +99,8 @@ static void check_part(struct smp *m, UINT32 index, const char *name, UINT32 at)
 START_TEST(locked_instructions_lose_nothing)
 {
     const struct form *f = &forms[_i];
-    UINT64 mask = f->size < 8 ? ((UINT64)1 << 8 * f->size) - 1 : ~(UINT64)0, before = 0x5a5a5a0000000000 & mask;
+    UINT64 mask = f->size < 8 ? ((UINT64)1 << 8 * f->size) - 1 : ~(UINT64)0;
+    UINT64 before = 0x5a5a5a0000000000 & mask;
     struct smp m;
 
     smp_open(&m);
@@ -183,9 +184,11 @@ static void run_pair(struct smp *m, UINT32 rounds, const char *first, size_t fir
 
 START_TEST(a_spinlock_protects_plain_stores)
 {
-    /* 1: mov eax, 1; xchg [rdi], eax; test eax, eax; jz 2f; pause; jmp 1b; 2: inc qword [rsi]; mov dword [rdi], 0 */
-    static const char code[] = "\xb8\x01\x00\x00\x00\x87\x07\x85\xc0\x74\x04\xf3\x90\xeb\xf1\x48\xff\x06\xc7\x07"
-                               "\x00\x00\x00\x00";
+    static const char code[] = "\xb8\x01\x00\x00\x00" /* 1: mov eax, 1 */
+                               "\x87\x07\x85\xc0"     /* xchg [rdi], eax; test eax, eax */
+                               "\x74\x04\xf3\x90"     /* jz 2f; pause */
+                               "\xeb\xf1\x48\xff\x06" /* jmp 1b; 2: inc qword [rsi] */
+                               "\xc7\x07\x00\x00\x00\x00"; /* mov dword [rdi], 0 */
     struct smp m;
 
     smp_open(&m);
@@ -198,10 +201,12 @@ END_TEST
 /* Peterson's: works only if MFENCE keeps a load behind an earlier store. */
 START_TEST(a_fence_orders_stores_and_loads)
 {
-    /* mov byte [rdi + rbp], 1; mov [rdi + 8], bl; mfence; 1: cmp byte [rdi + rbx], 0; je 2f; cmp [rdi + 8], bl; je 1b;
-       2: inc qword [rsi]; mov byte [rdi + rbp], 0 */
-    static const char code[] = "\xc6\x04\x2f\x01\x88\x5f\x08\x0f\xae\xf0\x80\x3c\x1f\x00\x74\x05\x38\x5f\x08\x74\xf5"
-                               "\x48\xff\x06\xc6\x04\x2f\x00";
+    static const char code[] = "\xc6\x04\x2f\x01" /* mov byte [rdi + rbp], 1 */
+                               "\x88\x5f\x08"     /* mov [rdi + 8], bl */
+                               "\x0f\xae\xf0"     /* mfence */
+                               "\x80\x3c\x1f\x00" /* 1: cmp byte [rdi + rbx], 0 */
+                               "\x74\x05\x38\x5f\x08\x74\xf5" /* je 2f; cmp [rdi + 8], bl; je 1b */
+                               "\x48\xff\x06\xc6\x04\x2f\x00"; /* 2: inc qword [rsi]; mov byte [rdi + rbp], 0 */
     struct smp m;
 
     smp_open(&m);
@@ -213,12 +218,14 @@ END_TEST
 
 START_TEST(messages_arrive_before_their_flag)
 {
+    static const char sender[] = "\x48\xff\xc0\x48\x89\x07"   /* inc rax; mov [rdi], rax */
+                                 "\x48\x89\x06";              /* mov [rsi], rax */
+    static const char receiver[] = "\x48\x8b\x1e\x48\x8b\x07" /* mov rbx, [rsi]; mov rax, [rdi] */
+                                   "\x48\x39\xd8\x41\x83\xd5\x00"; /* cmp rax, rbx; adc r13d, 0 */
     struct smp m;
 
     smp_open(&m);
-    run_pair(&m, 200000, SMP_BYTES("\x48\xff\xc0\x48\x89\x07\x48\x89\x06"), /* inc rax; mov [rdi], rax; mov [rsi], rax */
-             SMP_BYTES("\x48\x8b\x1e\x48\x8b\x07\x48\x39\xd8\x41\x83\xd5\x00")); /* mov rbx, [rsi]; mov rax, [rdi];
-                                                                        cmp rax, rbx; adc r13d, 0 */
+    run_pair(&m, 200000, SMP_BYTES(sender), SMP_BYTES(receiver));
     smp_close(&m);
 }
 END_TEST
@@ -226,27 +233,27 @@ END_TEST
 /* ---- code that the other processor writes ---- */
 
 /* RDI: mov eax, imm32; ret. RSI: which version is there; RSI + 40h: which one was run. */
-#define PATCH_AND_WAIT                                                                                                 \
-    "\xff\xc3"     /* inc ebx */                                                                                       \
-    "\x89\x5f\x01" /* mov [rdi + 1], ebx */                                                                            \
-    "\x89\x1e"     /* mov [rsi], ebx */                                                                                \
-    "\x39\x5e\x40" /* 1: cmp [rsi + 40h], ebx */                                                                       \
+#define PATCH_AND_WAIT                                                                                      \
+    "\xff\xc3"     /* inc ebx */                                                                            \
+    "\x89\x5f\x01" /* mov [rdi + 1], ebx */                                                                 \
+    "\x89\x1e"     /* mov [rsi], ebx */                                                                     \
+    "\x39\x5e\x40" /* 1: cmp [rsi + 40h], ebx */                                                            \
     "\x75\xfb"     /* jne 1b */
-#define WAIT                                                                                                           \
-    "\xff\xc5" /* inc ebp */                                                                                           \
-    "\x39\x2e" /* 1: cmp [rsi], ebp */                                                                                 \
+#define WAIT                                                                                                \
+    "\xff\xc5" /* inc ebp */                                                                                \
+    "\x39\x2e" /* 1: cmp [rsi], ebp */                                                                      \
     "\x75\xfc" /* jne 1b */
-#define CALL_AND_COMPARE                                                                                               \
-    "\xff\xd7"     /* call rdi */                                                                                      \
-    "\x31\xd2"     /* xor edx, edx */                                                                                  \
-    "\x39\xe8"     /* cmp eax, ebp */                                                                                  \
-    "\x0f\x95\xc2" /* setne dl */                                                                                      \
+#define CALL_AND_COMPARE                                                                                    \
+    "\xff\xd7"     /* call rdi */                                                                           \
+    "\x31\xd2"     /* xor edx, edx */                                                                       \
+    "\x39\xe8"     /* cmp eax, ebp */                                                                       \
+    "\x0f\x95\xc2" /* setne dl */                                                                           \
     "\x41\x01\xd5" /* add r13d, edx */
 #define ANSWER "\x89\x6e\x40" /* mov [rsi + 40h], ebp */
 #define SERIALIZE "\x31\xc0\x0f\xa2" /* xor eax, eax; cpuid */
 
-static void run_patches(struct smp *m, UINT32 rounds, const char *patcher, size_t patcher_size, const char *runner,
-                        size_t runner_size)
+static void run_patches(struct smp *m, UINT32 rounds, const char *patcher, size_t patcher_size,
+                        const char *runner, size_t runner_size)
 {
     smp_repeat(m, 0, rounds, patcher, patcher_size);
     smp_repeat(m, 1, rounds, runner, runner_size);
@@ -275,7 +282,7 @@ START_TEST(patched_code_is_seen_after_the_handshake)
 }
 END_TEST
 
-/* The page was written before, so the patcher may write to it; the runner decodes it at about the time of the patch. */
+/* The patcher has written to the page before; the runner decodes it at about the time of the patch. */
 START_TEST(the_first_patch_of_a_page_just_decoded_is_seen)
 {
     static const char patcher[] = "\xff\xc3"         /* inc ebx */
