@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fast handlers of the commoner fused products, on hosts that have FMA, while every exception is masked and no
- * operand is a NaN or infinite.
+ * Fast handlers of the commoner fused products, on hosts that have FMA, while every exception is masked and
+ * no operand is a NaN or infinite.
  */
 #include "cpu/fast_vector.h"
 #include "cpu/fp_host.h"
@@ -29,7 +29,8 @@ INLINE v128 fuse(fused_fn *f, unsigned digits, v128 x, v128 y, v128 z)
     return digits == 132 ? f(x, z, y) : digits == 213 ? f(y, x, z) : f(y, z, x);
 }
 
-INLINE bool fuse_lanes(CPU, IN, fused_fn *f, unsigned digits, v128 exponents, unsigned size, v128 low, v128 high)
+INLINE bool fuse_lanes(CPU, IN, fused_fn *f, unsigned digits, v128 exponents, unsigned size, v128 low,
+                       v128 high)
 {
     const union vector *x = xmm(cpu, in->dst), *y = xmm(cpu, in->src);
     v128 a = LANE(x, 0), r, s = { 0, 0 };

@@ -112,7 +112,7 @@ void smp_repeat(struct smp *m, UINT32 index, UINT32 rounds, const char *code, si
 
 #ifdef __SANITIZE_THREAD__
 /*
- * Guests may write to what is copied or looked at there. What was decoded is compared again once it is marked.
+ * Guests may write to what is copied or looked at there. What was decoded is compared once it is marked.
  */
 const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)

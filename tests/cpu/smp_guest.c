@@ -206,7 +206,7 @@ START_TEST(a_fence_orders_stores_and_loads)
                                "\x0f\xae\xf0"     /* mfence */
                                "\x80\x3c\x1f\x00" /* 1: cmp byte [rdi + rbx], 0 */
                                "\x74\x05\x38\x5f\x08\x74\xf5" /* je 2f; cmp [rdi + 8], bl; je 1b */
-                               "\x48\xff\x06\xc6\x04\x2f\x00"; /* 2: inc qword [rsi]; mov byte [rdi + rbp], 0 */
+                               "\x48\xff\x06\xc6\x04\x2f\x00"; /* 2: inc qword [rsi]; mov [rdi + rbp], 0 */
     struct smp m;
 
     smp_open(&m);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Calls with garbage for arguments, in random order, from two threads at once: each returns, and with an HRESULT
- * that the reference knows. What a caller promises by a pointer and a size stays true; all else is at random.
+ * Calls with garbage for arguments, in random order, from two threads at once: each returns, and with an
+ * HRESULT that the reference knows. What a caller promises by a pointer and a size stays true; all else is at
+ * random.
  */
 #include <pthread.h>
 #include <sys/mman.h>
@@ -21,14 +22,35 @@ struct caller {
     u64 rounds;
     u32 worst; /* an HRESULT that should not be */
     int worst_call;
-    u8 room[ROOM + 64];
+    _Alignas(16) u8 room[ROOM + 64];
 };
 
 static u64 number(struct chance *c)
 {
-    static const u64 edges[] = { 0, 1, 2, 7, 8, 16, 63, 64, 65, 144, 224, 4095, 4096, 8192, 0x7fffffff, 0x80000000,
-                                 0xffffffff, 0x100000000, (u64)1 << 47, (u64)1 << 48, (u64)1 << 52, (u64)1 << 63,
-                                 ~(u64)4095, ~(u64)0 };
+    static const u64 edges[] = { 0,
+                                 1,
+                                 2,
+                                 7,
+                                 8,
+                                 16,
+                                 63,
+                                 64,
+                                 65,
+                                 144,
+                                 224,
+                                 4095,
+                                 4096,
+                                 8192,
+                                 0x7fffffff,
+                                 0x80000000,
+                                 0xffffffff,
+                                 0x100000000,
+                                 (u64)1 << 47,
+                                 (u64)1 << 48,
+                                 (u64)1 << 52,
+                                 (u64)1 << 63,
+                                 ~(u64)4095,
+                                 ~(u64)0 };
 
     return chance_percent(c, 80) ? CHANCE_OF(c, edges) : chance_any(c);
 }
@@ -39,7 +61,9 @@ static WHV_PARTITION_HANDLE partition(struct chance *c)
 
     if (chance_percent(c, 95))
         return p;
-    return (WHV_PARTITION_HANDLE)(uintptr_t)(chance_percent(c, 50) ? number(c) : (u64)(uintptr_t)p ^ (u64)1 << chance_below(c, 64));
+    return (WHV_PARTITION_HANDLE)(uintptr_t)(chance_percent(c, 50)
+                                                 ? number(c)
+                                                 : (u64)(uintptr_t)p ^ (u64)1 << chance_below(c, 64));
 }
 
 static u32 index_of(struct chance *c)
@@ -50,13 +74,22 @@ static u32 index_of(struct chance *c)
 /* NULL, or a place with all of ROOM behind it, perhaps misaligned. */
 static void *place(struct caller *a)
 {
-    return chance_percent(&a->chance, 6) ? NULL : a->room + (chance_percent(&a->chance, 80) ? 0 : chance_below(&a->chance, 64));
+    return chance_percent(&a->chance, 6)
+               ? NULL
+               : a->room + (chance_percent(&a->chance, 80) ? 0 : chance_below(&a->chance, 64));
+}
+
+/* NULL, or room for what has a type, which brings its alignment. */
+static void *typed(struct caller *a)
+{
+    return chance_percent(&a->chance, 6) ? NULL : a->room;
 }
 
 /* A size that a callee may believe. */
 static u32 size_of(struct chance *c)
 {
-    static const u32 sizes[] = { 0, 1, 4, 7, 8, 16, 24, 32, 48, 143, 144, 224, 512, 575, 576, 832, 1024, 4096, ROOM };
+    static const u32 sizes[] = { 0,   1,   4,   7,   8,   16,  24,   32,   48,  143,
+                                 144, 224, 512, 575, 576, 832, 1024, 4096, ROOM };
 
     return CHANCE_OF(c, sizes);
 }
@@ -136,7 +169,8 @@ static HRESULT registers(struct caller *a, bool sets)
     for (u32 i = 0; i < 8; i++) {
         static const u32 bases[] = { 0, 0x10, 0x1000, 0x1010, 0x2000, 0x80000000, 0x3000 };
 
-        names[i] = (WHV_REGISTER_NAME)(chance_percent(c, 95) ? CHANCE_OF(c, bases) + chance_below(c, 24) : (u32)number(c));
+        names[i] = (WHV_REGISTER_NAME)(chance_percent(c, 95) ? CHANCE_OF(c, bases) + chance_below(c, 24)
+                                                             : (u32)number(c));
         if (values)
             store_bytes((u8 *)values + i * 16, number(c), 8);
     }
@@ -152,44 +186,70 @@ static HRESULT call(struct caller *a, u32 which)
     switch (which) {
     case 0: return create(a);
     case 1: return map(a);
-    case 2: return WHvUnmapGpaRange(partition(c), chance_percent(c, 70) ? chance_below(c, 40) * 4096u : number(c), number(c));
+    case 2:
+        return WHvUnmapGpaRange(partition(c), chance_percent(c, 70) ? chance_below(c, 40) * 4096u : number(c),
+                                number(c));
     case 3:
     case 4: return run(a);
     case 5:
     case 6: return registers(a, true);
     case 7: return registers(a, false);
-    case 8: return WHvCreateVirtualProcessor(partition(c), index_of(c), chance_percent(c, 90) ? 0 : (u32)number(c));
+    case 8:
+        return WHvCreateVirtualProcessor(partition(c), index_of(c),
+                                         chance_percent(c, 90) ? 0 : (u32)number(c));
     case 9: return chance_percent(c, 20) ? WHvDeleteVirtualProcessor(partition(c), index_of(c)) : S_OK;
-    case 10: return WHvCancelRunVirtualProcessor(partition(c), index_of(c), chance_percent(c, 90) ? 0 : (u32)number(c));
+    case 10:
+        return WHvCancelRunVirtualProcessor(partition(c), index_of(c),
+                                            chance_percent(c, 90) ? 0 : (u32)number(c));
     case 11:
-        return WHvTranslateGva(partition(c), index_of(c), number(c), (WHV_TRANSLATE_GVA_FLAGS)(chance_any(c) & 0x33f), place(a),
+        return WHvTranslateGva(partition(c), index_of(c), number(c),
+                               (WHV_TRANSLATE_GVA_FLAGS)(chance_any(c) & 0x33f), typed(a),
                                (u64 *)(void *)(a->room + 128));
-    case 12: return WHvGetPartitionProperty(partition(c), (WHV_PARTITION_PROPERTY_CODE)property_code(c), place(a), size_of(c), u32_place(a));
+    case 12:
+        return WHvGetPartitionProperty(partition(c), (WHV_PARTITION_PROPERTY_CODE)property_code(c), place(a),
+                                       size_of(c), u32_place(a));
     case 13:
         store_bytes(a->room, value, 8);
-        return WHvSetPartitionProperty(partition(c), (WHV_PARTITION_PROPERTY_CODE)property_code(c), place(a), size_of(c));
-    case 14: return WHvGetCapability((WHV_CAPABILITY_CODE)property_code(c), place(a), size_of(c), u32_place(a));
-    case 15: return WHvGetVirtualProcessorXsaveState(partition(c), index_of(c), place(a), size_of(c), u32_place(a));
+        return WHvSetPartitionProperty(partition(c), (WHV_PARTITION_PROPERTY_CODE)property_code(c), place(a),
+                                       size_of(c));
+    case 14:
+        return WHvGetCapability((WHV_CAPABILITY_CODE)property_code(c), place(a), size_of(c), u32_place(a));
+    case 15:
+        return WHvGetVirtualProcessorXsaveState(partition(c), index_of(c), place(a), size_of(c),
+                                                u32_place(a));
     case 16: return WHvSetVirtualProcessorXsaveState(partition(c), index_of(c), place(a), size_of(c));
     case 17:
-        return WHvGetVirtualProcessorState(partition(c), index_of(c), (WHV_VIRTUAL_PROCESSOR_STATE_TYPE)number(c), place(a), size_of(c),
+        return WHvGetVirtualProcessorState(partition(c), index_of(c),
+                                           (WHV_VIRTUAL_PROCESSOR_STATE_TYPE)number(c), place(a), size_of(c),
                                            u32_place(a));
-    case 18: return WHvQueryGpaRangeDirtyBitmap(partition(c), chance_below(c, 32) * 4096u, number(c) & 0xfffff, place(a), size_of(c));
+    case 18:
+        return WHvQueryGpaRangeDirtyBitmap(partition(c), chance_below(c, 32) * 4096u, number(c) & 0xfffff,
+                                           typed(a), size_of(c));
     case 19: return SwhpStateHash(partition(c), place(a));
     case 20: return SwhpExplainLastExit(partition(c), index_of(c), place(a), size_of(c), u32_place(a));
     case 21: return SwhpGetLastErrorText(place(a), size_of(c), u32_place(a));
     case 22: return SwhpAdvanceClock(partition(c), number(c));
-    case 23: return SwhpGetClock(partition(c), place(a));
+    case 23: return SwhpGetClock(partition(c), typed(a));
     case 24: return WHvResetPartition(partition(c));
-    case 25: return chance_percent(c, 50) ? WHvSuspendPartitionTime(partition(c)) : WHvResumePartitionTime(partition(c));
+    case 25:
+        return chance_percent(c, 50) ? WHvSuspendPartitionTime(partition(c))
+                                     : WHvResumePartitionTime(partition(c));
     case 26:
-        return WHvReadGpaRange(partition(c), index_of(c), number(c), (WHV_ACCESS_GPA_CONTROLS){ .AsUINT64 = number(c) }, place(a), size_of(c));
+        return WHvReadGpaRange(partition(c), index_of(c), number(c),
+                               (WHV_ACCESS_GPA_CONTROLS){ .AsUINT64 = number(c) }, place(a), size_of(c));
     case 27:
-        return WHvWriteGpaRange(partition(c), index_of(c), number(c), (WHV_ACCESS_GPA_CONTROLS){ .AsUINT64 = 0 }, place(a), size_of(c));
-    case 28: return WHvGetVirtualProcessorCounters(partition(c), index_of(c), (WHV_PROCESSOR_COUNTER_SET)number(c), place(a), size_of(c), u32_place(a));
-    case 29: return WHvGetPartitionCounters(partition(c), (WHV_PARTITION_COUNTER_SET)number(c), place(a), size_of(c), u32_place(a));
-    case 30: return WHvRequestInterrupt(partition(c), place(a), size_of(c));
-    case 31: return WHvGetVirtualProcessorCpuidOutput(partition(c), index_of(c), (u32)number(c), (u32)number(c), place(a));
+        return WHvWriteGpaRange(partition(c), index_of(c), number(c),
+                                (WHV_ACCESS_GPA_CONTROLS){ .AsUINT64 = 0 }, place(a), size_of(c));
+    case 28:
+        return WHvGetVirtualProcessorCounters(partition(c), index_of(c), (WHV_PROCESSOR_COUNTER_SET)number(c),
+                                              place(a), size_of(c), u32_place(a));
+    case 29:
+        return WHvGetPartitionCounters(partition(c), (WHV_PARTITION_COUNTER_SET)number(c), place(a),
+                                       size_of(c), u32_place(a));
+    case 30: return WHvRequestInterrupt(partition(c), typed(a), size_of(c));
+    case 31:
+        return WHvGetVirtualProcessorCpuidOutput(partition(c), index_of(c), (u32)number(c), (u32)number(c),
+                                                 typed(a));
     case 32: return WHvSetupPartition(partition(c));
     case 33: return WHvDeletePartition((WHV_PARTITION_HANDLE)(uintptr_t)number(c));
     case 34: return SwhpTraceStart(partition(c), (u32)number(c), NULL, NULL);
@@ -201,7 +261,8 @@ static HRESULT call(struct caller *a, u32 which)
 /* Every failure has a name; a success is S_OK. */
 static bool is_known(HRESULT hr)
 {
-    static const u32 known[] = { 0, 0x80070057, 0x80004003, 0x80070005, 0x8007000e, 0x80004001, 0x80070032, 0x80070490, 0x8007139f };
+    static const u32 known[] = { 0,          0x80070057, 0x80004003, 0x80070005, 0x8007000e,
+                                 0x80004001, 0x80070032, 0x80070490, 0x8007139f };
     u32 v = (u32)hr;
 
     for (u32 i = 0; i < sizeof known / sizeof *known; i++)
@@ -215,7 +276,8 @@ static void *play(void *context)
     struct caller *a = context;
 
     for (u64 i = 0; i < a->rounds && !a->worst; i++) {
-        u32 which = chance_percent(&a->chance, 40) ? 1 + chance_below(&a->chance, 10) : chance_below(&a->chance, 37);
+        u32 which =
+            chance_percent(&a->chance, 40) ? 1 + chance_below(&a->chance, 10) : chance_below(&a->chance, 37);
         HRESULT hr;
 
         if (which == 0 && !chance_percent(&a->chance, 10))
@@ -247,7 +309,8 @@ static void campaign(int threads)
         ck_assert_int_eq(pthread_create(&thread[i], NULL, play, &callers[i]), 0);
     for (int i = 0; i < threads; i++) {
         pthread_join(thread[i], NULL);
-        ck_assert_msg(!callers[i].worst, "seed %llu: call %d returned %08x", (unsigned long long)seed, callers[i].worst_call, callers[i].worst);
+        ck_assert_msg(!callers[i].worst, "seed %llu: call %d returned %08x", (unsigned long long)seed,
+                      callers[i].worst_call, callers[i].worst);
     }
     for (int i = 0; i < PARTITIONS; i++)
         if (shared[i])

@@ -72,12 +72,13 @@ START_TEST(more_code_than_fits_runs_all_the_same)
 }
 END_TEST
 
-/* A loop whose body writes into itself each time, with another value: its blocks die as fast as they are made. */
+/* A loop whose body writes into itself each time, with another value: its blocks die as fast as they are
+ * made. */
 START_TEST(code_that_rewrites_itself_for_ever_takes_no_more_memory)
 {
     /* 1: inc %ecx; mov %ecx, 2f+1(%rip); 2: mov $0, %eax; add %rax, %rbx; cmp $300000, %ecx; jb 1b; hlt */
-    static const u8 code[] = { 0xff, 0xc1, 0x89, 0x0d, 1,    0,    0,    0,    0xb8, 0,    0,    0,    0,   0x48, 0x01,
-                               0xc3, 0x81, 0xf9, 0xe0, 0x93, 0x04, 0x00, 0x72, 0xe8, 0xf4 };
+    static const u8 code[] = { 0xff, 0xc1, 0x89, 0x0d, 1,    0,    0,    0,    0xb8, 0,    0,    0,   0,
+                               0x48, 0x01, 0xc3, 0x81, 0xf9, 0xe0, 0x93, 0x04, 0x00, 0x72, 0xe8, 0xf4 };
     struct guest g;
     long before;
 
@@ -103,7 +104,8 @@ START_TEST(code_across_every_page_border_runs)
     for (u32 i = 1; i < PAGES; i++) {
         u8 *border = code + i * 4096u;
 
-        memcpy(border - 3, "\x48\x05\1\0\0\0\xe9", 7); /* add $1, %rax; jmp to 3 bytes before the next border */
+        memcpy(border - 3, "\x48\x05\1\0\0\0\xe9",
+               7); /* add $1, %rax; jmp to 3 bytes before the next border */
         store_bytes(border + 4, 4096 - 3 - 8, 4);
     }
     code[SIZE - 3] = 0xf4;
@@ -143,7 +145,8 @@ START_TEST(one_page_under_many_addresses_is_no_trap)
     clock_gettime(CLOCK_MONOTONIC, &to);
     ck_assert_uint_eq(guest_get(&g, WHvX64RegisterRdx), LINEAR + (u64)60000 * 4096);
     if (getenv("TRACE"))
-        printf("aliases: %.3f s\n", (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) / 1e9);
+        printf("aliases: %.3f s\n",
+               (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) / 1e9);
     guest_close(&g);
     munmap(tables, (TABLES + 1) * 4096);
 }
@@ -159,7 +162,8 @@ static void *cancel_soon(void *p)
 /* A REP of 2^64 - 1 rounds, cancelled, stands at the instruction, and its rounds are counted. */
 START_TEST(an_endless_repetition_can_be_cancelled)
 {
-    static const char *const codes[] = { "\xf3\xa4", "\xf3\xab", "\xf2\xae", "\xf3\xa6", "\xf3\xad", "\xf3\x48\xab" };
+    static const char *const codes[] = { "\xf3\xa4", "\xf3\xab", "\xf2\xae",
+                                         "\xf3\xa6", "\xf3\xad", "\xf3\x48\xab" };
     struct guest g;
     pthread_t thread;
 
@@ -189,7 +193,8 @@ END_TEST
 START_TEST(faults_without_end_end)
 {
     struct guest g;
-    static const WHV_REGISTER_NAME names[] = { WHvX64RegisterCs, WHvX64RegisterSs, WHvX64RegisterDs, WHvX64RegisterIdtr };
+    static const WHV_REGISTER_NAME names[] = { WHvX64RegisterCs, WHvX64RegisterSs, WHvX64RegisterDs,
+                                               WHvX64RegisterIdtr };
     WHV_REGISTER_VALUE v[4];
     char text[8192];
 
@@ -224,7 +229,8 @@ START_TEST(page_tables_that_lead_to_themselves_end)
 
     guest_open(&g, GUEST_LONG, "\xf4", 1);
     for (u32 i = 0; i < 512; i++)
-        store_bytes(g.memory + 0x9000 + i * 8, 0x9003, 8); /* not accessed, not dirty: the walk writes to its own path */
+        store_bytes(g.memory + 0x9000 + i * 8, 0x9003,
+                    8); /* not accessed, not dirty: the walk writes to its own path */
     guest_set(&g, WHvX64RegisterCr3, 0x9000);
     guest_set(&g, WHvX64RegisterRip, 0x12345678);
     run_until(&g, 10000);

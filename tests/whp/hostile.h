@@ -4,7 +4,7 @@
  *
  *   page 0      interrupt vectors, data          16-23  code
  *   1 GDT  2 IDT  3 TSS  4 LDT  5 TSS of another task    24-47  data, stacks, page 40 an XSAVE image
- *   8-15 page tables: PML5, PML4, PDPT, PD, PT, PD and PT of 4-byte entries, PDPTEs of PAE    48-63  left out
+ *   8-15 page tables: PML5, PML4, PDPT, PD, PT, PD and PT of 4-byte entries, PDPTEs of PAE    48-63 more
  */
 #ifndef TESTS_WHP_HOSTILE_H
 #define TESTS_WHP_HOSTILE_H
@@ -53,7 +53,19 @@ void hostile_remap(struct hostile *h);
 /* An address or number that is likely to hurt. */
 u64 hostile_value(struct chance *c);
 
+/* Fills memory anew. */
+void hostile_fill(struct hostile *h);
+
 /* Random code. bits: 16, 32 or 64. */
 void hostile_code(struct chance *c, u8 *to, size_t size, unsigned bits);
+
+/* The caller: its emulator, and what it does with an exit. Returns the emulation's status, if there was one.
+ */
+void hostile_devices_open(void);
+void hostile_devices_close(void);
+u32 hostile_answer(struct hostile *h, const WHV_RUN_VP_EXIT_CONTEXT *x);
+
+/* TRACE=1: tells on standard output what happens. */
+extern bool hostile_traces;
 
 #endif

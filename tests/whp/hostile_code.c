@@ -6,16 +6,17 @@
 
 /* What chance alone finds too rarely: the opcode, without prefixes. Operands follow at random. */
 static const char *const favourites[] = {
-    "\xcf", "\xcb", "\xca", "\xcd", "\xcc", "\xce", "\xf1", "\xf4", "\xfa", "\xfb", "\x9d", "\x9c",
-    "\x17", "\x1f", "\x07", "\x8e", "\x8c", "\xea", "\x9a", "\xff\x28", "\xff\x18", "\xff\x2d", "\xff\x1d",
+    "\xcf", "\xcb", "\xca", "\xcd", "\xcc", "\xce", "\xf1", "\xf4", "\xfa", "\xfb", "\x9d", "\x9c", "\x17",
+    "\x1f", "\x07", "\x8e", "\x8c", "\xea", "\x9a", "\xff\x28", "\xff\x18", "\xff\x2d", "\xff\x1d",
     "\x0f\x01", "\x0f\x20", "\x0f\x22", "\x0f\x23", "\x0f\x21", "\x0f\x30", "\x0f\x32", "\x0f\x05",
     "\x0f\x07", "\x0f\x34", "\x0f\x35", "\x0f\x06", "\x0f\x01\xd1", "\x0f\x01\xd0", "\x0f\x01\xf8",
-    "\x0f\x01\xf9", "\x0f\x01\xca", "\x0f\x01\xcb", "\x0f\xa2", "\x0f\x31", "\x0f\xae", "\x0f\xc7", "\x0f\x02",
-    "\x0f\x03", "\x63", "\x62", "\xc8", "\xc9", "\x60", "\x61", "\xe4", "\xe6", "\xec", "\xee", "\x6c", "\x6e",
-    "\xf3\x6c", "\xf3\x6f", "\xf3\xa4", "\xf3\xab", "\xf2\xae", "\xf3\xa6", "\xa4", "\xab", "\xdd", "\xd9",
-    "\xdb", "\xdf", "\x9b", "\x0f\x77", "\xe8", "\xe9", "\xc3", "\xc2", "\xeb", "\x74", "\xe2", "\xe0", "\x50",
-    "\x58", "\xff", "\x8f", "\xf0\x0f\xb1", "\xf0\x87", "\xf0\x01", "\x0f\xb2", "\x0f\xb4", "\xc4", "\xc5",
-    "\x0f\xa1", "\x0f\xa9", "\x0f\x09", "\x0f\x08", "\x66\x0f\x38\x82", "\x0f\x0b", "\xd7", "\x0f\xc3", "\x0f\xe7"
+    "\x0f\x01\xf9", "\x0f\x01\xca", "\x0f\x01\xcb", "\x0f\xa2", "\x0f\x31", "\x0f\xae", "\x0f\xc7",
+    "\x0f\x02", "\x0f\x03", "\x63", "\x62", "\xc8", "\xc9", "\x60", "\x61", "\xe4", "\xe6", "\xec", "\xee",
+    "\x6c", "\x6e", "\xf3\x6c", "\xf3\x6f", "\xf3\xa4", "\xf3\xab", "\xf2\xae", "\xf3\xa6", "\xa4", "\xab",
+    "\xdd", "\xd9", "\xdb", "\xdf", "\x9b", "\x0f\x77", "\xe8", "\xe9", "\xc3", "\xc2", "\xeb", "\x74",
+    "\xe2", "\xe0", "\x50", "\x58", "\xff", "\x8f", "\xf0\x0f\xb1", "\xf0\x87", "\xf0\x01", "\x0f\xb2",
+    "\x0f\xb4", "\xc4", "\xc5", "\x0f\xa1", "\x0f\xa9", "\x0f\x09", "\x0f\x08", "\x66\x0f\x38\x82",
+    "\x0f\x0b", "\xd7", "\x0f\xc3", "\x0f\xe7"
 };
 
 static unsigned put_prefixes(struct chance *c, u8 *to, unsigned bits)
@@ -26,11 +27,13 @@ static unsigned put_prefixes(struct chance *c, u8 *to, unsigned bits)
     while (n < 4 && chance_percent(c, 22))
         to[n++] = CHANCE_OF(c, prefixes);
     if (bits == 64 && chance_percent(c, 45))
-        to[n++] = (u8)(0x40 | (chance_percent(c, 50) ? 8 : 0) | (chance_percent(c, 20) ? chance_below(c, 8) : 0));
+        to[n++] =
+            (u8)(0x40 | (chance_percent(c, 50) ? 8 : 0) | (chance_percent(c, 20) ? chance_below(c, 8) : 0));
     return n;
 }
 
-/* Bytes that may be an instruction. Displacements and immediates stay small, so that they meet what is mapped. */
+/* Bytes that may be an instruction. Displacements and immediates stay small, so that they meet what is
+ * mapped. */
 static void propose(struct chance *c, u8 *to, unsigned bits)
 {
     static const u8 maps[] = { 0x38, 0x3a };

@@ -16,5 +16,8 @@ Suite *whp_suite(void)
     suite_add_tcase(s, exit_case());
     suite_add_tcase(s, emulator_case());
     suite_add_tcase(s, observe_case());
+    suite_add_tcase(s, hostile_case());
+    suite_add_tcase(s, garbage_case());
+    suite_add_tcase(s, glutton_case());
     return s;
 }
