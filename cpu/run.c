@@ -9,6 +9,7 @@
 #include "cpu/fp.h"
 #include "decoder/block.h"
 #include "exits/exit.h"
+#include "mem/alias.h"
 #include "mem/tlb.h"
 #include "state/flags.h"
 #include "state/meet.h"
@@ -58,12 +59,18 @@ static bool debug_trap(struct vcpu *cpu)
     return true;
 }
 
-/* The map of guest memory changed: translations of before are forgotten. */
+/* The map of guest memory changed: translations of before are forgotten, and code, if other memory has aliases now. */
 static void forget_map(struct vcpu *cpu)
 {
+    u32 aliases;
+
     __atomic_fetch_and(&cpu->attention, ~(u32)ATTENTION_TLB, __ATOMIC_SEQ_CST);
     tlb_flush(cpu, false);
     code_doubt(cpu);
+    aliases = alias_look(cpu->partition);
+    if (aliases != cpu->aliases)
+        code_forget(cpu);
+    cpu->aliases = aliases;
 }
 
 /* What attention was asked for. Anything may leave from here. */
@@ -170,7 +177,7 @@ static void link_exit(struct vcpu *cpu, const struct insn *entry)
     struct block *b = block_of(entry);
 
     cpu->link = NULL;
-    if (b->crosses)
+    if (b->is_alone)
         return;
     if (cpu->link_taken) {
         x->taken = (u64)(i64)x->taken_offset < PAGE_SIZE ? b->insn : &b->enter;

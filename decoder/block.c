@@ -5,6 +5,7 @@
 #include <Zydis/Mnemonic.h>
 
 #include "decoder/decode.h"
+#include "mem/alias.h"
 #include "mem/place.h"
 #include "mem/tlb.h"
 #include "state/host.h"
@@ -60,6 +61,7 @@ struct draft {
     unsigned crossing;   /* size of an instruction that goes on on the next page; 0: it doesn't */
     u64 second_gpa;
     bool has_exits;
+    bool has_aliases;    /* writes to the page may come by other addresses, unseen */
 };
 
 /* How many bytes from RIP on may be fetched under CS's limit, at most `most`. */
@@ -154,7 +156,7 @@ static bool follows_jump(const struct draft *draft, u64 target)
  */
 static void decode_run(struct vcpu *cpu, u32 mode, struct draft *draft)
 {
-    unsigned most = mode & MODE_ONE ? 1 : BLOCK_INSNS;
+    unsigned most = mode & MODE_ONE || draft->has_aliases ? 1 : BLOCK_INSNS;
 
     while (draft->n < most) {
         struct insn *in = &draft->insn[draft->n];
@@ -290,6 +292,7 @@ static struct block *block_make(struct vcpu *cpu, u32 mode, u64 gpa, const u8 *h
     draft.rip = draft.next_rip = cpu->rip;
     draft.code_base = cpu->rip - offset;
     draft.page = host - offset;
+    draft.has_aliases = alias_at(cpu->partition, host);
     decode_run(cpu, mode, &draft);
     put_exits(cpu, &draft);
     bind(mode, &draft);
@@ -315,6 +318,7 @@ static struct block *block_make(struct vcpu *cpu, u32 mode, u64 gpa, const u8 *h
     b->enter.run = run_enter;
     b->enter.imm = draft.code_base;
     b->enter.size = draft.n;
+    b->is_alone = draft.crossing || draft.has_aliases;
     memcpy(b->insn, draft.insn, slots * sizeof *b->insn);
 
     u8 *text = (u8 *)(b->insn + slots);
@@ -353,11 +357,20 @@ static bool crossing_is_current(struct vcpu *cpu, struct block *b)
     return !memcmp(b->host + offset, text, first) && !memcmp(second, text + first, b->bytes - first);
 }
 
+static bool is_current(struct vcpu *cpu, struct block *b)
+{
+    if (b->crosses)
+        return crossing_is_current(cpu, b);
+    if (b->is_alone)
+        b->checked = cpu->run - 1;
+    return block_is_current(cpu, b);
+}
+
 /* Another processor may have written while we decoded, before the block's marks told it that somebody minds. */
 static COLD void block_confirm(struct vcpu *cpu, struct block *b)
 {
     b->checked = cpu->run - 1;
-    if (b->crosses ? crossing_is_current(cpu, b) : block_is_current(cpu, b))
+    if (is_current(cpu, b))
         return;
     block_kill(cpu, b);
     cpu->link = NULL;
@@ -386,7 +399,7 @@ static NOINLINE const struct insn *block_find_slow(struct vcpu *cpu, u32 mode, s
             continue;
         b->host = host - (gpa & ~PAGE_MASK);
         b->placed = cpu->page_generation;
-        if (b->crosses ? crossing_is_current(cpu, b) : block_is_current(cpu, b))
+        if (is_current(cpu, b))
             break;
         block_kill(cpu, b);
     }
@@ -396,7 +409,7 @@ static NOINLINE const struct insn *block_find_slow(struct vcpu *cpu, u32 mode, s
         if (unlikely(cpu->partition->processors > 1))
             block_confirm(cpu, b);
     }
-    if (!b->crosses)
+    if (!b->is_alone)
         *j = (struct jump){ cpu->rip, cpu->generation, mode, &b->enter, cpu->page_generation, 0 };
     return &b->enter;
 }

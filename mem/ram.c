@@ -26,14 +26,15 @@ enum {
 #define KEPT_FACTS PAGE_CODE
 #define RIGHTS (PAGE_READ | PAGE_WRITE | PAGE_EXECUTE | PAGE_TRACK)
 
-/* 16 MiB. With a leaf, `whole` means nothing. */
+/* 16 MiB. Pages' facts are the leaf's, where there is one; `whole` tells no more than the mapping then. */
 struct region {
     struct page *leaf;
-    u64 whole; /* host | facts of the first page, the others follow it; 0: nothing mapped */
+    u64 whole; /* host | facts of the first page, the others follow it; 0: nothing mapped, or the leaf knows */
 };
 
 struct ram {
     struct region *middle[ROOT_MIDDLES];
+    u64 middles; /* the others were never made */
 };
 
 #define LEAF_SIZE (LEAF_PAGES * sizeof(struct page))
@@ -86,6 +87,8 @@ static struct region *region_make(struct ram *ram, u64 gpa)
         if (!fresh)
             return NULL;
         __atomic_store_n(middle, fresh, __ATOMIC_RELEASE);
+        if (ram->middles <= gpa >> ROOT_SHIFT)
+            ram->middles = (gpa >> ROOT_SHIFT) + 1;
     }
     return &(*middle)[(gpa >> MIDDLE_SHIFT) & (MIDDLE_REGIONS - 1)];
 }
@@ -137,10 +140,9 @@ bool ram_map(struct ram *ram, u64 gpa, u64 size, void *host, u32 rights)
         struct page *leaf = region->leaf;
 
         part = part_of(at, end);
-        if (!leaf) {
-            __atomic_store_n(&region->whole, to, __ATOMIC_RELEASE);
+        __atomic_store_n(&region->whole, part == REGION_SIZE ? to : 0, __ATOMIC_RELEASE);
+        if (!leaf)
             continue;
-        }
         for (u64 n = 0; n < part / PAGE_SIZE; n++) {
             struct page *page = &leaf[leaf_index(at) + n];
             u64 kept = page->granules ? KEPT_FACTS : 0;
@@ -181,6 +183,7 @@ bool ram_unmap(struct ram *ram, u64 gpa, u64 size)
             found = true;
             continue;
         }
+        __atomic_store_n(&region->whole, 0, __ATOMIC_RELEASE);
         for (u64 n = 0; n < part / PAGE_SIZE; n++) {
             struct page *page = &leaf[leaf_index(at) + n];
 
@@ -263,15 +266,17 @@ void ram_visit(struct ram *ram, ram_visit_fn *visit, void *context)
 {
     struct run run = {0};
 
-    for (u64 i = 0; i < ROOT_MIDDLES; i++) {
+    for (u64 i = 0; i < ram->middles; i++) {
         const struct region *middle = ram->middle[i];
 
         for (u64 n = 0; middle && n < MIDDLE_REGIONS; n++) {
             u64 gpa = i << ROOT_SHIFT | n << MIDDLE_SHIFT;
             const struct page *leaf = middle[n].leaf;
 
-            if (!leaf && middle[n].whole)
+            if (middle[n].whole) {
                 run_add(&run, gpa, REGION_SIZE, middle[n].whole, visit, context);
+                continue;
+            }
             for (u64 p = 0; leaf && p < LEAF_PAGES; p++) {
                 if (leaf[p].host)
                     run_add(&run, gpa | p << LEAF_SHIFT, PAGE_SIZE, leaf[p].host, visit, context);

@@ -102,7 +102,8 @@ struct block {
     u16 bytes;              /* size of the copy of its text, behind insn[] */
     const u8 *host;         /* of the page, while vcpu.page_generation is `placed` */
     u32 placed;
-    u8 crosses;             /* its only instruction goes on on the next page: never linked to */
+    u8 crosses;             /* its only instruction goes on on the next page */
+    u8 is_alone;            /* compared with memory each time it's entered, so never linked to: it crosses, or has aliases */
     u8 ranges;              /* runs of text that the copy is made of */
     struct {
         u16 offset, size;

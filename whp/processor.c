@@ -45,6 +45,7 @@ static struct vcpu *processor_new(struct partition *p, u32 index)
     tlb_init(cpu);
     vcpu_reset(cpu);
     cpu->be_exact = fp_sync;
+    cpu->attention |= ATTENTION_TLB; /* of the map it knows nothing yet */
     return cpu;
 }
 

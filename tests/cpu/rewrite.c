@@ -172,13 +172,32 @@ static void open_guest(struct guest *g, const u8 *code, const u8 *end)
     }
 }
 
+/* Where the pages at ALIAS lead: to the code's own, or to the same memory at other guest-physical addresses. */
+enum way { SAME_GPA, OTHER_GPA, OTHER_GPA_LATER, WAYS };
+enum { OTHER = 0x40000000 };
+
+static void add_other_gpa(struct guest *g)
+{
+    ck_ok(WHvMapGpaRange(g->partition, g->memory + 0x8000, OTHER, 0x4000, (WHV_MAP_GPA_RANGE_FLAGS)7));
+    for (u32 i = 0; i < 4; i++) {
+        put_entry(g, TABLE + 8 * i, (OTHER + i * 0x1000) | 7);
+        put_entry(g, SECOND_TABLE + 8 * i, (OTHER + (i == 2 ? 3 : i) * 0x1000) | 7);
+    }
+}
+
 /* step: counts of each Run; 0: one Run. */
-static void runs_as_wanted(const struct piece *p, u64 step)
+static void runs_as_wanted(const struct piece *p, enum way way, u64 step)
 {
     struct guest g;
     u64 n = 0;
 
     open_guest(&g, p->code, p->end);
+    if (way == OTHER_GPA_LATER) {
+        n = 1;
+        ck_ok(SwhpRunVirtualProcessorUntil(g.partition, 0, n, &g.exit, sizeof g.exit));
+    }
+    if (way != SAME_GPA)
+        add_other_gpa(&g);
     if (!step)
         guest_run(&g);
     else
@@ -186,9 +205,9 @@ static void runs_as_wanted(const struct piece *p, u64 step)
             n += step;
             ck_ok(SwhpRunVirtualProcessorUntil(g.partition, 0, n, &g.exit, sizeof g.exit));
         } while (g.exit.ExitReason == SwhpRunVpExitReasonCount && n < 10000);
-    ck_assert_msg(g.exit.ExitReason == WHvRunVpExitReasonX64Halt, "%s, in steps of %u: exit %x at %llx",
-                  p->name, (u32)step, (u32)g.exit.ExitReason, (unsigned long long)g.exit.VpContext.Rip);
-    ck_assert_msg(guest_get(&g, WHvX64RegisterRax) == p->want, "%s, in steps of %u: %llx, not %x", p->name,
+    ck_assert_msg(g.exit.ExitReason == WHvRunVpExitReasonX64Halt, "%s, way %d, in steps of %u: exit %x at %llx",
+                  p->name, way, (u32)step, (u32)g.exit.ExitReason, (unsigned long long)g.exit.VpContext.Rip);
+    ck_assert_msg(guest_get(&g, WHvX64RegisterRax) == p->want, "%s, way %d, in steps of %u: %llx, not %x", p->name, way,
                   (u32)step, (unsigned long long)guest_get(&g, WHvX64RegisterRax), p->want);
     guest_close(&g);
 }
@@ -198,7 +217,7 @@ START_TEST(code_that_changes_runs_as_it_stands)
     static const u64 steps[] = { 0, 1, 2, 3, 7 };
 
     for (unsigned i = 0; i < sizeof steps / sizeof *steps; i++)
-        runs_as_wanted(&pieces[_i], steps[i]);
+        runs_as_wanted(&pieces[_i % PIECES], (enum way)(_i / PIECES), steps[i]);
 }
 END_TEST
 
@@ -249,7 +268,7 @@ TCase *rewrite_case(void)
 {
     TCase *t = tcase_create("rewrite");
 
-    tcase_add_loop_test(t, code_that_changes_runs_as_it_stands, 0, PIECES);
+    tcase_add_loop_test(t, code_that_changes_runs_as_it_stands, 0, WAYS * PIECES);
     tcase_add_test(t, what_the_host_writes_between_runs_is_seen);
     tcase_add_test(t, memory_mapped_over_code_is_what_runs);
     return t;
