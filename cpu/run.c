@@ -10,6 +10,7 @@
 #include "decoder/block.h"
 #include "exits/exit.h"
 #include "mem/alias.h"
+#include "mem/ram.h"
 #include "mem/tlb.h"
 #include "state/flags.h"
 #include "state/meet.h"
@@ -67,7 +68,7 @@ static void forget_map(struct vcpu *cpu)
     __atomic_fetch_and(&cpu->attention, ~(u32)ATTENTION_TLB, __ATOMIC_SEQ_CST);
     tlb_flush(cpu, false);
     code_doubt(cpu);
-    aliases = alias_look(cpu->partition);
+    aliases = alias_changes(ram_aliases(cpu->partition->ram));
     if (aliases != cpu->aliases)
         code_forget(cpu);
     cpu->aliases = aliases;

@@ -7,6 +7,7 @@
 #include "decoder/decode.h"
 #include "mem/alias.h"
 #include "mem/place.h"
+#include "mem/ram.h"
 #include "mem/tlb.h"
 #include "state/host.h"
 #include "state/partition.h"
@@ -292,7 +293,7 @@ static struct block *block_make(struct vcpu *cpu, u32 mode, u64 gpa, const u8 *h
     draft.rip = draft.next_rip = cpu->rip;
     draft.code_base = cpu->rip - offset;
     draft.page = host - offset;
-    draft.has_aliases = alias_at(cpu->partition, host);
+    draft.has_aliases = alias_at(ram_aliases(cpu->partition->ram), (u64)(uintptr_t)host);
     decode_run(cpu, mode, &draft);
     put_exits(cpu, &draft);
     bind(mode, &draft);

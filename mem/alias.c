@@ -1,160 +1,186 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Aliases in guest-physical memory. The map is swept in the order of host addresses: where two or more mappings are
- * open at once, and one of them can be written, the host's bytes have another name.
+ * How often each page of the host is mapped: a tree by host address, of three levels. What is mapped 16 MiB at a time
+ * is counted once for them all; single pages are counted in a leaf.
  */
 #include "mem/alias.h"
 
-#include <stdlib.h>
+#include "state/host.h"
 
-#include "mem/ram.h"
-#include "state/partition.h"
-
-/* A mapping begins or ends at a host address. */
-struct edge {
-    u64 host;
-    i32 step;      /* 1, or -1: an end */
-    bool writable;
+enum {
+    LEAF_PAGES = 1 << 12, /* 16 MiB */
+    MIDDLE_SHIFT = 24,
+    MIDDLE_REGIONS = 1 << 12, /* 64 GiB */
+    ROOT_SHIFT = 36,
+    ROOT_MIDDLES = 1 << 21 /* 57 bits, what a host's processes can have */
 };
 
-/* Host addresses, `to` excluded. */
-struct span {
-    u64 from, to;
+#define REGION_SIZE ((u64)1 << MIDDLE_SHIFT)
+
+/* Places where the guest finds a page: by writable mappings, index 1, and others. */
+struct places {
+    u32 n[2];
+};
+
+/* 16 MiB. A page's places are those of `all` and those of its entry in the leaf. */
+struct region {
+    struct places all;
+    struct places *leaf;
 };
 
 struct aliases {
-    u32 seen;       /* the generation of the map that was looked at */
     u32 changes;
-    bool is_blind;  /* no memory to look with: anything may be an alias */
-    size_t spans;
-    struct span *span; /* in ascending order */
+    bool is_blind;   /* there was no memory to count with: anything may be an alias */
+    u64 first, last; /* of the middles: the others were never made */
+    struct region *middle[ROOT_MIDDLES];
 };
+
+#define LEAF_SIZE (LEAF_PAGES * sizeof(struct places))
+#define MIDDLE_SIZE (MIDDLE_REGIONS * sizeof(struct region))
 
 struct aliases *alias_new(void)
 {
-    return calloc(1, sizeof(struct aliases));
+    struct aliases *a = host_alloc(sizeof *a);
+
+    if (a)
+        a->first = ROOT_MIDDLES;
+    return a;
 }
 
-void alias_delete(struct aliases *aliases)
+void alias_delete(struct aliases *a)
 {
-    if (aliases)
-        free(aliases->span);
-    free(aliases);
+    for (u64 i = a->first; i <= a->last; i++) {
+        for (u64 n = 0; a->middle[i] && n < MIDDLE_REGIONS; n++)
+            host_free(a->middle[i][n].leaf, LEAF_SIZE);
+        host_free(a->middle[i], MIDDLE_SIZE);
+    }
+    host_free(a, sizeof *a);
 }
 
-struct sweep {
-    struct edge *edge;
-    size_t edges, room;
-    bool failed;
-};
-
-static void add_edges(void *context, u64 gpa, u8 *host, u64 size, u32 rights)
+static struct region *region_at(const struct aliases *a, u64 host)
 {
-    struct sweep *s = context;
-    u64 from = (u64)(uintptr_t)host;
+    struct region *middle = host >> ROOT_SHIFT < ROOT_MIDDLES ? a->middle[host >> ROOT_SHIFT] : NULL;
 
-    (void)gpa;
-    if (s->edges + 2 > s->room) {
-        size_t room = s->room ? 2 * s->room : 64;
-        struct edge *more = realloc(s->edge, room * sizeof *more);
+    return middle ? &middle[(host >> MIDDLE_SHIFT) & (MIDDLE_REGIONS - 1)] : NULL;
+}
 
-        if (!more) {
-            s->failed = true;
-            return;
+/* NULL: no memory. */
+static struct region *region_make(struct aliases *a, u64 host)
+{
+    u64 i = host >> ROOT_SHIFT;
+
+    if (i >= ROOT_MIDDLES)
+        return NULL;
+    if (!a->middle[i])
+        a->middle[i] = host_alloc(MIDDLE_SIZE);
+    if (a->middle[i]) {
+        a->first = i < a->first ? i : a->first;
+        a->last = i > a->last ? i : a->last;
+    }
+    return region_at(a, host);
+}
+
+/* The pages' own entries, into which `spread` of the places that were counted for all now go. False: no memory. */
+static bool leaf_make(struct region *r, bool kind, u32 spread)
+{
+    if (!r->leaf)
+        r->leaf = host_alloc(LEAF_SIZE);
+    if (!r->leaf)
+        return false;
+    for (unsigned i = 0; spread && i < LEAF_PAGES; i++)
+        r->leaf[i].n[kind] += spread;
+    r->all.n[kind] -= spread;
+    return true;
+}
+
+static struct places places_of(const struct region *r, unsigned page)
+{
+    struct places sum = r->all;
+
+    for (unsigned kind = 0; r->leaf && kind < 2; kind++)
+        sum.n[kind] += r->leaf[page].n[kind];
+    return sum;
+}
+
+static bool is_alias(struct places p)
+{
+    return p.n[1] && p.n[0] + p.n[1] > 1;
+}
+
+static unsigned page_index(u64 host)
+{
+    return (unsigned)(host >> 12) & (LEAF_PAGES - 1);
+}
+
+/* How much of [host, end) lies in host's region. */
+static u64 part_of(u64 host, u64 end)
+{
+    u64 next = (host | (REGION_SIZE - 1)) + 1;
+
+    return (next < end ? next : end) - host;
+}
+
+static void go_blind(struct aliases *a)
+{
+    a->is_blind = true;
+    a->changes++;
+}
+
+void alias_add(struct aliases *a, u64 host, u64 size, bool is_writable)
+{
+    u64 end = host + size, part;
+
+    for (; host < end && !a->is_blind; host += part) {
+        struct region *r = region_make(a, host);
+
+        part = part_of(host, end);
+        if (r && part == REGION_SIZE) {
+            r->all.n[is_writable]++;
+            a->changes += r->leaf || is_alias(r->all);
+        } else if (r && leaf_make(r, is_writable, 0)) {
+            for (u64 n = 0; n < part / PAGE_SIZE; n++) {
+                unsigned page = page_index(host) + (unsigned)n;
+
+                r->leaf[page].n[is_writable]++;
+                a->changes += is_alias(places_of(r, page));
+            }
+        } else {
+            go_blind(a);
         }
-        s->edge = more;
-        s->room = room;
     }
-    s->edge[s->edges++] = (struct edge){ from, 1, rights & PAGE_WRITE };
-    s->edge[s->edges++] = (struct edge){ from + size, -1, rights & PAGE_WRITE };
 }
 
-static int by_host(const void *a, const void *b)
+void alias_remove(struct aliases *a, u64 host, u64 size, bool is_writable)
 {
-    const struct edge *x = a, *y = b;
+    u64 end = host + size, part;
 
-    return x->host < y->host ? -1 : x->host > y->host;
+    for (; host < end && !a->is_blind; host += part) {
+        struct region *r = region_at(a, host);
+
+        part = part_of(host, end);
+        if (part == REGION_SIZE && r->all.n[is_writable]) {
+            r->all.n[is_writable]--;
+            continue;
+        }
+        for (u64 n = 0; n < part / PAGE_SIZE && !a->is_blind; n++) {
+            unsigned page = page_index(host) + (unsigned)n;
+
+            if ((r->leaf && r->leaf[page].n[is_writable]) || leaf_make(r, is_writable, 1))
+                r->leaf[page].n[is_writable]--;
+            else
+                go_blind(a);
+        }
+    }
 }
 
-/* Joined with the one before where it follows on. False: no memory. */
-static bool add_span(struct aliases *a, size_t *room, u64 from, u64 to)
+bool alias_at(const struct aliases *a, u64 host)
 {
-    if (a->spans && a->span[a->spans - 1].to == from) {
-        a->span[a->spans - 1].to = to;
-        return true;
-    }
-    if (a->spans == *room) {
-        size_t more = *room ? 2 * *room : 16;
-        struct span *span = realloc(a->span, more * sizeof *span);
+    const struct region *r = region_at(a, host);
 
-        if (!span)
-            return false;
-        a->span = span;
-        *room = more;
-    }
-    a->span[a->spans++] = (struct span){ from, to };
-    return true;
+    return a->is_blind || (r && is_alias(places_of(r, page_index(host))));
 }
 
-static bool find_spans(struct aliases *a, struct sweep *s)
+u32 alias_changes(const struct aliases *a)
 {
-    i64 open = 0, writable = 0;
-    size_t room = 0;
-
-    qsort(s->edge, s->edges, sizeof *s->edge, by_host);
-    for (size_t i = 0; i < s->edges; i++) {
-        const struct edge *e = &s->edge[i];
-
-        if (i && open >= 2 && writable && s->edge[i - 1].host != e->host &&
-            !add_span(a, &room, s->edge[i - 1].host, e->host))
-            return false;
-        open += e->step;
-        writable += e->writable ? e->step : 0;
-    }
-    return true;
-}
-
-static bool is_same(const struct aliases *a, const struct aliases *b)
-{
-    return a->is_blind == b->is_blind && a->spans == b->spans &&
-           (!a->spans || !memcmp(a->span, b->span, a->spans * sizeof *a->span));
-}
-
-u32 alias_look(struct partition *p)
-{
-    struct aliases *a = p->aliases, fresh = { .seen = p->generation };
-    struct sweep sweep = { 0 };
-    u32 changes;
-
-    pthread_mutex_lock(&p->alias_lock);
-    if (a->seen != fresh.seen) {
-        ram_visit(p->ram, add_edges, &sweep);
-        fresh.is_blind = sweep.failed || (sweep.edges && !find_spans(&fresh, &sweep));
-        free(sweep.edge);
-        fresh.changes = a->changes + !is_same(&fresh, a);
-        free(a->span);
-        *a = fresh;
-    }
-    changes = a->changes;
-    pthread_mutex_unlock(&p->alias_lock);
-    return changes;
-}
-
-bool alias_at(const struct partition *p, const u8 *host)
-{
-    const struct aliases *a = p->aliases;
-    u64 address = (u64)(uintptr_t)host;
-    size_t low = 0, high;
-
-    if (a->is_blind)
-        return true;
-    for (high = a->spans; low < high;) {
-        size_t middle = (low + high) / 2;
-
-        if (address >= a->span[middle].to)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < a->spans && address >= a->span[low].from;
+    return a->changes;
 }

@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 
+#include "mem/alias.h"
 #include "state/host.h"
 
 enum {
@@ -33,6 +34,7 @@ struct region {
 };
 
 struct ram {
+    struct aliases *aliases;
     struct region *middle[ROOT_MIDDLES];
     u64 middles; /* the others were never made */
 };
@@ -42,7 +44,20 @@ struct ram {
 
 struct ram *ram_new(void)
 {
-    return host_alloc(sizeof(struct ram));
+    struct ram *ram = host_alloc(sizeof(struct ram));
+
+    if (ram)
+        ram->aliases = alias_new();
+    if (ram && !ram->aliases) {
+        host_free(ram, sizeof *ram);
+        return NULL;
+    }
+    return ram;
+}
+
+const struct aliases *ram_aliases(const struct ram *ram)
+{
+    return ram->aliases;
 }
 
 void ram_delete(struct ram *ram)
@@ -58,6 +73,7 @@ void ram_delete(struct ram *ram)
             host_free(middle[n].leaf, LEAF_SIZE);
         host_free(middle, MIDDLE_SIZE);
     }
+    alias_delete(ram->aliases);
     host_free(ram, sizeof(struct ram));
 }
 
@@ -122,6 +138,31 @@ static u64 part_of(u64 gpa, u64 end)
     return (next < end ? next : end) - gpa;
 }
 
+/* What is mapped in [gpa, end) is about to go: the host's pages are there no longer. */
+static void leave_hosts(struct ram *ram, u64 gpa, u64 end)
+{
+    u64 part;
+
+    for (u64 at = gpa; at < end; at += part) {
+        struct region *region = region_find(ram, at);
+        u64 host;
+
+        part = part_of(at, end);
+        if (!region) {
+            part = (at | (((u64)1 << ROOT_SHIFT) - 1)) + 1 - at; /* none in these 64 GiB */
+        } else if (region->whole) {
+            host = (region->whole & PAGE_MASK) + (u64)leaf_index(at) * PAGE_SIZE;
+            alias_remove(ram->aliases, host, part, region->whole & PAGE_WRITE);
+        } else if (region->leaf) {
+            for (u64 n = 0; n < part / PAGE_SIZE; n++) {
+                host = region->leaf[leaf_index(at) + n].host;
+                if (host)
+                    alias_remove(ram->aliases, host & PAGE_MASK, PAGE_SIZE, host & PAGE_WRITE);
+            }
+        }
+    }
+}
+
 bool ram_map(struct ram *ram, u64 gpa, u64 size, void *host, u32 rights)
 {
     u64 end = gpa + size, to = (u64)(uintptr_t)host | (rights & RIGHTS), part;
@@ -135,6 +176,8 @@ bool ram_map(struct ram *ram, u64 gpa, u64 size, void *host, u32 rights)
         if (!region || (part < REGION_SIZE && !leaf_make(region)))
             return false;
     }
+    leave_hosts(ram, gpa, end);
+    alias_add(ram->aliases, to & PAGE_MASK, size, rights & PAGE_WRITE);
     for (u64 at = gpa; at < end; at += part, to += part) {
         struct region *region = region_find(ram, at);
         struct page *leaf = region->leaf;
@@ -160,6 +203,7 @@ bool ram_unmap(struct ram *ram, u64 gpa, u64 size)
 
     if (size > SPACE_SIZE || end > SPACE_SIZE)
         return false;
+    leave_hosts(ram, gpa, end);
     for (u64 at = gpa; at < end; at += part) {
         struct region *region = region_find(ram, at);
         struct page *leaf;

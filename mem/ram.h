@@ -28,6 +28,7 @@ struct page {
 };
 
 struct ram;
+struct aliases;
 
 struct ram *ram_new(void);
 void ram_delete(struct ram *ram);
@@ -59,6 +60,9 @@ INLINE void ram_page_note(struct page *page, u64 facts)
 /* A write to a tracked page is about to happen: PAGE_DIRTY. Without memory for a leaf, for the whole 16 MiB
  * around. */
 void ram_dirty(struct ram *ram, u64 gpa);
+
+/* Which of the host's pages are mapped more than once: mem/alias.h. */
+const struct aliases *ram_aliases(const struct ram *ram);
 
 /* Calls back for each run of mapped pages in ascending order: hashing, digest, dirty bitmap. */
 typedef void ram_visit_fn(void *context, u64 gpa, u8 *host, u64 size, u32 rights);

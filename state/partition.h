@@ -10,7 +10,6 @@
 
 struct vcpu;
 struct ram;
-struct aliases;
 struct profile;
 struct door;
 
@@ -23,8 +22,6 @@ struct cpuid_result {      /* WHV_X64_CPUID_RESULT */
 struct partition {
     const struct profile *profile;
     struct ram *ram;
-    struct aliases *aliases;      /* host memory at more than one address: mem/alias.h */
-    pthread_mutex_t alias_lock;
     struct vcpu *cpu[MAX_PROCESSORS];
     struct door *doors;           /* MAX_PROCESSORS of them: state/meet.h */
     u32 processors;               /* the ProcessorCount property; 0: not set yet */

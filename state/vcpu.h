@@ -238,7 +238,7 @@ struct vcpu {
     const struct insn *at; /* the instruction that a slow path runs for; NULL: rip and count are right as they are */
     u32 generation;      /* links and jumps of another one are looked up again: memory or translations changed */
     u32 run;             /* raised when the host may have written to memory: blocks not checked since are compared */
-    u32 aliases;         /* what alias_look() said of the map that the blocks were decoded under */
+    u32 aliases;         /* what alias_changes() said of the map that the blocks were decoded under */
     u32 mode;            /* MODE_* */
     u32 attention;       /* anybody: ATTENTION_*, by atomic or */
     u32 returns_top;

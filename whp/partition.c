@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "mem/alias.h"
 #include "mem/ram.h"
 #include "mem/tlb.h"
 #include "state/clock.h"
@@ -28,14 +27,12 @@ static void destroy(struct partition *p)
 {
     if (p->ram)
         ram_delete(p->ram);
-    alias_delete(p->aliases);
     if (p->trace_file)
         fclose(p->trace_file);
     free(p->cpuid_list);
     free(p->cpuid_results);
     pthread_cond_destroy(&p->met);
     pthread_mutex_destroy(&p->lock);
-    pthread_mutex_destroy(&p->alias_lock);
     free(p);
 }
 
@@ -49,16 +46,14 @@ HRESULT WINAPI WHvCreatePartition(WHV_PARTITION_HANDLE *Partition)
     if (!p)
         return fail(E_OUTOFMEMORY, "no memory for a partition");
     pthread_mutex_init(&p->lock, NULL);
-    pthread_mutex_init(&p->alias_lock, NULL);
     pthread_cond_init(&p->met, NULL);
     partition_use_profile(p, profile_find("zen"));
     p->msr_bitmap.UnhandledMsrs = 1;
     p->rate = 1;
     p->host_start = host_nanoseconds();
     p->ram = ram_new();
-    p->aliases = alias_new();
 
-    HRESULT hr = p->ram && p->aliases ? environment_apply(p) : fail(E_OUTOFMEMORY, "no memory for a partition");
+    HRESULT hr = p->ram ? environment_apply(p) : fail(E_OUTOFMEMORY, "no memory for a partition");
 
     if (SUCCEEDED(hr)) {
         WHV_PARTITION_HANDLE handle = handle_new(p);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The map of guest-physical memory. */
+#include "mem/alias.h"
 #include "tests/mem/machine.h"
 
 enum { RW = PAGE_READ | PAGE_WRITE };
@@ -177,6 +178,73 @@ START_TEST(visits_come_in_order_and_in_one_piece)
 }
 END_TEST
 
+/* Against a plain list of what is mapped where: three regions of guest and of host, in pieces of all sizes. */
+enum { REGION_PAGES = 1 << 12, SPACE_PAGES = 3 * REGION_PAGES, FIRST_HOST = 0x7f000 };
+
+static u32 draw(u32 *seed, u32 below)
+{
+    *seed = *seed * 1664525 + 1013904223;
+    return (u32)((u64)*seed * below >> 32);
+}
+
+/* A run of pages, sometimes of whole regions. */
+static u32 draw_run(u32 *seed, u32 *pages)
+{
+    bool is_whole = draw(seed, 3) == 0;
+    u32 unit = is_whole ? REGION_PAGES : 1, from = draw(seed, SPACE_PAGES / unit) * unit;
+    u32 most = SPACE_PAGES - from;
+
+    *pages = is_whole ? (1 + draw(seed, most / unit)) * unit : 1 + draw(seed, draw(seed, 2) ? 3 : most);
+    *pages = *pages < most ? *pages : most;
+    return from;
+}
+
+static bool wants_alias(const u64 *mapped, u32 host)
+{
+    u32 places = 0, writable = 0;
+
+    for (u32 i = 0; i < SPACE_PAGES; i++) {
+        if (mapped[i] >> 12 == FIRST_HOST + host) {
+            places++;
+            writable += (mapped[i] & PAGE_WRITE) != 0;
+        }
+    }
+    return places > 1 && writable;
+}
+
+START_TEST(aliases_are_what_is_mapped_twice_and_writable)
+{
+    static u64 mapped[SPACE_PAGES];
+    struct ram *ram = ram_new();
+    u32 seed = 1, seen = 0;
+
+    for (u32 round = 0; round < 600; round++) {
+        u32 pages, host_pages, gpa = draw_run(&seed, &pages), host = draw_run(&seed, &host_pages);
+        u32 rights = draw(&seed, 2) ? RW : PAGE_READ, changes = alias_changes(ram_aliases(ram));
+        bool is_unmap = draw(&seed, 3) == 0, before = alias_at(ram_aliases(ram), (u64)(FIRST_HOST + host) << 12);
+
+        pages = is_unmap || pages < SPACE_PAGES - host ? pages : SPACE_PAGES - host;
+        for (u32 i = 0; i < pages; i++)
+            mapped[gpa + i] = is_unmap ? 0 : (u64)(FIRST_HOST + host + i) << 12 | rights;
+        if (is_unmap)
+            (void)ram_unmap(ram, (u64)gpa << 12, (u64)pages << 12);
+        else
+            ck_assert(ram_map(ram, (u64)gpa << 12, (u64)pages << 12, HOST(FIRST_HOST + host), rights));
+        for (u32 i = 0; i < 40; i++) {
+            u32 at = i ? draw(&seed, SPACE_PAGES) : host;
+            bool is = alias_at(ram_aliases(ram), (u64)(FIRST_HOST + at) << 12);
+
+            ck_assert_msg(is == wants_alias(mapped, at), "round %u, host page %x: %d", round, at, is);
+            if (!i && is && !before)
+                ck_assert_uint_ne(alias_changes(ram_aliases(ram)), changes);
+            seen += is;
+        }
+    }
+    ck_assert_uint_gt(seen, 1000);
+    ram_delete(ram);
+}
+END_TEST
+
 TCase *ram_cases(void)
 {
     TCase *t = tcase_create("ram");
@@ -190,5 +258,6 @@ TCase *ram_cases(void)
     tcase_add_test(t, code_stays_noted_across_mappings);
     tcase_add_test(t, a_million_single_pages_map_quickly);
     tcase_add_test(t, visits_come_in_order_and_in_one_piece);
+    tcase_add_test(t, aliases_are_what_is_mapped_twice_and_writable);
     return t;
 }
