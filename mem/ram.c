@@ -283,6 +283,56 @@ void ram_dirty(struct ram *ram, u64 gpa)
         __atomic_fetch_or(&region->whole, PAGE_DIRTY, __ATOMIC_ACQ_REL);
 }
 
+/* The facts of all pages of a part of a region, or'ed; `all` has those that each of them has. */
+static u64 facts_of(const struct region *region, u64 gpa, u64 pages, u64 *all)
+{
+    u64 some = 0;
+
+    if (!region || !region->leaf)
+        return *all = region ? region->whole & PAGE_FACTS : 0;
+    *all = PAGE_FACTS;
+    for (u64 n = 0; n < pages; n++) {
+        some |= region->leaf[leaf_index(gpa) + n].host & PAGE_FACTS;
+        *all &= region->leaf[leaf_index(gpa) + n].host;
+    }
+    return some;
+}
+
+static void take_one(u64 *host, u64 *bits, u64 first, u64 pages)
+{
+    if (!(__atomic_fetch_and(host, ~(u64)PAGE_DIRTY, __ATOMIC_ACQ_REL) & PAGE_DIRTY))
+        return;
+    for (u64 n = first; bits && n < first + pages; n++)
+        bits[n / 64] |= (u64)1 << n % 64;
+}
+
+bool ram_take_dirty(struct ram *ram, u64 gpa, u64 size, u64 *bits)
+{
+    u64 end = gpa + size, part, all;
+
+    for (u64 at = gpa; at < end; at += part) {
+        part = part_of(at, end);
+        (void)facts_of(region_find(ram, at), at, part / PAGE_SIZE, &all);
+        if (!(all & PAGE_TRACK))
+            return false;
+    }
+    if (bits)
+        memset(bits, 0, (size / PAGE_SIZE + 63) / 64 * 8);
+    for (u64 at = gpa; at < end; at += part) {
+        struct region *region = region_find(ram, at);
+        u64 first = (at - gpa) / PAGE_SIZE;
+
+        part = part_of(at, end);
+        if (!(facts_of(region, at, part / PAGE_SIZE, &all) & PAGE_DIRTY))
+            continue;
+        if (!region->leaf)
+            take_one(&region->whole, bits, first, part / PAGE_SIZE); /* there was no memory to know which */
+        for (u64 n = 0; region->leaf && n < part / PAGE_SIZE; n++)
+            take_one(&region->leaf[leaf_index(at) + n].host, bits, first + n, 1);
+    }
+    return true;
+}
+
 /* A run of mapped pages that grows until what follows doesn't continue it. */
 struct run {
     u64 gpa, size, host; /* host: with rights */

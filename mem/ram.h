@@ -64,6 +64,13 @@ void ram_dirty(struct ram *ram, u64 gpa);
 /* Which of the host's pages are mapped more than once: mem/alias.h. */
 const struct aliases *ram_aliases(const struct ram *ram);
 
+/*
+ * Which pages of [gpa, gpa + size) have PAGE_DIRTY, from bit 0 of the first word on; they lose it. While no
+ * processor runs, who then has to forget its translations. bits may be NULL. False: some page isn't mapped with
+ * PAGE_TRACK, and nothing changed.
+ */
+bool ram_take_dirty(struct ram *ram, u64 gpa, u64 size, u64 *bits);
+
 /* Calls back for each run of mapped pages in ascending order: hashing, digest, dirty bitmap. */
 typedef void ram_visit_fn(void *context, u64 gpa, u8 *host, u64 size, u32 rights);
 void ram_visit(struct ram *ram, ram_visit_fn *visit, void *context);

@@ -3,13 +3,14 @@
 #include "mem/ram.h"
 
 #include "mem/translate.h"
+#include "whp/memory.h"
 #include "whp/processor.h"
 
 enum { RIGHTS = PAGE_READ | PAGE_WRITE | PAGE_EXECUTE };
 
 /* ---- the map ---- */
 
-static HRESULT check_range(const struct partition *p, u64 gpa, u64 size)
+HRESULT check_range(const struct partition *p, u64 gpa, u64 size)
 {
     u64 end = (u64)1 << p->physical_width;
 
@@ -36,17 +37,14 @@ static HRESULT check_source(const void *source, u64 size, u32 flags)
         return fail(E_INVALIDARG, "SourceAddress: %p is no multiple of 4096, or NULL", source);
     if (size > ~(u64)0 - address)
         return fail(E_INVALIDARG, "SourceAddress: %p and the size wrap around", source);
-    if (flags & PAGE_TRACK)
-        return fail(E_INVALIDARG, "Flags: TrackDirtyPages; this version's Features lack DirtyPageTracking");
-    if (flags & ~(u32)RIGHTS)
+    if (flags & ~(u32)(RIGHTS | PAGE_TRACK))
         return fail(E_INVALIDARG, "Flags: %#x has unknown bits", flags);
     if ((flags & (PAGE_READ | PAGE_WRITE)) == PAGE_WRITE)
         return fail(E_INVALIDARG, "Flags: Write without Read, which processors can't do");
     return S_OK;
 }
 
-/* With all processors standing still: each looks at the map anew before it goes on. */
-static void map_changed(struct partition *p)
+void map_changed(struct partition *p)
 {
     p->generation++;
     for (u32 i = 0; i < p->processors; i++) {
@@ -204,8 +202,11 @@ static HRESULT access_gpa(WHV_PARTITION_HANDLE handle, u32 index, u64 gpa, WHV_A
             memcpy(host, from, size);
         else
             memcpy(into, host, size);
-        if (SUCCEEDED(hr) && from)
+        if (SUCCEEDED(hr) && from) {
+            if (page & PAGE_TRACK)
+                ram_dirty(p->ram, gpa);
             map_changed(p); /* it may have been code */
+        }
         meet_end(p);
     }
     vcpu_unpin(handle, index);

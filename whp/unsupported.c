@@ -139,7 +139,6 @@ HRESULT WINAPI WHvGetVirtualProcessorCounters(WHV_PARTITION_HANDLE Partition, UI
         return refuse(Partition, #name);                                                                     \
     }
 
-LACKING(WHvQueryGpaRangeDirtyBitmap, WHV_GUEST_PHYSICAL_ADDRESS a, UINT64 b, UINT64 *c, UINT32 d)
 LACKING(WHvSignalVirtualProcessorSynicEvent, WHV_SYNIC_EVENT_PARAMETERS a, BOOL *b)
 LACKING(WHvPostVirtualProcessorSynicMessage, UINT32 a, UINT32 b, const VOID *c, UINT32 d)
 LACKING(WHvRegisterPartitionDoorbellEvent, const WHV_DOORBELL_MATCH_DATA *a, HANDLE b)

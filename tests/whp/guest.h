@@ -58,6 +58,7 @@ TCase *misuse_case(void);
 TCase *property_case(void);
 TCase *register_case(void);
 TCase *memory_case(void);
+TCase *dirty_case(void);
 TCase *cancel_case(void);
 TCase *exit_case(void);
 TCase *emulator_case(void);

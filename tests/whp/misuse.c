@@ -83,7 +83,7 @@ static HRESULT xsave(u32 offset, u64 value)
     X(map(PAGE_AT, 0, 0, 7), E_INVALIDARG)                                                                   \
     X(map(PAGE_AT, 0, 4097, 7), E_INVALIDARG)                                                                \
     X(map(PAGE_AT, 0, 4096, 16), E_INVALIDARG)                                                               \
-    X(map(PAGE_AT, 0, 4096, 8 | 7), E_INVALIDARG)                                                            \
+    X(map(PAGE_AT, 0, 4096, 16 | 7), E_INVALIDARG)                                                            \
     X(map(PAGE_AT, 0, 4096, 2), E_INVALIDARG)                                                                \
     X(map(PAGE_AT, ~(u64)4095, 4096, 7), E_INVALIDARG)                                                       \
     X(map(PAGE_AT, ~(u64)4095, 8192, 7), E_INVALIDARG)                                                       \
@@ -177,7 +177,7 @@ static HRESULT xsave(u32 offset, u64 value)
     X(WHvRequestInterrupt(g.partition, (const WHV_INTERRUPT_CONTROL *)buffer, 16), HV(8))                    \
     X(WHvRequestInterrupt(g.partition, (const WHV_INTERRUPT_CONTROL *)buffer, 15), E_INVALIDARG)             \
     X(WHvGetVirtualProcessorCpuidOutput(g.partition, 0, 1, 0, NULL), E_POINTER)                              \
-    X(WHvQueryGpaRangeDirtyBitmap(g.partition, 0, 4096, buffer, 8), (HRESULT)0x80070032u)                    \
+    X(WHvQueryGpaRangeDirtyBitmap(g.partition, 0, 4096, buffer, 8), WHV_E_GPA_RANGE_NOT_FOUND)               \
     X(WHvStartPartitionMigration(g.partition, (HANDLE *)buffer), (HRESULT)0x80070032u)
 
 struct misuse {
