@@ -17,7 +17,7 @@ CFLAGS ?= -O2 -g
 MODE ?= -fno-stack-protector -fcf-protection=none -fno-plt
 SOFTWHP_CFLAGS = -std=gnu11 $(CFLAGS) $(MODE) -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion \
 	-fno-strict-aliasing -ffp-contract=off -fno-ipa-icf -mcx16 -fPIC -fvisibility=hidden -pthread -I. -Iinclude
-LIBS = -lZydis -lZycore -lpthread -lm
+LIBS = -lZydis -lZycore -lmpfr -lgmp -lpthread -lm
 
 FLOORS := include state exits mem decoder cpu jit whp
 HEADERS := WinHvPlatform.h WinHvPlatformDefs.h WinHvEmulation.h softwhp.h

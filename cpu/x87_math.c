@@ -1,21 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* x87 functions of ST(0), and of ST(0) and ST(1): signs, roots, remainders, scaling, transcendentals. */
-#include "cpu/x87.h"
+#include "cpu/x87_transcend.h"
 
 X87_UNARY(sqrt, "fsqrt")
 X87_UNARY(rndint, "frndint")
-X87_UNARY(f2xm1, "f2xm1")
-X87_UNARY(sin, "fsin")
-X87_UNARY(cos, "fcos")
-X87_UNARY(sincos, "fsincos")
-X87_UNARY(ptan, "fptan")
 X87_UNARY(xtract, "fxtract")
 X87_BINARY(prem, "fprem")
 X87_BINARY(prem1, "fprem1")
 X87_BINARY(scale, "fscale")
-X87_BINARY(patan, "fpatan")
-X87_BINARY(yl2x, "fyl2x")
-X87_BINARY(yl2xp1, "fyl2xp1")
 
 /* Signs alone: no exception but the stack's, NaNs and unsupported forms included. */
 static void sign(CPU, IN, u16 keep, u16 flip)

@@ -11,6 +11,7 @@ set -eu
 # Purpose, package, and what of it has to be there.
 needs='
 build libzydis-dev          header  Zydis/Zydis.h
+build libmpfr-dev           header  mpfr.h
 check check                 header  check.h
 check libsubunit-dev        header  subunit/child.h
 check zstd                  command zstd
