@@ -4,6 +4,7 @@
 # make check      all tests; T=NAME runs one: a suite, a case, or a test that tests/run.sh names
 # make asan       the tests under the address and undefined-behaviour sanitizers
 # make bench      benchmarks beside the peers that are installed; BENCH="--rounds 1 alu" as bench/bench.py takes it
+# make vectors    captures hardware vectors on this machine's processor: OUT=build/vectors SEED=1 PERCENT=100
 # make floors     prints every include that looks upwards; nothing, if all is well
 # make libs       what a static client links
 # make install PREFIX= DESTDIR=
@@ -13,6 +14,9 @@ OBJCOPY ?= objcopy
 B ?= build
 GUESTS ?= build/guests
 PREFIX ?= /usr/local
+OUT ?= $B/vectors
+SEED ?= 1
+PERCENT ?= 100
 CFLAGS ?= -O2 -g
 MODE ?= -fno-stack-protector -fcf-protection=none -fno-plt
 SOFTWHP_CFLAGS = -std=gnu11 $(CFLAGS) $(MODE) -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion \
@@ -26,7 +30,7 @@ VMM := $(patsubst %.c,$B/%.o,$(wildcard vmm/*.c))
 VMM_TESTS := $(wildcard tests/vmm/*.c)
 FLOOR_TESTS := $(filter-out $(VMM_TESTS) tests/vectors/%,$(wildcard tests/*/*.c))
 TESTS := $(patsubst %.c,$B/%.o,$(FLOOR_TESTS) $(VMM_TESTS))
-PROGRAMS := $B/tests/vectors/replay.o $B/tests/vectors/thin.o $B/bench/exits.o
+PROGRAMS := $B/tests/vectors/thin.o $B/bench/exits.o
 
 all: $B/libsoftwhp.a $B/libsoftwhp.so $B/softwhp
 
@@ -50,6 +54,14 @@ $B/%.o: %.c | deps
 	@mkdir -p $(@D)
 	$(CC) $(SOFTWHP_CFLAGS) $(SANITIZE) -MMD -MP -c -o $@ $<
 
+# How many vectors of tests/vectors each form of an instruction has, for `softwhp isa`.
+$B/vmm/cover.inc: $(wildcard tests/vectors/*-forms.tsv tests/vectors/*/*-forms.tsv)
+	@mkdir -p $(@D)
+	awk -F '\t' '$$6 + 0 { n[$$3 "\", \"" $$4] += $$6 } END { for (k in n) printf "{\"%s\", %d},\n", k, n[k] }' $^ | \
+		sed 's/", \([0-9]*\)},$$/", \1},/' | LC_ALL=C sort >$@
+$B/vmm/isa.o: $B/vmm/cover.inc
+$B/vmm/isa.o: CFLAGS += -I$B/vmm
+
 # Tests see all, so they link the objects themselves; those of the VMM link what it does.
 $B/tests/suites: $B/tests/suites.o $(FLOOR_TESTS:%.c=$B/%.o) $(OBJECTS)
 $B/tests/vmm-suites: $B/tests/vmm-suites.o $(VMM_TESTS:%.c=$B/%.o) $(filter-out $B/vmm/main.o,$(VMM)) $B/libsoftwhp.a
@@ -64,8 +76,16 @@ $B/tests/suites.o $B/tests/vmm-suites.o: tests/main.c | deps
 	@mkdir -p $(@D)
 	$(CC) $(SOFTWHP_CFLAGS) $(SANITIZE) -DSUITES="$(foreach s,$(SUITES),SUITE($s))" -c -o $@ tests/main.c
 
-$B/tests/replay $B/tests/thin: $B/tests/%: $B/tests/vectors/%.o $B/libsoftwhp.a
+$B/tests/thin: $B/tests/vectors/thin.o $B/libsoftwhp.a
 	$(CC) $(SANITIZE) -o $@ $^ $(LIBS)
+
+# Vectors of this machine's own processor, for softwhp replay. The handler that swaps states can't have a canary.
+$B/generator: tests/vectors/generator/gen.c tests/vectors/generator/exec.c tests/vectors/generator/exec.h vmm/swv.h | deps
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 -O2 -g -Wall -Wextra -I. -mfsgsbase -fno-stack-protector -o $@ $(filter %.c,$^) -lZydis
+
+vectors: $B/generator
+	tests/vectors/generator/capture.sh $B/generator $(OUT) $(SEED) $(PERCENT)
 
 $B/bench/exits: $B/bench/exits.o $B/libsoftwhp.a
 	$(CC) -o $@ $^ $(LIBS)
@@ -116,4 +136,4 @@ clean:
 
 -include $(patsubst %.o,%.d,$(OBJECTS) $(VMM) $(TESTS) $(PROGRAMS))
 
-.PHONY: all deps run check asan bench floors libs install clean
+.PHONY: all deps run check asan bench vectors floors libs install clean

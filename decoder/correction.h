@@ -7,6 +7,9 @@
 
 #include "decoder/decode.h"
 
+/* Zydis as the profile's processor decodes. decode.c. */
+void decoder_init(ZydisDecoder *decoder, u32 mode);
+
 /*
  * After Zydis refused: true where the processor has an instruction all the same, which z and operand then hold.
  */

@@ -7,7 +7,7 @@
 #include "decoder/correction.h"
 
 /* The decoder's state is a few words of configuration: made anew each time, it needs no owner. */
-static void decoder_init(ZydisDecoder *decoder, u32 mode)
+void decoder_init(ZydisDecoder *decoder, u32 mode)
 {
     bool real = !(mode & MODE_PE) || (mode & MODE_VM86);
 
@@ -356,8 +356,8 @@ enum decode_result decode(u32 mode, const u8 *bytes, unsigned size, unsigned off
     in->vex = z.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX;
     const struct op *op = &ops[in->op];
 
-    /* Other encodings share names with VEX' instructions, but no profile has theirs. */
-    if (!in->vex && z.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY)
+    /* Other encodings share names with ours, but no profile has theirs: EVEX, XOP, and Knights Corner's VEX. */
+    if ((!in->vex && z.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY) || z.meta.isa_ext == ZYDIS_ISA_EXT_KNC)
         return invalid(in, d);
     d->attributes = op->attributes;
     if (!op->body) {

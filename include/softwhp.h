@@ -90,6 +90,20 @@ HRESULT WINAPI SwhpTraceStart(WHV_PARTITION_HANDLE Partition, UINT32 Kinds, SWHP
                               VOID *Context);
 HRESULT WINAPI SwhpTraceStop(WHV_PARTITION_HANDLE Partition);
 
+/* One form of an instruction that the default profile's processor carries out. The strings live during the call. */
+enum { SWHP_MODE_64 = 1, SWHP_MODE_32 = 2, SWHP_MODE_16 = 4 };
+typedef struct SWHP_INSTRUCTION {
+    UINT32 Size;           /* of this structure, in bytes: later versions may add to it */
+    UINT32 Modes;          /* SWHP_MODE_*: the code sizes that have it */
+    const char *Mnemonic;  /* lower case */
+    const char *Form;      /* encoding and operands: "66.0F38.F1 m16,r16" */
+    const char *Extension; /* the set of instructions that it belongs to, as Zydis names it */
+} SWHP_INSTRUCTION;
+typedef VOID(CALLBACK *SWHP_INSTRUCTION_CALLBACK)(VOID *Context, const SWHP_INSTRUCTION *Instruction);
+
+/* Calls back for each, by extension, mnemonic and form. Takes a second or so. */
+HRESULT WINAPI SwhpListInstructions(SWHP_INSTRUCTION_CALLBACK Callback, VOID *Context);
+
 /*
  * Text, always ended by a zero byte, cut to Size bytes; *Written gets the size of the whole text with its zero
  * byte, also when WHV_E_INSUFFICIENT_BUFFER is returned because it was cut. Written may be NULL.

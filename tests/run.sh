@@ -86,8 +86,8 @@ fi
 if wanted vectors; then
     if ! packaging/deps.sh has zstd; then
         skip "vectors: no zstd"
-    elif built vectors "$build/tests/replay"; then
-        carry_out vectors "$build/tests/replay" tests/vectors/*.swv.zst
+    else
+        carry_out vectors "$build/softwhp" replay tests/vectors/*.swv.zst tests/vectors/*/*.swv.zst
     fi
 fi
 if wanted suites || [ -z "$found" ]; then

@@ -9,7 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "isa.h"
 #include "machine.h"
+#include "replay.h"
 
 static int complain(const struct problem *problem)
 {
@@ -63,12 +65,33 @@ static int run(int count, char **words)
     return status;
 }
 
+/* A subcommand that tells by the problem how it ended; `help` where that is all that was asked for. */
+static int carry_out(int (*command)(int, char **, struct problem *), const char *help, int count, char **words)
+{
+    struct problem problem = {0};
+
+    if (count == 1 && strcmp(words[0], "--help") == 0)
+        return print(help);
+    command(count, words, &problem);
+    return complain(&problem);
+}
+
+static int replay(int count, char **words)
+{
+    return carry_out(replay_command, replay_help, count, words);
+}
+
+static int isa(int count, char **words)
+{
+    return carry_out(isa_command, isa_help, count, words);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
         const char *name;
         int (*run)(int count, char **words);
-    } subcommands[] = {{"run", run}};
+    } subcommands[] = {{"run", run}, {"replay", replay}, {"isa", isa}};
     struct problem problem;
 
     hold_standard_streams();

@@ -11,6 +11,8 @@
 const char options_help[] =
     "usage: softwhp run [OPTION]... FILE\n"
     "       softwhp run [OPTION]... --firmware FILE\n"
+    "       softwhp replay [OPTION]... FILE...    hardware vectors; see softwhp replay --help\n"
+    "       softwhp isa [EXTENSION]               the table of instructions\n"
     "       softwhp --help | --version\n"
     "\n"
     "Runs a guest on a software x86-64 processor: a Linux bzImage, an ELF kernel with a PVH\n"

@@ -186,6 +186,11 @@ static const struct scenario scenarios[] = {
       .poke = { { 0x6000, 2, 0xa000 - 0x10 }, { 0x6002, 2, 1 }, { 0x6004, 2, 0x202 } }, GP(0), .rip = 0x9ff0,
       .want = { GPR(Cs, 1), GPR(Rsp, 0x6006), GPR(Rflags, 0x23202) } },
     { "ports ask the bitmap", VM86, "e4 61", GP(0) },
+    /* Without a name in the manuals. */
+    { "SALC with carry", PROTECTED0, "d6 f4", .set = { GPR(Rflags, 3), GPR(Rax, 0x1234) }, HALTS, .rip = CODE + 2,
+      .want = { GPR(Rax, 0x12ff), GPR(Rflags, 3) } },
+    { "SALC without", PROTECTED0, "d6 f4", .set = { GPR(Rflags, 0x8d6), GPR(Rax, 0x1234) }, HALTS, .rip = CODE + 2,
+      .want = { GPR(Rax, 0x1200), GPR(Rflags, 0x8d6) } },
     { "LLDT in virtual-8086 mode", VM86, "0f 00 d0", FAULT(6, 0) },
 };
 

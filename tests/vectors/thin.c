@@ -2,16 +2,16 @@
 /*
  * Picks some records of each form out of files of vectors: how tests/vectors was made from whole captures.
  *
- * usage: thin FOLDER RECORDS MODE-FAMILY.swv.zst... [RECORDS MODE-FAMILY.swv.zst...]...
+ * usage: thin [-x OTHER]... FOLDER RECORDS MODE-FAMILY.swv.zst... [RECORDS MODE-FAMILY.swv.zst...]...
  *
  * Of each form it keeps the first record, the first of each kind (fault, error code, flags), and of the others as many as
- * make up RECORDS, evenly spread; a number holds for the files after it. Where the form is 0 (bytes that are no instruction), every record is one of its own. It
+ * make up RECORDS, evenly spread, and nothing of the forms that the folders OTHER have; a number holds for the files after it. Where the form is 0 (bytes that are no instruction), every record is one of its own. It
  * writes files of the same format and the lines of MODE-forms.tsv that belong to them, with the new counts.
  */
 #include <errno.h>
 #include <stdbool.h>
 
-#include "tests/vectors/swv.h"
+#include "vmm/swv.h"
 
 enum { MAX_FORMS = 32768 };
 
@@ -29,6 +29,9 @@ static struct kept {
     uint32_t form, records, faults;
 } kept[MAX_FORMS];
 static unsigned kept_count;
+
+static uint32_t left_out[MAX_FORMS]; /* forms that other folders have */
+static unsigned left_out_count;
 
 static _Noreturn void fail(const char *what, const char *why)
 {
@@ -124,6 +127,28 @@ static struct kept *kept_of(uint32_t form)
     return &kept[kept_count++];
 }
 
+static bool is_left_out(uint32_t form)
+{
+    for (unsigned i = 0; i < left_out_count; i++)
+        if (left_out[i] == form)
+            return true;
+    return false;
+}
+
+static void leave_out(const char *folder, const char *mode)
+{
+    char path[1024], line[512];
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/%s-forms.tsv", folder, mode);
+    f = fopen(path, "r");
+    if (!f)
+        fail(path, strerror(errno));
+    while (fgets(line, sizeof line, f) && left_out_count < MAX_FORMS)
+        left_out[left_out_count++] = (uint32_t)strtoul(line, NULL, 16);
+    fclose(f);
+}
+
 static void pick_all(uint32_t want)
 {
     uint32_t *first = allocate(NULL, (record_count + 1ull) * sizeof *first);
@@ -133,8 +158,8 @@ static void pick_all(uint32_t want)
     for (uint32_t i = 0; i < record_count; i++) {
         uint32_t f = 0;
 
-        if (!records[i].head.form) {
-            records[i].kept = true;
+        if (!records[i].head.form || is_left_out(records[i].head.form)) {
+            records[i].kept = !records[i].head.form && !left_out_count;
             continue;
         }
         /* The newest form first: captures have a form's records together. */
@@ -211,6 +236,8 @@ static void thin(const char *path, const char *to, uint32_t want)
     }
     if (pclose(out))
         fail(to, "zstd failed");
+    if (!f.h.nrec)
+        remove(to);
     printf("%s: %u of %u records\n", to, f.h.nrec, record_count);
 }
 
@@ -248,17 +275,23 @@ int main(int argc, char **argv)
 {
     static const char *const modes[] = {"64", "32", "16"};
 
-    if (argc < 4) {
-        fprintf(stderr, "usage: thin FOLDER RECORDS MODE-FAMILY.swv.zst... [RECORDS MODE-FAMILY.swv.zst...]...\n");
+    int options = 0;
+
+    while (2 * options + 1 < argc && !strcmp(argv[2 * options + 1], "-x"))
+        options++;
+    if (argc - 2 * options < 4) {
+        fprintf(stderr, "usage: thin [-x OTHER]... FOLDER RECORDS MODE-FAMILY.swv.zst... [RECORDS MODE-FAMILY.swv.zst...]...\n");
         return 2;
     }
     for (int m = 0; m < 3; m++) {
         char from[1024] = "", to[1024];
         long want = 0;
 
-        kept_count = 0;
+        kept_count = left_out_count = 0;
         memset(kept, 0, sizeof kept);
-        for (int i = 2; i < argc; i++) {
+        for (int i = 0; i < options; i++)
+            leave_out(argv[2 * i + 2], modes[m]);
+        for (int i = 2 * options + 2; i < argc; i++) {
             const char *slash = strrchr(argv[i], '/'), *name = slash ? slash + 1 : argv[i];
 
             if (!argv[i][strspn(argv[i], "0123456789")]) {
@@ -269,11 +302,11 @@ int main(int argc, char **argv)
                 fail(argv[i], "how many records of each form? Say it before");
             if (strncmp(name, modes[m], 2))
                 continue;
-            snprintf(to, sizeof to, "%s/%s", argv[1], name);
+            snprintf(to, sizeof to, "%s/%s", argv[2 * options + 1], name);
             snprintf(from, sizeof from, "%.*s%s-forms.tsv", (int)(name - argv[i]), argv[i], modes[m]);
             thin(argv[i], to, (uint32_t)want);
         }
-        snprintf(to, sizeof to, "%s/%s-forms.tsv", argv[1], modes[m]);
+        snprintf(to, sizeof to, "%s/%s-forms.tsv", argv[2 * options + 1], modes[m]);
         if (*from)
             thin_forms(from, to);
     }

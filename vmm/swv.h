@@ -151,23 +151,28 @@ static inline void *swv_reg(swv_state *s, int id)
 	return NULL;
 }
 
-static inline const uint8_t *swv_getregs(swv_state *s, int n, const uint8_t *p)
+/* Both return where the list ends, or NULL for one that names no register or goes beyond `end`. */
+static inline const uint8_t *swv_getregs(swv_state *s, int n, const uint8_t *p, const uint8_t *end)
 {
-	while (n-- > 0) {
-		int id = *p++, sz = swv_reg_size(id);
-		memcpy(swv_reg(s, id), p, sz);
+	while (p && n-- > 0) {
+		int id = p < end ? *p++ : SWV_NREG, sz = swv_reg_size(id);
+		void *r = swv_reg(s, id);
+		if (!r || end - p < sz) return NULL;
+		memcpy(r, p, (size_t)sz);
 		p += sz;
 	}
 	return p;
 }
 
-static inline const uint8_t *swv_getmem(swv_mem *m, int n, const uint8_t *p)
+static inline const uint8_t *swv_getmem(swv_mem *m, int n, const uint8_t *p, const uint8_t *end)
 {
-	for (; n-- > 0; m++) {
+	for (; p && n-- > 0; m++) {
+		if (end - p < 10) return NULL;
 		memcpy(&m->addr, p, 8);
 		memcpy(&m->len, p + 8, 2);
 		m->p = p + 10;
-		p += 10 + m->len;
+		if (end - m->p < m->len) return NULL;
+		p = m->p + m->len;
 	}
 	return p;
 }
@@ -185,9 +190,9 @@ static inline int swv_open(swv_file *v, FILE *f)
 		return -1;
 	for (int i = 0; i < v->h.nbase; i++) {
 		if (fread(e, 1, 1, f) != 1 || !swv_reg(&v->base, e[0]) ||
-		    fread(e + 1, swv_reg_size(e[0]), 1, f) != 1)
+		    fread(e + 1, (size_t)swv_reg_size(e[0]), 1, f) != 1)
 			return -1;
-		swv_getregs(&v->base, 1, e);
+		swv_getregs(&v->base, 1, e, e + sizeof e);
 	}
 	return 0;
 }
@@ -195,21 +200,23 @@ static inline int swv_open(swv_file *v, FILE *f)
 /* Reads and expands the next record: 1 = got one, 0 = end, -1 = malformed. */
 static inline int swv_next(swv_file *v, swv_vec *r)
 {
-	const uint8_t *p = v->buf;
+	const uint8_t *p = v->buf, *end;
 	if (fread(v->buf, 2, 1, v->f) != 1) return 0;
 	memcpy(&r->h.size, p, 2);
-	if (r->h.size < sizeof r->h || fread(v->buf + 2, r->h.size - 2, 1, v->f) != 1) return -1;
+	if (r->h.size < sizeof r->h || fread(v->buf + 2, (size_t)(r->h.size - 2), 1, v->f) != 1) return -1;
+	end = p + r->h.size;
 	memcpy(&r->h, p, sizeof r->h);
 	p += sizeof r->h;
 	r->err = 0, r->cr2 = 0;
+	if (end - p < (r->h.vector != 0xFF ? 12 : 0) + r->h.ilen) return -1;
 	if (r->h.vector != 0xFF) memcpy(&r->err, p, 4), memcpy(&r->cr2, p + 4, 8), p += 12;
 	r->code = p, p += r->h.ilen;
 	r->in = v->base;
-	p = swv_getregs(&r->in, r->h.nin, p);
-	p = swv_getmem(r->inmem, r->ninmem = r->h.ninmem, p);
+	p = swv_getregs(&r->in, r->h.nin, p, end);
+	p = swv_getmem(r->inmem, r->ninmem = r->h.ninmem, p, end);
 	r->out = r->in;
-	p = swv_getregs(&r->out, r->h.nout, p);
-	p = swv_getmem(r->outmem, r->noutmem = r->h.noutmem, p);
-	return p == v->buf + r->h.size ? 1 : -1;
+	p = swv_getregs(&r->out, r->h.nout, p, end);
+	p = swv_getmem(r->outmem, r->noutmem = r->h.noutmem, p, end);
+	return p == end ? 1 : -1;
 }
 #endif
