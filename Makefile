@@ -5,6 +5,7 @@
 # make asan       the tests under the address and undefined-behaviour sanitizers
 # make bench      benchmarks beside the peers that are installed; BENCH="--rounds 1 alu" as bench/bench.py takes it
 # make vectors    captures hardware vectors on this machine's processor: OUT=build/vectors SEED=1 PERCENT=100
+# make fuzz       random sequences against this machine's processor: FUZZ="--count 10000 --seed 1", docs/fuzzing.md
 # make floors     prints every include that looks upwards; nothing, if all is well
 # make libs       what a static client links
 # make install PREFIX= DESTDIR=
@@ -28,9 +29,10 @@ HEADERS := WinHvPlatform.h WinHvPlatformDefs.h WinHvEmulation.h softwhp.h
 OBJECTS := $(patsubst %.c,$B/%.o,$(sort $(wildcard $(FLOORS:%=%/*.c))))
 VMM := $(patsubst %.c,$B/%.o,$(wildcard vmm/*.c))
 VMM_TESTS := $(wildcard tests/vmm/*.c)
-FLOOR_TESTS := $(filter-out $(VMM_TESTS) tests/vectors/%,$(wildcard tests/*/*.c))
+FUZZ_SOURCES := $(wildcard tests/fuzz/*.c) $(patsubst %,tests/cpu/%.c,compare generate forms special layout native emulated)
+FLOOR_TESTS := $(filter-out $(VMM_TESTS) tests/vectors/% tests/fuzz/%,$(wildcard tests/*/*.c))
 TESTS := $(patsubst %.c,$B/%.o,$(FLOOR_TESTS) $(VMM_TESTS))
-PROGRAMS := $B/tests/vectors/thin.o $B/bench/exits.o
+PROGRAMS := $(patsubst %.c,$B/%.o,$(wildcard tests/fuzz/*.c)) $B/tests/vectors/thin.o $B/bench/exits.o
 
 all: $B/libsoftwhp.a $B/libsoftwhp.so $B/softwhp
 
@@ -84,6 +86,13 @@ $B/generator: tests/vectors/generator/gen.c tests/vectors/generator/exec.c tests
 	@mkdir -p $(@D)
 	$(CC) -std=gnu17 -O2 -g -Wall -Wextra -I. -mfsgsbase -fno-stack-protector -o $@ $(filter %.c,$^) -lZydis
 
+$B/fuzz: $(FUZZ_SOURCES:%.c=$B/%.o) $(OBJECTS)
+	$(CC) $(SANITIZE) -o $@ $^ $(LIBS)
+
+fuzz: all
+	@$(MAKE) -s $B/fuzz
+	$B/fuzz $(FUZZ)
+
 vectors: $B/generator
 	tests/vectors/generator/capture.sh $B/generator $(OUT) $(SEED) $(PERCENT)
 
@@ -136,4 +145,4 @@ clean:
 
 -include $(patsubst %.o,%.d,$(OBJECTS) $(VMM) $(TESTS) $(PROGRAMS))
 
-.PHONY: all deps run check asan bench vectors floors libs install clean
+.PHONY: all deps run check asan bench vectors fuzz floors libs install clean

@@ -15,6 +15,7 @@ struct draft {
     unsigned index;     /* holds 0 to 31 */
     u32 tainted;        /* status flags that are undefined here */
     bool failed;        /* out of room */
+    bool has_newer;     /* instructions that not every host has: SSE3 to AVX2 and their like */
     unsigned functions; /* called so far, to be appended */
     struct {
         u32 free;
@@ -59,6 +60,7 @@ void emit_cleaner(struct draft *d);
 void emit_integer(struct draft *d);
 void emit_compare(struct draft *d);
 void emit_vector(struct draft *d);
+void emit_upper_halves(struct draft *d);
 void emit_x87(struct draft *d);
 void emit_mmx(struct draft *d);
 void emit_string(struct draft *d);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Runs sequences on softwhp, through the API alone: one processor in 64-bit mode at CPL 3 on a virtual clock.
  */
-#include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -17,7 +17,19 @@ struct emulated {
     u8 *memory, *tables;
 };
 
-#define must(call) ck_assert_msg((call) == S_OK, #call " failed")
+/* Outside of Check too: the fuzzer uses this. */
+#define must(call) give_up_unless((call) == S_OK, #call)
+
+static void give_up_unless(bool well, const char *call)
+{
+    char text[512] = "";
+
+    if (well)
+        return;
+    SwhpGetLastErrorText(text, sizeof text, NULL);
+    fprintf(stderr, "%s failed: %s\n", call, text);
+    abort();
+}
 
 static void set64(struct emulated *m, WHV_REGISTER_NAME name, u64 value)
 {
@@ -62,10 +74,10 @@ struct emulated *emulated_open(struct arena *a)
     WHV_MAP_GPA_RANGE_FLAGS all =
         WHvMapGpaRangeFlagRead | WHvMapGpaRangeFlagWrite | WHvMapGpaRangeFlagExecute;
 
-    ck_assert_ptr_ne(m, NULL);
+    give_up_unless(m != NULL, "calloc");
     m->memory = mmap(NULL, AREA, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     m->tables = mmap(NULL, TABLE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    ck_assert(m->memory != MAP_FAILED && m->tables != MAP_FAILED);
+    give_up_unless(m->memory != MAP_FAILED && m->tables != MAP_FAILED, "mmap");
     build_tables(m);
 
     must(WHvCreatePartition(&m->partition));
@@ -80,13 +92,14 @@ struct emulated *emulated_open(struct arena *a)
     must(WHvMapGpaRange(m->partition, m->memory, CODE_AT, AREA, all));
 
     WHV_REGISTER_NAME names[] = { WHvX64RegisterCr0, WHvX64RegisterCr3, WHvX64RegisterCr4,
-                                  WHvX64RegisterEfer };
-    WHV_REGISTER_VALUE v[4] = { { .Reg64 = CR0_PG | CR0_PE | CR0_NE | CR0_MP | CR0_AM | CR0_WP | CR0_ET },
+                                  WHvX64RegisterEfer, WHvX64RegisterXCr0 };
+    WHV_REGISTER_VALUE v[5] = { { .Reg64 = CR0_PG | CR0_PE | CR0_NE | CR0_MP | CR0_AM | CR0_WP | CR0_ET },
                                 { .Reg64 = TABLES },
-                                { .Reg64 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT },
-                                { .Reg64 = EFER_LME | EFER_LMA | EFER_SCE | EFER_NXE } };
+                                { .Reg64 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE },
+                                { .Reg64 = EFER_LME | EFER_LMA | EFER_SCE | EFER_NXE },
+                                { .Reg64 = 7 } };
 
-    must(WHvSetVirtualProcessorRegisters(m->partition, 0, names, 4, v));
+    must(WHvSetVirtualProcessorRegisters(m->partition, 0, names, 5, v));
     set_segment(m, WHvX64RegisterCs, 0x33, 0xa0fb);
     set_segment(m, WHvX64RegisterSs, 0x2b, 0xc0f3);
     set_segment(m, WHvX64RegisterDs, 0x2b, 0xc0f3);

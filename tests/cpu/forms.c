@@ -8,7 +8,7 @@
  * Operands, a letter each. G register, E register or memory, I immediate, B count, C CL, e narrower register
  * or memory, d 32-bit register or memory, A any address (LEA). X XMM register, x XMM or 128-bit memory, y or
  * 64-bit memory, z or 32-bit memory, u unaligned 128-bit memory, q l 64- and 32-bit memory only, b immediate
- * byte, c immediate below 8.
+ * byte, c immediate below 8. Y YMM register, v YMM or 256-bit memory.
  */
 struct form {
     u16 mnemonic;
@@ -87,6 +87,41 @@ static const struct form vector[] = {
     { M(PSLLD), "Xb", 8, 0 }, { M(PSRLDQ), "Xb", 8, 0 }, { M(PSRAW), "Xb", 8, 0 },
     { M(PMOVMSKB), "GX", 4, 0 }, { M(MOVMSKPS), "GX", 4, 0 }, { M(PEXTRW), "GXb", 4, 0 },
     { M(PINSRW), "XGb", 4, 0 },
+};
+
+#define VEX(name) { M(name), "XXx", 8, 0 }
+#define WIDER(name) { M(name), "XXx", 8, 0 }, { M(name), "YYv", 8, 0 }
+#define FUSED(name) WIDER(name##132PD), WIDER(name##213PS), WIDER(name##231PD)
+
+/* SSE3 and what came after. */
+static const struct form newer_vector[] = {
+    PACKED(ADDSUBPS), PACKED(HADDPD), PACKED(HSUBPS), PACKED(MOVSHDUP), { M(LDDQU), "Xu", 8, 0 },
+    PACKED(PSHUFB), PACKED(PHADDW), PACKED(PHSUBSW), PACKED(PMADDUBSW), PACKED(PMULHRSW), PACKED(PSIGNB),
+    PACKED(PABSD), { M(PALIGNR), "Xxb", 8, 0 }, { M(BLENDPS), "Xxb", 8, 0 }, PACKED(BLENDVPD), PACKED(PBLENDVB),
+    { M(DPPS), "Xxb", 8, 0 }, { M(ROUNDPS), "Xxb", 8, 0 }, { M(ROUNDSD), "Xyb", 8, 0 }, { M(MPSADBW), "Xxb", 8, 0 },
+    PACKED(PACKUSDW), PACKED(PCMPEQQ), PACKED(PCMPGTQ), PACKED(PHMINPOSUW), PACKED(PMAXUD), PACKED(PMINSB),
+    PACKED(PMULDQ), PACKED(PMULLD), PACKED(PTEST), { M(PMOVSXBW), "Xy", 8, 0 }, { M(PMOVZXWQ), "Xz", 8, 0 },
+    { M(PEXTRB), "GXb", 4, 0 }, { M(PINSRD), "XEb", 4, 0 }, { M(PINSRQ), "XEb", 8, 0 }, { M(INSERTPS), "Xzb", 8, 0 },
+    { M(EXTRACTPS), "GXb", 4, 0 }, { M(PCMPISTRM), "Xxb", 8, READS },
+    PACKED(AESENC), PACKED(AESDECLAST), PACKED(AESIMC), { M(AESKEYGENASSIST), "Xxb", 8, 0 },
+    { M(PCLMULQDQ), "Xxb", 8, 0 }, { M(SHA1MSG1), "XX", 8, 0 }, { M(SHA256MSG2), "XX", 8, 0 }, /* with memory, processors differ in alignment */
+    { M(SHA256RNDS2), "XX", 8, 0 }, { M(SHA1RNDS4), "XXb", 8, 0 },
+    PACKED(GF2P8MULB), { M(GF2P8AFFINEQB), "Xxb", 8, 0 }, { M(CRC32), "GE", BIG, 0 }, { M(ADCX), "GE", BIG, 0 },
+    { M(ADOX), "GE", BIG, 0 },
+    WIDER(VADDPS), WIDER(VMULPD), WIDER(VSUBPS), WIDER(VDIVPD), WIDER(VMINPS), WIDER(VMAXPD), WIDER(VANDPS),
+    WIDER(VXORPD), WIDER(VHADDPS), WIDER(VADDSUBPD), WIDER(VUNPCKLPS), WIDER(VPADDB), WIDER(VPSUBQ), WIDER(VPMULLD),
+    WIDER(VPSHUFB), WIDER(VPUNPCKHWD), WIDER(VPACKSSDW), WIDER(VPMADDWD), WIDER(VPCMPGTQ), WIDER(VPSLLVD),
+    WIDER(VPSRAVD), WIDER(VPSRLVQ), WIDER(VAESENC), WIDER(VGF2P8MULB), FUSED(VFMADD), FUSED(VFNMSUB),
+    FUSED(VFMADDSUB), VEX(VADDSD), { M(VMULSS), "XXz", 8, 0 }, { M(VSQRTPS), "Yv", 8, 0 }, { M(VMOVUPS), "Yv", 8, 0 },
+    { M(VMOVUPS), "vY", 8, 0 }, { M(VMOVDQU), "vY", 8, 0 }, { M(VMOVDDUP), "Yv", 8, 0 }, { M(VPERMQ), "Yvb", 8, 0 },
+    { M(VPERMD), "YYv", 8, 0 }, { M(VPERM2F128), "YYvb", 8, 0 }, { M(VPERMILPS), "YYv", 8, 0 },
+    { M(VINSERTI128), "YYxb", 8, 0 }, { M(VEXTRACTI128), "xYb", 8, 0 }, { M(VBROADCASTSS), "Yz", 8, 0 },
+    { M(VPBROADCASTB), "YX", 8, 0 }, { M(VSHUFPD), "YYvb", 8, 0 }, { M(VPBLENDW), "YYvb", 8, 0 },
+    { M(VBLENDVPS), "YYvY", 8, 0 }, { M(VCMPPS), "YYvb", 8, 0 }, { M(VROUNDPD), "Yvb", 8, 0 }, { M(VPTEST), "Yv", 8, READS },
+    { M(VCVTDQ2PS), "Yv", 8, 0 }, { M(VCVTTPS2DQ), "Yv", 8, 0 }, { M(VCVTPS2PD), "Yx", 8, 0 }, { M(VCVTPH2PS), "Yx", 8, 0 },
+    { M(VPMOVZXBW), "Yx", 8, 0 }, { M(VPSLLD), "Yvb", 8, 0 }, { M(VPSRAW), "YYx", 8, 0 }, { M(VPALIGNR), "YYvb", 8, 0 },
+    { M(VPMOVMSKB), "GY", 4, 0 }, { M(VMOVMSKPD), "GY", 4, 0 }, { M(VZEROUPPER), "", 8, 0 },
+    { M(VMASKMOVPS), "YYv", 8, 0 }, { M(VPMASKMOVD), "XXx", 8, 0 },
 };
 
 ZydisRegister register_named(unsigned n, unsigned width)
@@ -219,7 +254,16 @@ static bool put_operand(struct draft *d, ZydisEncoderRequest *r, ZydisEncoderOpe
                        written, kind == 'x' && chance(d, 99));
             return true;
         }
-        /* fall through */
+        return put_operand(d, r, o, 'X', width, written);
+    case 'Y':
+    case 'v':
+        if (kind == 'v' && chance(d, 40)) {
+            put_memory(d, r, o, 32, written, false);
+            return true;
+        }
+        o->type = ZYDIS_OPERAND_TYPE_REGISTER;
+        o->reg.value = (ZydisRegister)(ZYDIS_REGISTER_YMM0 + (int)pick(d, 16));
+        return true;
     case 'X':
         o->type = ZYDIS_OPERAND_TYPE_REGISTER;
         o->reg.value = (ZydisRegister)(ZYDIS_REGISTER_XMM0 + (int)pick(d, 16));
@@ -280,5 +324,25 @@ void emit_compare(struct draft *d)
 
 void emit_vector(struct draft *d)
 {
-    emit_one_of(d, vector, sizeof vector / sizeof *vector);
+    if (d->has_newer && chance(d, 50))
+        emit_one_of(d, newer_vector, sizeof newer_vector / sizeof *newer_vector);
+    else
+        emit_one_of(d, vector, sizeof vector / sizeof *vector);
+}
+
+/* The upper halves of YMM registers have no place in struct state: they go to memory. */
+void emit_upper_halves(struct draft *d)
+{
+    for (unsigned i = 0; i < 16; i++) {
+        ZydisEncoderRequest r = { .mnemonic = ZYDIS_MNEMONIC_VEXTRACTF128, .operand_count = 3 };
+
+        r.operands[0] = (ZydisEncoderOperand){ .type = ZYDIS_OPERAND_TYPE_MEMORY };
+        r.operands[0].mem.displacement = DATA_AT + 16 * (int)i;
+        r.operands[0].mem.size = 16;
+        r.operands[1] = (ZydisEncoderOperand){ .type = ZYDIS_OPERAND_TYPE_REGISTER };
+        r.operands[1].reg.value = (ZydisRegister)(ZYDIS_REGISTER_YMM0 + (int)i);
+        r.operands[2] = (ZydisEncoderOperand){ .type = ZYDIS_OPERAND_TYPE_IMMEDIATE };
+        r.operands[2].imm.u = 1;
+        emit(d, &r);
+    }
 }

@@ -262,6 +262,17 @@ static void some(struct draft *d, unsigned n, unsigned depth)
     }
 }
 
+/* Elsewhere all runs are our own, and agree about anything. */
+static bool host_has_newer(void)
+{
+#ifdef __x86_64__
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2") &&
+           __builtin_cpu_supports("gfni") && __builtin_cpu_supports("vaes") && __builtin_cpu_supports("pclmul");
+#else
+    return true;
+#endif
+}
+
 void sequence_generate(struct sequence *s, u64 seed)
 {
     struct draft d = { .s = s };
@@ -280,7 +291,12 @@ void sequence_generate(struct sequence *s, u64 seed)
             *(i < 2 ? &d.base[i] : &d.index) = reg;
             d.free &= ~(1u << reg);
         }
+        d.has_newer = chance(&d, 40) && host_has_newer();
+        if (d.has_newer)
+            EMIT(&d, 0xc5, 0xf8, 0x77); /* VZEROUPPER: the upper halves aren't part of the start */
         some(&d, 2 + pick(&d, 30), 3);
+        if (d.has_newer)
+            emit_upper_halves(&d);
         EMIT(&d, 0xf4);
         append_functions(&d);
 
@@ -334,6 +350,8 @@ void sequence_start(struct sequence *s, unsigned round)
 {
     u64 random = s->random_memory + round * 77777;
     struct state *t = &s->start;
+
+    s->round = round;
 
     memset(t, 0, sizeof *t);
     for (unsigned i = 0; i < 16; i++) {

@@ -187,3 +187,35 @@ u32 sequence_tainted(const struct sequence *s, u64 rip)
             return s->item[n].fault_taints ? STATUS : s->item[n].tainted;
     return STATUS;
 }
+
+/* Where a jump may lead, any flag may be undefined. */
+static bool is_label(const struct sequence *s, unsigned n)
+{
+    for (unsigned i = 0; i < s->n; i++)
+        if (s->item[i].to_label && s->item[i].label == n)
+            return true;
+    return false;
+}
+
+bool sequence_taints(struct sequence *s)
+{
+    u32 tainted = 0;
+
+    for (unsigned n = 0; n < s->n; n++) {
+        struct item *i = &s->item[n];
+        ZydisDecoder decoder;
+        ZydisDecodedInstruction z;
+        ZydisDecodedOperand operand[ZYDIS_MAX_OPERAND_COUNT];
+
+        ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+        if (ZYAN_FAILED(ZydisDecoderDecodeFull(&decoder, i->bytes, i->length, &z, operand)))
+            return false;
+        if (is_label(s, n))
+            tainted = STATUS;
+        if (z.cpu_flags && (z.cpu_flags->tested & tainted))
+            return false;
+        i->tainted = tainted;
+        tainted = tainted_after(&z, operand, tainted);
+    }
+    return true;
+}

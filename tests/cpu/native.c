@@ -51,7 +51,7 @@ static void load(const struct state *s, ucontext_t *context)
     fp->mxcsr = s->mxcsr;
     memcpy(fp->_st, s->st, sizeof s->st);
     memcpy(fp->_xmm, s->xmm, sizeof s->xmm);
-    header[0] |= 3;
+    header[0] = (header[0] | 3) & ~(u64)4; /* AVX's upper halves are zero */
 }
 
 static void save(struct state *s, const ucontext_t *context)

@@ -4,9 +4,7 @@
  * the host's own processor. SEQUENCES=N runs so many from SEED=S on; a failing one is printed with its seed.
  */
 #include <check.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "tests/cpu/sequences.h"
 
@@ -14,223 +12,7 @@ Suite *sequences_suite(void);
 TCase *rewrite_case(void);
 TCase *example_case(void);
 
-enum { ROUNDS = 3, BATCHES = 8, IN_ALL = 20000 };
-#define NO_LIMIT ((u64)20000) /* counts: no sequence is that long */
-
-/* What is comparable between this profile and whatever the host is. */
-enum { MXCSR_PE = 1 << 5, MXCSR_OVERFLOW_MASK = 1 << 10, MXCSR_UNDERFLOW_MASK = 1 << 11 };
-enum { FSW_COMPARED = 0xb8ff | 0x0200 }; /* without C0, C2, C3: undefined after most instructions */
-
-struct outcome {
-    struct state state;
-    u64 memory; /* digest */
-    u64 counts;
-    unsigned vector;
-};
-
-static u64 digest_of(u64 seed, const void *bytes, size_t size)
-{
-    const u64 *q = bytes;
-
-    for (size_t i = 0; i < size / 8; i++)
-        seed = (seed ^ q[i]) * 0x9fb21c651e98df25, seed ^= seed >> 29;
-    return seed;
-}
-
-static u64 memory_of(const struct arena *a)
-{
-    return digest_of(digest_of(digest_of(1, a->code, CODE_SIZE), a->data, DATA_SIZE), a->stack, STACK_SIZE);
-}
-
-static const char *differs(const struct state *a, const struct state *b, u64 flags, bool x87, u16 fsw)
-{
-    static char text[64];
-
-    for (unsigned i = 0; i < 16; i++)
-        if (a->gpr[i] != b->gpr[i]) {
-            snprintf(text, sizeof text, "general register %u: %llx, %llx", i, (unsigned long long)a->gpr[i],
-                     (unsigned long long)b->gpr[i]);
-            return text;
-        }
-    for (unsigned i = 0; i < 16; i++)
-        if (memcmp(a->xmm[i], b->xmm[i], 16)) {
-            snprintf(text, sizeof text, "XMM%u", i);
-            return text;
-        }
-    if (a->rip != b->rip || ((a->rflags ^ b->rflags) & flags) || a->mxcsr != b->mxcsr)
-        return a->rip != b->rip ? "RIP" : a->mxcsr != b->mxcsr ? "MXCSR" : "RFLAGS";
-    if (!x87)
-        return NULL;
-    for (unsigned i = 0; i < 8; i++)
-        if (memcmp(a->st[i], b->st[i], 16)) {
-            snprintf(text, sizeof text, "ST(%u)", i);
-            return text;
-        }
-    if (a->fcw != b->fcw || ((a->fsw ^ b->fsw) & fsw) || a->ftw != b->ftw)
-        return a->ftw != b->ftw ? "x87 tags" : "x87 status";
-    return NULL;
-}
-
-static void print_state(const char *name, const struct outcome *o)
-{
-    const struct state *s = &o->state;
-
-    fprintf(stderr, "  %-8s rip %llx flags %llx counts %llu vector %u fsw %x ftw %x mxcsr %x memory %llx",
-            name, (unsigned long long)s->rip, (unsigned long long)s->rflags, (unsigned long long)o->counts,
-            o->vector, s->fsw, s->ftw, s->mxcsr, (unsigned long long)o->memory);
-    for (unsigned i = 0; i < 16; i++)
-        fprintf(stderr, "%s%2u %016llx", i % 4 ? "  " : "\n      ", i, (unsigned long long)s->gpr[i]);
-    fprintf(stderr, "\n");
-}
-
-static void complain(const struct sequence *s, unsigned round, const char *what, const struct outcome *a,
-                     const char *a_is, const struct outcome *b, const char *b_is)
-{
-    sequence_print(s);
-    print_state("start", &(struct outcome){ .state = s->start });
-    print_state(a_is, a);
-    print_state(b_is, b);
-    fprintf(stderr, "seed %llu, round %u: %s and %s differ in %s\n", (unsigned long long)s->seed, round, a_is,
-            b_is, what);
-}
-
-struct bench {
-    struct arena arena, host;
-    struct emulated *machine;
-    bool has_host;
-    u64 trail[COUNTS]; /* digest of the registers after each count */
-};
-
-static void finish(struct bench *b, struct outcome *o, u64 begin)
-{
-    emulated_get(b->machine, &o->state);
-    o->memory = memory_of(&b->arena);
-    o->counts = emulated_count(b->machine) - begin;
-    o->vector = emulated_vector(b->machine);
-}
-
-static u64 prepare(struct bench *b, const struct sequence *s)
-{
-    sequence_fill(s, &b->arena);
-    emulated_set(b->machine, &s->start);
-    return emulated_count(b->machine);
-}
-
-static void run_whole(struct bench *b, const struct sequence *s, struct outcome *o)
-{
-    u64 begin = prepare(b, s);
-
-    emulated_run(b->machine, begin + NO_LIMIT);
-    finish(b, o, begin);
-}
-
-static u64 trail_of(struct bench *b)
-{
-    struct state s;
-
-    emulated_get(b->machine, &s);
-    return digest_of(digest_of(3, &s, offsetof(struct state, xmm)), s.xmm, sizeof s.xmm);
-}
-
-static bool run_by_counts(struct bench *b, const struct sequence *s, struct outcome *o)
-{
-    u64 begin = prepare(b, s), n = 0;
-    bool exact = true;
-
-    while (n < NO_LIMIT && emulated_run(b->machine, begin + n + 1)) {
-        exact &= emulated_count(b->machine) == begin + n + 1;
-        if (n < COUNTS)
-            b->trail[n] = trail_of(b);
-        n++;
-    }
-    finish(b, o, begin);
-    return exact;
-}
-
-/* In short runs; the registers at each stop are those that were there count by count. */
-static bool run_by_parts(struct bench *b, const struct sequence *s, struct outcome *o, u64 random)
-{
-    u64 begin = prepare(b, s), n = 0;
-    bool same = true;
-
-    for (;;) {
-        n += 1 + random_next(&random) % (random & 256 ? 3 : 40);
-        if (n > NO_LIMIT || !emulated_run(b->machine, begin + n))
-            break;
-        same &= n > COUNTS || trail_of(b) == b->trail[n - 1];
-    }
-    finish(b, o, begin);
-    return same;
-}
-
-static void run_on_host(struct bench *b, const struct sequence *s, struct outcome *o)
-{
-    memset(o, 0, sizeof *o);
-    sequence_fill(s, &b->host);
-    native_run(&s->start, &o->state);
-    o->memory = memory_of(&b->host);
-}
-
-/* Without what processors may do as they like, and this profile's and the host's may differ in. */
-static const char *differs_from_host(const struct sequence *s, const struct outcome *o,
-                                     const struct outcome *host)
-{
-    u64 flags = (STATUS | DF | AC) & ~(u64)sequence_tainted(s, host->state.rip);
-    struct state mine = o->state;
-    const char *what;
-
-#ifdef __SANITIZE_ADDRESS__
-    if (o->vector == VECTOR_PF)
-        return NULL; /* a wild address may be one of the sanitizer's */
-#endif
-    if (o->vector == VECTOR_AC)
-        return NULL; /* SDM 2B MOVDQU: whether unaligned 16 bytes are checked is the processor's choice */
-    if (o->vector == VECTOR_XM && (~mine.mxcsr & (MXCSR_UNDERFLOW_MASK | MXCSR_OVERFLOW_MASK)))
-        mine.mxcsr = (mine.mxcsr & ~(u32)MXCSR_PE) |
-                     (host->state.mxcsr & MXCSR_PE); /* is PE reported beside UE and OE? */
-    what = differs(&mine, &host->state, flags, s->uses_x87, FSW_COMPARED);
-    return what ? what : o->memory != host->memory ? "memory" : NULL;
-}
-
-static const char *same_everywhere(struct bench *b, struct sequence *s, unsigned round)
-{
-    struct outcome whole, counted, parts, host;
-    const char *what;
-
-    sequence_start(s, round);
-    run_whole(b, s, &whole);
-    if (b->has_host) {
-        run_on_host(b, s, &host);
-        what = differs_from_host(s, &whole, &host);
-        if (what) {
-            complain(s, round, what, &whole, "blocks", &host, "host");
-            return what;
-        }
-    }
-    bool exact = run_by_counts(b, s, &counted);
-    what = differs(&whole.state, &counted.state, STATUS | DF | AC, true, 0xffff);
-    if (!what &&
-        (whole.memory != counted.memory || whole.counts != counted.counts || whole.vector != counted.vector))
-        what = whole.counts != counted.counts   ? "counts"
-               : whole.memory != counted.memory ? "memory"
-                                                : "vector";
-    if (!what && !exact)
-        what = "where counts stop";
-    if (what) {
-        complain(s, round, what, &whole, "blocks", &counted, "counts");
-        return what;
-    }
-    bool same = run_by_parts(b, s, &parts, s->seed + round);
-    what = differs(&whole.state, &parts.state, STATUS | DF | AC, true, 0xffff);
-    if (!what &&
-        (whole.memory != parts.memory || whole.counts != parts.counts || whole.vector != parts.vector))
-        what = whole.counts != parts.counts ? "counts" : whole.memory != parts.memory ? "memory" : "vector";
-    if (!what && !same)
-        what = "a stop on the way";
-    if (what)
-        complain(s, round, what, &whole, "blocks", &parts, "parts");
-    return what;
-}
+enum { BATCHES = 8, IN_ALL = 20000 };
 
 static u64 setting(const char *name, u64 otherwise)
 {
@@ -243,28 +25,22 @@ START_TEST(sequences_come_out_the_same_everywhere)
 {
     u64 count = setting("SEQUENCES", IN_ALL), seed = setting("SEED", 1),
         each = (count + BATCHES - 1) / BATCHES;
-    struct bench b = { .has_host = false };
+    struct bench *b = bench_open();
     unsigned bad = 0, most = (unsigned)setting("FAILURES", 1);
 
-#ifdef __x86_64__
-    b.has_host = native_open(&b.host);
-#endif
-    b.machine = emulated_open(&b.arena);
     for (u64 i = 0; i < each && bad < most && (u64)_i * each + i < count; i++) {
         struct sequence s;
 
         sequence_generate(&s, seed + (u64)_i * each + i);
-        for (unsigned round = 0; round < ROUNDS; round++)
-            if (same_everywhere(&b, &s, round)) {
+        for (unsigned round = 0; round < ROUNDS; round++) {
+            sequence_start(&s, round);
+            if (bench_compare(b, &s, false)) {
                 bad++;
                 break;
             }
+        }
     }
-    emulated_close(b.machine);
-#ifdef __x86_64__
-    if (b.has_host)
-        native_close();
-#endif
+    bench_close(b);
     ck_assert_msg(!bad, "%u sequences differ; see above", bad);
 }
 END_TEST

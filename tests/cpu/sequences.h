@@ -21,6 +21,7 @@ enum {
     STACK_AT = 0x10020000,
     STACK_SIZE = 0x4000,
     ITEMS = 128,  /* instructions of a sequence */
+    ROUNDS = 3,   /* states that each starts from */
     COUNTS = 4096 /* steps that are remembered of a run count by count */
 };
 
@@ -67,6 +68,7 @@ struct sequence {
     u32 size;
     bool uses_x87;
     struct state start;
+    unsigned round;    /* of those that start from other states */
     u64 random_memory; /* what data and stack are filled from */
 };
 
@@ -108,5 +110,19 @@ u64 emulated_count(struct emulated *m);
  * exception. */
 bool emulated_run(struct emulated *m, u64 count);
 unsigned emulated_vector(const struct emulated *m);
+
+/*
+ * compare.c: runs a sequence from its start in all ways. NULL: they agree; else what differs, which is told on standard
+ * error unless is_quiet.
+ */
+struct bench;
+struct bench *bench_open(void);
+void bench_close(struct bench *b);
+/* What the host alone makes of it. False: this host can't. */
+bool bench_host(struct bench *b, const struct sequence *s, struct state *end);
+const char *bench_compare(struct bench *b, struct sequence *s, bool is_quiet);
+
+/* layout.c: the flags that are undefined before each item, as the sequence now stands. False: one of them is read. */
+bool sequence_taints(struct sequence *s);
 
 #endif
