@@ -188,34 +188,44 @@ u32 sequence_tainted(const struct sequence *s, u64 rip)
     return STATUS;
 }
 
-/* Where a jump may lead, any flag may be undefined. */
-static bool is_label(const struct sequence *s, unsigned n)
+/* What may be undefined before item n, with what is so after the others: by falling through, and by jumps. */
+static u32 tainted_before(const struct sequence *s, const ZydisDecodedInstruction *z, const u32 *after, unsigned n)
 {
+    bool falls = n && z[n - 1].mnemonic != ZYDIS_MNEMONIC_JMP && z[n - 1].mnemonic != ZYDIS_MNEMONIC_RET;
+    u32 tainted = falls ? after[n - 1] : 0;
+
     for (unsigned i = 0; i < s->n; i++)
         if (s->item[i].to_label && s->item[i].label == n)
-            return true;
-    return false;
+            tainted |= z[i].meta.branch_type == ZYDIS_BRANCH_TYPE_NONE ? STATUS : after[i]; /* its address is taken */
+    return tainted;
 }
 
 bool sequence_taints(struct sequence *s)
 {
-    u32 tainted = 0;
+    ZydisDecodedInstruction z[ITEMS];
+    ZydisDecodedOperand operand[ZYDIS_MAX_OPERAND_COUNT];
+    ZydisDecoder decoder;
+    u32 after[ITEMS] = { 0 };
+    bool again = true;
 
-    for (unsigned n = 0; n < s->n; n++) {
-        struct item *i = &s->item[n];
-        ZydisDecoder decoder;
-        ZydisDecodedInstruction z;
-        ZydisDecodedOperand operand[ZYDIS_MAX_OPERAND_COUNT];
+    ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+    for (unsigned n = 0; n < s->n; n++)
+        if (ZYAN_FAILED(ZydisDecoderDecodeFull(&decoder, s->item[n].bytes, s->item[n].length, &z[n], operand)))
+            return false;
+    while (again) {
+        again = false;
+        for (unsigned n = 0; n < s->n; n++) {
+            u32 before = tainted_before(s, z, after, n), now;
 
-        ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-        if (ZYAN_FAILED(ZydisDecoderDecodeFull(&decoder, i->bytes, i->length, &z, operand)))
-            return false;
-        if (is_label(s, n))
-            tainted = STATUS;
-        if (z.cpu_flags && (z.cpu_flags->tested & tainted))
-            return false;
-        i->tainted = tainted;
-        tainted = tainted_after(&z, operand, tainted);
+            ZydisDecoderDecodeFull(&decoder, s->item[n].bytes, s->item[n].length, &z[n], operand);
+            now = z[n].mnemonic == ZYDIS_MNEMONIC_CALL ? STATUS : tainted_after(&z[n], operand, before);
+            again |= now != after[n];
+            after[n] = now;
+            s->item[n].tainted = before;
+        }
     }
+    for (unsigned n = 0; n < s->n; n++)
+        if (z[n].cpu_flags && (z[n].cpu_flags->tested & s->item[n].tainted))
+            return false;
     return true;
 }
