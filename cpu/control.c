@@ -4,6 +4,7 @@
  * changed.
  */
 #include "cpu/handler.h"
+#include "cpu/vector.h"
 #include "mem/tlb.h"
 #include "mem/walk.h"
 #include "state/partition.h"
@@ -175,10 +176,13 @@ void op_xgetbv(CPU, IN)
     (void)in;
     if (!(cpu->cr4 & CR4_OSXSAVE))
         vcpu_raise(cpu, VECTOR_UD, 0);
-    if ((u32)cpu->gpr[RCX] != 0)
+    if ((u32)cpu->gpr[RCX] > 1)
         vcpu_raise(cpu, VECTOR_GP, 0);
-    cpu->gpr[RAX] = (u32)cpu->xcr0;
-    cpu->gpr[RDX] = cpu->xcr0 >> 32;
+
+    u64 v = (u32)cpu->gpr[RCX] ? cpu->xcr0 & xstate_in_use(cpu) : cpu->xcr0;
+
+    cpu->gpr[RAX] = (u32)v;
+    cpu->gpr[RDX] = v >> 32;
 }
 
 void op_xsetbv(CPU, IN)

@@ -21,6 +21,13 @@ enum {
 };
 enum { STATE_X87 = 1, STATE_SSE = 2, STATE_AVX = 4, STATES = 7 };
 
+/*
+ * The compacted form has the components that XCOMP_BV names one after the other. With AVX as the only one beyond the legacy
+ * region it looks like the other one, but for XCOMP_BV, and for MXCSR, which belongs to the SSE component there.
+ */
+#define COMPACTED ((u64)1 << 63)
+enum { MXCSR_INITIAL = 0x1f80 };
+
 static void set_mxcsr(CPU, u32 value)
 {
     fp_sync(cpu); /* the flags so far belong to the old value */
@@ -255,8 +262,8 @@ static void xsave_allowed(CPU)
         vcpu_raise(cpu, VECTOR_NM, 0);
 }
 
-/* Which components differ from their initial state: XINUSE, which we tell by looking. */
-static u64 in_use(const struct vcpu *cpu)
+/* We tell by looking. */
+u64 xstate_in_use(const struct vcpu *cpu)
 {
     static const u8 zero[16];
     const struct x87 *x = &cpu->x87;
@@ -284,7 +291,7 @@ static void xsave(CPU, IN, bool is_64, bool optimized)
     area_open(cpu, in, &a, wanted & STATE_AVX ? XSAVE_SIZE : XHEADER_END, 64, ACCESS_WRITE);
     area_reach(cpu, &a, wanted & STATE_AVX ? XSAVE_SIZE : XHEADER_END, ACCESS_WRITE | ACCESS_READ_TOO);
     fp_sync(cpu);
-    used = in_use(cpu);
+    used = xstate_in_use(cpu);
     area_read(&a, XSTATE_BV, &bits, 8);
     bits = (bits & ~wanted) | (wanted & used);
     area_write(&a, XSTATE_BV, &bits, 8);
@@ -301,24 +308,65 @@ static void xsave(CPU, IN, bool is_64, bool optimized)
     area_commit(cpu, &a);
 }
 
-static void xrstor(CPU, IN, bool is_64)
+/* XSAVEC and XSAVES: what is initial isn't written. SDM 1, 13.10 and 13.11. */
+static void xsave_compacted(CPU, IN, bool is_64)
 {
-    static const u8 zero[16];
     struct area a;
-    u64 wanted, present;
-    u8 layout[16]; /* XCOMP_BV and what must be zero: we have the standard form only */
+    u64 wanted, used, format;
+
+    xsave_allowed(cpu);
+    wanted = requested(cpu) & STATES;
+    area_open(cpu, in, &a, wanted & STATE_AVX ? XSAVE_SIZE : XHEADER_END, 64, ACCESS_WRITE);
+    area_reach(cpu, &a, wanted & STATE_AVX ? XSAVE_SIZE : XHEADER_END, ACCESS_WRITE | ACCESS_READ_TOO);
+    fp_sync(cpu);
+    used = wanted & (xstate_in_use(cpu) | (cpu->mxcsr != MXCSR_INITIAL ? STATE_SSE : 0));
+    format = COMPACTED | wanted;
+    area_write(&a, XSTATE_BV, &used, 8);
+    area_write(&a, XCOMP_BV, &format, 8);
+    if (used & STATE_X87)
+        put_x87(cpu, &a, is_64);
+    if (used & STATE_SSE) {
+        put_mxcsr(cpu, &a);
+        put_xmm(cpu, &a);
+    }
+    for (unsigned i = 0; (used & STATE_AVX) && i < xmm_count(cpu); i++)
+        area_write(&a, XAVX + i * 16, cpu->vec[i].b + 16, 16);
+    area_commit(cpu, &a);
+}
+
+/* Is the header one that XRSTOR takes? SDM 1, 13.8.1 and 13.8.2. */
+static bool is_header(const struct vcpu *cpu, const struct area *a, u64 present, u64 format)
+{
+    static const u8 zero[48];
+    u8 reserved[48]; /* behind XCOMP_BV; the standard form looks at the first 8 */
+
+    area_read(a, XCOMP_BV + 8, reserved, sizeof reserved);
+    if (!(format & COMPACTED))
+        return !(present & ~cpu->xcr0) && !format && !memcmp(reserved, zero, 8);
+    format &= ~COMPACTED;
+    return !(format & ~cpu->xcr0) && !(present & ~format) && !memcmp(reserved, zero, sizeof zero);
+}
+
+static void xrstor(CPU, IN, bool is_64, bool wants_compacted)
+{
+    struct area a;
+    u64 wanted, present, format;
     u32 mxcsr;
+    bool sets_mxcsr;
 
     xsave_allowed(cpu);
     wanted = requested(cpu) & STATES;
     area_open(cpu, in, &a, XHEADER_END, 64, ACCESS_READ);
     area_reach(cpu, &a, XHEADER_END, ACCESS_READ);
     area_read(&a, XSTATE_BV, &present, 8);
-    area_read(&a, XCOMP_BV, layout, 16);
+    area_read(&a, XCOMP_BV, &format, 8);
     area_read(&a, FX_MXCSR, &mxcsr, 4);
-    if ((present & ~cpu->xcr0) || memcmp(layout, zero, 16))
+    if (!is_header(cpu, &a, present, format) || (wants_compacted && !(format & COMPACTED)))
         vcpu_raise(cpu, VECTOR_GP, 0);
-    if (wanted & (STATE_SSE | STATE_AVX))
+    sets_mxcsr = wanted & (format & COMPACTED ? STATE_SSE : STATE_SSE | STATE_AVX);
+    if ((format & COMPACTED) && !(present & STATE_SSE))
+        mxcsr = MXCSR_INITIAL;
+    if (sets_mxcsr)
         check_mxcsr(cpu, mxcsr);
     if (wanted & present & STATE_AVX) {
         operand_linear(cpu, in, XSAVE_SIZE, ACCESS_READ);
@@ -329,7 +377,7 @@ static void xrstor(CPU, IN, bool is_64)
         get_x87(cpu, &a, is_64);
     else if (wanted & STATE_X87)
         cpu->x87 = (struct x87){ .fcw = 0x37f };
-    if (wanted & (STATE_SSE | STATE_AVX))
+    if (sets_mxcsr)
         cpu->mxcsr = mxcsr;
     if (wanted & present & STATE_SSE)
         get_xmm(cpu, &a);
@@ -367,10 +415,31 @@ void op_xsaveopt64(CPU, IN)
 
 void op_xrstor(CPU, IN)
 {
-    xrstor(cpu, in, false);
+    xrstor(cpu, in, false, false);
 }
 
 void op_xrstor64(CPU, IN)
 {
-    xrstor(cpu, in, true);
+    xrstor(cpu, in, true, false);
+}
+
+/* No component is the supervisor's in IA32_XSS, so XSAVES saves what XSAVEC does. */
+void op_xsavec(CPU, IN)
+{
+    xsave_compacted(cpu, in, false);
+}
+
+void op_xsavec64(CPU, IN)
+{
+    xsave_compacted(cpu, in, true);
+}
+
+void op_xrstors(CPU, IN)
+{
+    xrstor(cpu, in, false, true);
+}
+
+void op_xrstors64(CPU, IN)
+{
+    xrstor(cpu, in, true, true);
 }

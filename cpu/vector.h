@@ -148,4 +148,7 @@ void vector_source_loose(CPU, IN, union vector *v, unsigned size);
  */
 void vector_put(CPU, IN, const union vector *v, unsigned size);
 
+/* Which components of the extended state differ from their initial state: XINUSE. cpu/simd_state.c. */
+u64 xstate_in_use(const struct vcpu *cpu);
+
 #endif

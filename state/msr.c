@@ -78,6 +78,7 @@ static const struct row rows[] = {
     {MSR_SYSENTER_CS, 1, 1, FIELD, CUT, AT(sysenter_cs), 0xffffffff, 0},
     {MSR_SYSENTER_ESP, 1, 1, FIELD, SYSENTER, AT(sysenter_esp), ALL_BITS, 0},
     {MSR_SYSENTER_EIP, 1, 1, FIELD, SYSENTER, AT(sysenter_eip), ALL_BITS, 0},
+    {MSR_XSS, 1, 1, FIELD, BITS, AT(xss), 0, 0},
     {MSR_PAT, 1, 1, FIELD, PAT_TYPES, AT(pat), ALL_BITS, 0},
     {MSR_APIC_BASE, 1, 1, FIELD, ADDRESS, AT(apic_base), 0x900, 0},
 

@@ -70,6 +70,9 @@ enum { BANK0, BANK1, XSAVE, ALWAYS }; /* features, features1, xsave_features; or
     FEATURE(BANK1, 4, 7, ECX, 16)           /* LA57 */                                                       \
     FEATURE(BANK0, 57, 7, ECX, 22)          /* RDPID */                                                      \
     FEATURE(XSAVE, 1, 0xd, EAX, 0)          /* XSAVEOPT, of subleaf 1 */                                     \
+    FEATURE(XSAVE, 11, 0xd, EAX, 1)      /* XSAVEC and the compacted form */                                 \
+    FEATURE(XSAVE, 13, 0xd, EAX, 2)      /* XGETBV with ECX = 1 */                                           \
+    FEATURE(XSAVE, 12, 0xd, EAX, 3)      /* XSAVES, XRSTORS, IA32_XSS */                                     \
     FEATURE(BANK0, 1, 0x80000001, ECX, 0)   /* LAHF and SAHF in 64-bit code */                               \
     FEATURE(BANK0, 9, 0x80000001, ECX, 4)   /* LOCK MOV CR0 is CR8 */                                        \
     FEATURE(BANK0, 10, 0x80000001, ECX, 5)  /* LZCNT */                                                      \
@@ -262,6 +265,8 @@ static void dynamic(const struct vcpu *cpu, u32 leaf, u32 subleaf, u32 out[4])
             out[EBX] = xsave_size(cpu->xcr0);
             out[ECX] = xsave_size(profile_xcr0(p));
             out[EDX] = (u32)(profile_xcr0(p) >> 32);
+        } else if (subleaf == 1) {
+            out[EBX] = xsave_size(cpu->xcr0); /* compacted, which AVX alone makes no smaller */
         } else if (subleaf == 2 && profile_xcr0(p) & 4) { /* AVX: its part of the area */
             out[EAX] = 256;
             out[EBX] = 512 + 64;

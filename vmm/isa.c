@@ -38,7 +38,7 @@ static const struct {
     {" salc cli sti pushf popf in out insb insw insd outsb outsw outsd ", "tests/cpu/system_protected.c"},
     {" int int1 int3 into iret iretd iretq hlt ", "tests/cpu/events.c"},
     {" cpuid rdtsc rdtscp rdmsr wrmsr ", "tests/whp/exits.c"},
-    {" xsave xsave64 xsaveopt xsaveopt64 xrstor xrstor64 ", "tests/cpu/system_vector.c"},
+    {" xsave xsave64 xsaveopt xsaveopt64 xsavec xsavec64 xsaves xsaves64 xrstor xrstor64 xrstors xrstors64 ", "tests/cpu/system_vector.c"},
 };
 
 static int by_name(const void *a, const void *b)

@@ -98,7 +98,7 @@ static const struct form newer_vector[] = {
     PACKED(ADDSUBPS), PACKED(HADDPD), PACKED(HSUBPS), PACKED(MOVSHDUP), { M(LDDQU), "Xu", 8, 0 },
     PACKED(PSHUFB), PACKED(PHADDW), PACKED(PHSUBSW), PACKED(PMADDUBSW), PACKED(PMULHRSW), PACKED(PSIGNB),
     PACKED(PABSD), { M(PALIGNR), "Xxb", 8, 0 }, { M(BLENDPS), "Xxb", 8, 0 }, PACKED(BLENDVPD), PACKED(PBLENDVB),
-    { M(DPPS), "Xxb", 8, 0 }, { M(ROUNDPS), "Xxb", 8, 0 }, { M(ROUNDSD), "Xyb", 8, 0 }, { M(MPSADBW), "Xxb", 8, 0 },
+    { M(ROUNDPS), "Xxb", 8, 0 }, { M(ROUNDSD), "Xyb", 8, 0 }, { M(MPSADBW), "Xxb", 8, 0 },
     PACKED(PACKUSDW), PACKED(PCMPEQQ), PACKED(PCMPGTQ), PACKED(PHMINPOSUW), PACKED(PMAXUD), PACKED(PMINSB),
     PACKED(PMULDQ), PACKED(PMULLD), PACKED(PTEST), { M(PMOVSXBW), "Xy", 8, 0 }, { M(PMOVZXWQ), "Xz", 8, 0 },
     { M(PEXTRB), "GXb", 4, 0 }, { M(PINSRD), "XEb", 4, 0 }, { M(PINSRQ), "XEb", 8, 0 }, { M(INSERTPS), "Xzb", 8, 0 },
