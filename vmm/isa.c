@@ -25,7 +25,7 @@ struct cover {
 
 /* Sorted by mnemonic and form. */
 static const struct cover vectors[] = {
-#include COVER /* the Makefile makes it */
+#include <cover.inc> /* which the Makefile makes */
 };
 
 /* What vectors can't show, since it needs privilege, or depends on more than registers and memory. */
