@@ -62,7 +62,7 @@ $B/vmm/cover.inc: $(wildcard tests/vectors/*-forms.tsv tests/vectors/*/*-forms.t
 	awk -F '\t' '$$6 + 0 { n[$$3 "\", \"" $$4] += $$6 } END { for (k in n) printf "{\"%s\", %d},\n", k, n[k] }' $^ | \
 		sed 's/", \([0-9]*\)},$$/", \1},/' | LC_ALL=C sort >$@
 $B/vmm/isa.o: $B/vmm/cover.inc
-$B/vmm/isa.o: CFLAGS += -I$B/vmm
+$B/vmm/isa.o: SOFTWHP_CFLAGS += -I$B/vmm
 
 # Tests see all, so they link the objects themselves; those of the VMM link what it does.
 $B/tests/suites: $B/tests/suites.o $(FLOOR_TESTS:%.c=$B/%.o) $(OBJECTS)
