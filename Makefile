@@ -82,7 +82,7 @@ $B/tests/thin: $B/tests/vectors/thin.o $B/libsoftwhp.a
 	$(CC) $(SANITIZE) -o $@ $^ $(LIBS)
 
 # Vectors of this machine's own processor, for softwhp replay. The handler that swaps states can't have a canary.
-$B/generator: tests/vectors/generator/gen.c tests/vectors/generator/exec.c tests/vectors/generator/exec.h vmm/swv.h | deps
+$B/generator: $(wildcard tests/vectors/generator/*.[ch]) vmm/swv.h | deps
 	@mkdir -p $(@D)
 	$(CC) -std=gnu17 -O2 -g -Wall -Wextra -I. -mfsgsbase -fno-stack-protector -o $@ $(filter %.c,$^) -lZydis
 
