@@ -52,6 +52,19 @@ $B/libsoftwhp.so: $B/libsoftwhp.so.0
 $B/softwhp: $(VMM) $B/libsoftwhp.a
 	$(CC) $(SANITIZE) -o $@ $^ $(LIBS)
 
+# The same with the portable floating-point unit in place of the host's: only these files know the difference.
+FP := $(shell grep -lE '"cpu/(fp_unit|fp_native|x87|x87_unit|x87_real|x87_transcend|x87_portable)\.h"' cpu/*.c)
+PORTABLE = $(filter-out $(FP:%.c=$B/%.o),$(OBJECTS)) $(FP:%.c=$B/portable/%.o)
+
+$B/portable/softwhp: $(VMM) $(PORTABLE)
+$B/portable/fuzz: $(FUZZ_SOURCES:%.c=$B/%.o) $(PORTABLE)
+$B/portable/softwhp $B/portable/fuzz:
+	$(CC) $(SANITIZE) -o $@ $^ $(LIBS)
+
+$B/portable/%.o: %.c | deps
+	@mkdir -p $(@D)
+	$(CC) $(SOFTWHP_CFLAGS) $(SANITIZE) -DSWHP_PORTABLE_FP -MMD -MP -c -o $@ $<
+
 $B/%.o: %.c | deps
 	@mkdir -p $(@D)
 	$(CC) $(SOFTWHP_CFLAGS) $(SANITIZE) -MMD -MP -c -o $@ $<
@@ -143,6 +156,6 @@ install: all
 clean:
 	@[ ! -d $B ] || find $B -mindepth 1 -maxdepth 1 ! -name guests -exec rm -rf {} +
 
--include $(patsubst %.o,%.d,$(OBJECTS) $(VMM) $(TESTS) $(PROGRAMS))
+-include $(patsubst %.o,%.d,$(OBJECTS) $(PORTABLE) $(VMM) $(TESTS) $(PROGRAMS))
 
 .PHONY: all deps run check asan bench vectors fuzz floors libs install clean

@@ -1,16 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* FMA: fused products and sums; F16C: conversions between singles and halves. */
 #include "cpu/fp_exact.h"
-#include "cpu/fp_host.h"
-
-static struct fp_rounding rounding(const struct vcpu *cpu)
-{
-    return (struct fp_rounding){ .mode = cpu->mxcsr >> 13 & 3,
-                                 .zero_operands = cpu->mxcsr & MXCSR_DAZ,
-                                 .zero_results = (cpu->mxcsr & MXCSR_FTZ) && (cpu->mxcsr & MXCSR_UM),
-                                 .traps_tiny = !(cpu->mxcsr & MXCSR_UM),
-                                 .traps_huge = !(cpu->mxcsr & MXCSR_OM) };
-}
+#include "cpu/fp_unit.h"
 
 /* Which are multiplied and which is added: the digits in the names count the operands. */
 enum order { ORDER_132, ORDER_213, ORDER_231 };
@@ -44,7 +35,7 @@ static void fuse_exactly(CPU, const struct fusion *k, union vector *x, const uni
                          const union vector *z, unsigned size)
 {
     unsigned bytes = k->format->width / 8;
-    struct fp_rounding how = rounding(cpu);
+    struct fp_rounding how = fp_rounding_of(cpu->mxcsr);
     u32 flags = 0;
 
     for (unsigned i = 0; i < size / bytes; i++) {
@@ -69,7 +60,7 @@ static void fused(CPU, IN, const struct fusion *k)
     vector_source(cpu, in, &z, size);
     vector_get(cpu, in->src, &y);
     vector_get(cpu, in->dst, &x);
-    if (!host_has_fma() || (cpu->mode & MODE_SSE_SLOW) || has_nan(k, &x, size) || has_nan(k, &y, size) ||
+    if (!fpu_has_fma() || (cpu->mode & MODE_SSE_SLOW) || has_nan(k, &x, size) || has_nan(k, &y, size) ||
         has_nan(k, &z, size)) {
         fuse_exactly(cpu, k, &x, &y, &z, size);
     } else {
@@ -89,7 +80,7 @@ static void fused(CPU, IN, const struct fusion *k)
     void op_##name##digits##suffix(CPU, IN)                                                                 \
     {                                                                                                       \
         static const struct fusion kind = { ORDER_##digits, negates, subtracts, &format, scalar,            \
-                                            host_##name##231##suffix };                                     \
+                                            fpu_##name##231##suffix };                                     \
                                                                                                             \
         fused(cpu, in, &kind);                                                                              \
     }
@@ -131,7 +122,7 @@ void op_cvtph2ps(CPU, IN)
 void op_cvtps2ph(CPU, IN)
 {
     unsigned size = in->width == W256 ? 16 : 8;
-    struct fp_rounding how = rounding(cpu);
+    struct fp_rounding how = fp_rounding_of(cpu->mxcsr);
     union vector v, r = { 0 };
     bool in_memory = shape_operand(in, 0) == 'M';
     struct place p;

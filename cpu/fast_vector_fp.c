@@ -4,10 +4,10 @@
  * masked.
  */
 #include "cpu/fast_vector.h"
-#include "cpu/fp_host.h"
+#include "cpu/fp_unit.h"
 
-#define FAST_PACKED(name) FAST_VECTOR(name, host_##name, MODE_SSE_SLOW)
-#define FAST_FLOAT(name, size) FAST_SCALAR(name, host_##name, size, MODE_SSE_SLOW)
+#define FAST_PACKED(name) FAST_VECTOR(name, fpu_##name, MODE_SSE_SLOW)
+#define FAST_FLOAT(name, size) FAST_SCALAR(name, fpu_##name, size, MODE_SSE_SLOW)
 #define FAST_FLOAT4(op)                                                                                     \
     FAST_PACKED(op##ps)                                                                                     \
     FAST_PACKED(op##pd)                                                                                     \
@@ -27,11 +27,11 @@ FAST_PACKED(cvtdq2ps)
 FAST_PACKED(cvttps2dq)
 
 /* COMISD and its like. */
-typedef struct host_order order_fn(v128 a, v128 b);
+typedef struct fpu_order order_fn(v128 a, v128 b);
 
 INLINE bool order(CPU, IN, order_fn *f, v128 b)
 {
-    struct host_order o = f(VEC(in->dst), b);
+    struct fpu_order o = f(VEC(in->dst), b);
 
     flags_order(cpu, o.zf, o.pf, o.cf);
     return true;
@@ -45,9 +45,9 @@ INLINE bool order_memory(CPU, IN, enum form form, order_fn *f, unsigned size)
 }
 
 #define FAST_ORDER_MEMORY(form, name, size)                                                                 \
-    FAST(fast_##name##_##form, order_memory(cpu, in, form, host_##name, size))
+    FAST(fast_##name##_##form, order_memory(cpu, in, form, fpu_##name, size))
 #define FAST_ORDER(name, size)                                                                              \
-    FAST(fast_##name, order(cpu, in, host_##name, VEC(in->src)))                                            \
+    FAST(fast_##name, order(cpu, in, fpu_##name, VEC(in->src)))                                            \
     VECTOR_FORMS(FAST_ORDER_MEMORY, name, size)                                                             \
     run_fn *bind_##name(const struct insn *in, u32 mode, u32 live)                                          \
     {                                                                                                       \
@@ -63,7 +63,7 @@ FAST_ORDER(ucomiss, 4)
 FAST_ORDER(ucomisd, 8)
 
 /* From a general register or memory of 32 or 64 bits. */
-#define FROM_INTEGER(name, w, value) (VEC(in->dst) = host_##name##w(VEC(in->dst), (u##w)(value)), true)
+#define FROM_INTEGER(name, w, value) (VEC(in->dst) = fpu_##name##w(VEC(in->dst), (u##w)(value)), true)
 
 #define FAST_FROM_MEMORY(form, name, w)                                                                     \
     INLINE bool name##_##w##_##form(CPU, IN)                                                                \
@@ -94,8 +94,8 @@ FAST_FROM_INTEGER(cvtsi2sd)
 
 /* To a general register of 32 or 64 bits, by truncation. */
 #define FAST_TO_INTEGER(name)                                                                               \
-    FAST(fast_##name##_32, (REG64(in->dst) = host_##name##32(VEC(in->src)), true))                          \
-    FAST(fast_##name##_64, (REG64(in->dst) = host_##name##64(VEC(in->src)), true))                          \
+    FAST(fast_##name##_32, (REG64(in->dst) = fpu_##name##32(VEC(in->src)), true))                          \
+    FAST(fast_##name##_64, (REG64(in->dst) = fpu_##name##64(VEC(in->src)), true))                          \
     run_fn *bind_##name(const struct insn *in, u32 mode, u32 live)                                          \
     {                                                                                                       \
         (void)live;                                                                                         \

@@ -4,7 +4,7 @@
  * no operand is a NaN or infinite.
  */
 #include "cpu/fast_vector.h"
-#include "cpu/fp_host.h"
+#include "cpu/fp_unit.h"
 #include "cpu/vector_verbs.h"
 
 /* Exponents of all ones in the elements that take part. */
@@ -69,10 +69,10 @@ INLINE bool fuse_memory(CPU, IN, enum form form, fused_fn *f, unsigned digits, v
 
 #define FUSE_MEMORY(form, name, digits, suffix, size)                                                       \
     FAST(fuse##size##_##name##digits##suffix##_##form,                                                      \
-         fuse_memory(cpu, in, form, host_##name##231##suffix, digits, EXPONENTS_##suffix, size))
+         fuse_memory(cpu, in, form, fpu_##name##231##suffix, digits, EXPONENTS_##suffix, size))
 #define FUSE(name, digits, suffix, size)                                                                    \
     FAST(fuse##size##_##name##digits##suffix,                                                               \
-         fuse_registers(cpu, in, host_##name##231##suffix, digits, EXPONENTS_##suffix, size))               \
+         fuse_registers(cpu, in, fpu_##name##231##suffix, digits, EXPONENTS_##suffix, size))               \
     VECTOR_FORMS(FUSE_MEMORY, name, digits, suffix, size)                                                   \
     static run_fn *const handlers##size##_##name##digits##suffix[] = {                                      \
         fuse##size##_##name##digits##suffix, VECTOR_HANDLERS(fuse##size##_##name##digits##suffix) };
@@ -80,7 +80,7 @@ INLINE bool fuse_memory(CPU, IN, enum form form, fused_fn *f, unsigned digits, v
     run_fn *bind_##name(const struct insn *in, u32 mode, u32 live)                                          \
     {                                                                                                       \
         (void)live;                                                                                         \
-        return mode & MODE_SSE_SLOW || !host_has_fma() ? NULL : vex_choose(in, mode, narrow, wide);         \
+        return mode & MODE_SSE_SLOW || !fpu_has_fma() ? NULL : vex_choose(in, mode, narrow, wide);         \
     }
 #define FUSE_PACKED(name, digits, suffix)                                                                   \
     FUSE(name, digits, suffix, 16)                                                                          \

@@ -5,7 +5,7 @@
  */
 #include "cpu/fp.h"
 
-#include "cpu/fp_host.h"
+#include "cpu/fp_unit.h"
 
 #define FSW_FLAGS 0x3fu
 
@@ -35,54 +35,54 @@ static void load(const struct vcpu *cpu, u32 mxcsr, u16 fcw)
     u32 want = mxcsr_for(cpu);
 
     if ((mxcsr & ~MXCSR_FLAGS) != want || (mxcsr & MXCSR_FLAGS & ~cpu->mxcsr))
-        host_ldmxcsr(want);
+        fpu_ldmxcsr(want);
     if (fcw != fcw_for(cpu))
-        host_fldcw(fcw_for(cpu));
-    if (host_fnstsw() & FSW_FLAGS & ~cpu->x87.fsw)
-        host_fnclex();
+        fpu_fldcw(fcw_for(cpu));
+    if (fpu_fnstsw() & FSW_FLAGS & ~cpu->x87.fsw)
+        fpu_fnclex();
 }
 
 void fp_enter(struct vcpu *cpu)
 {
-    cpu->host_mxcsr = host_stmxcsr();
-    cpu->host_fcw = host_fnstcw();
+    cpu->host_mxcsr = fpu_stmxcsr();
+    cpu->host_fcw = fpu_fnstcw();
     load(cpu, cpu->host_mxcsr, cpu->host_fcw);
 }
 
 void fp_sync(struct vcpu *cpu)
 {
-    cpu->mxcsr |= host_stmxcsr() & MXCSR_FLAGS;
-    cpu->x87.fsw |= host_fnstsw() & FSW_FLAGS;
+    cpu->mxcsr |= fpu_stmxcsr() & MXCSR_FLAGS;
+    cpu->x87.fsw |= fpu_fnstsw() & FSW_FLAGS;
 }
 
 void fp_leave(struct vcpu *cpu)
 {
-    u32 mxcsr = host_stmxcsr();
-    u16 fsw = host_fnstsw() & FSW_FLAGS;
+    u32 mxcsr = fpu_stmxcsr();
+    u16 fsw = fpu_fnstsw() & FSW_FLAGS;
 
     cpu->mxcsr |= mxcsr & MXCSR_FLAGS;
     cpu->x87.fsw |= fsw;
     if ((mxcsr ^ cpu->host_mxcsr) & ~MXCSR_FLAGS)
-        host_ldmxcsr(cpu->host_mxcsr);
-    if (host_fnstcw() != cpu->host_fcw) {
+        fpu_ldmxcsr(cpu->host_mxcsr);
+    if (fpu_fnstcw() != cpu->host_fcw) {
         if (fsw & ~cpu->host_fcw)
-            host_fnclex(); /* they would trap */
-        host_fldcw(cpu->host_fcw);
+            fpu_fnclex(); /* they would trap */
+        fpu_fldcw(cpu->host_fcw);
     }
 }
 
 void fp_reload(struct vcpu *cpu)
 {
-    load(cpu, host_stmxcsr(), host_fnstcw());
+    load(cpu, fpu_stmxcsr(), fpu_fnstcw());
 }
 
 void fp_begin_slow(struct vcpu *cpu)
 {
-    u32 mxcsr = host_stmxcsr();
+    u32 mxcsr = fpu_stmxcsr();
 
     if (mxcsr & MXCSR_FLAGS) {
         cpu->mxcsr |= mxcsr & MXCSR_FLAGS;
-        host_ldmxcsr(mxcsr & ~MXCSR_FLAGS);
+        fpu_ldmxcsr(mxcsr & ~MXCSR_FLAGS);
     }
 }
 
@@ -119,10 +119,10 @@ void fp_flags(struct vcpu *cpu, u32 flags)
 
 void fp_check_slow(struct vcpu *cpu, const void *result, enum fp_kind kind, unsigned size)
 {
-    u32 mxcsr = host_stmxcsr(), flags = mxcsr & MXCSR_FLAGS;
+    u32 mxcsr = fpu_stmxcsr(), flags = mxcsr & MXCSR_FLAGS;
 
     if (flags)
-        host_ldmxcsr(mxcsr & ~MXCSR_FLAGS);
+        fpu_ldmxcsr(mxcsr & ~MXCSR_FLAGS);
     if (!(cpu->mxcsr & MXCSR_UM) && has_denormal(result, kind, size))
         flags |= MXCSR_UE;
     fp_flags(cpu, flags);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Guest floating point on the host's own SSE and x87 (x86-64 hosts). While a guest runs, the host's MXCSR
- * holds the guest's rounding, DAZ and FTZ with every exception masked, and the host's x87 control word the
- * guest's rounding and precision with every exception masked; the host's sticky flags then accumulate the
+ * Guest floating point on the unit of cpu/fp_unit.h: the host's own SSE and x87, or the portable one. While a guest
+ * runs, the unit's MXCSR holds the guest's rounding, DAZ and FTZ with every exception masked, and its x87 control word the
+ * guest's rounding and precision with every exception masked; the unit's sticky flags then accumulate the
  * guest's, and are folded into cpu->mxcsr and cpu->x87.fsw by fp_sync(). Handlers for unmasked exceptions
  * (MODE_SSE_SLOW, MODE_X87_SLOW) look at the flags of each operation before they commit.
  */
@@ -23,7 +23,9 @@
 #define MXCSR_RC (3u << 13)
 #define MXCSR_MM (1u << 17) /* AMD: memory operands of arithmetic needn't be aligned */
 
-#define HOST_FP __attribute__((always_inline)) static inline
+#if !defined(__x86_64__) && !defined(SWHP_PORTABLE_FP)
+#define SWHP_PORTABLE_FP
+#endif
 
 /*
  * Loads the guest's control words / gives the host's back. Cheap where they are equal. Around each run of
@@ -72,20 +74,20 @@ enum fp_operation { FP_NONE, FP_ADD, FP_SUBTRACT, FP_MULTIPLY, FP_DIVIDE, FP_NAR
 void fp_settle_slow(struct vcpu *cpu, enum fp_operation operation, enum fp_kind kind, const void *a,
                     const void *b, unsigned size);
 
-HOST_FP void fp_settle(struct vcpu *cpu, enum fp_operation operation, enum fp_kind kind, const void *a,
+INLINE void fp_settle(struct vcpu *cpu, enum fp_operation operation, enum fp_kind kind, const void *a,
                        const void *b, unsigned size)
 {
     if (__builtin_expect(cpu->mode & MODE_SSE_SLOW, 0) && operation != FP_NONE)
         fp_settle_slow(cpu, operation, kind, a, b, size);
 }
 
-HOST_FP void fp_begin(struct vcpu *cpu)
+INLINE void fp_begin(struct vcpu *cpu)
 {
     if (__builtin_expect(cpu->mode & MODE_SSE_SLOW, 0))
         fp_begin_slow(cpu);
 }
 
-HOST_FP void fp_check(struct vcpu *cpu, const void *result, enum fp_kind kind, unsigned size)
+INLINE void fp_check(struct vcpu *cpu, const void *result, enum fp_kind kind, unsigned size)
 {
     if (__builtin_expect(cpu->mode & MODE_SSE_SLOW, 0))
         fp_check_slow(cpu, result, kind, size);

@@ -1,154 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Floating point in integers. A finite number other than zero is m * 2^e with m's leading bit at TOP, so that
- * sums and products keep all their bits or a sticky one. IEEE 754; SDM 1, 11.5 and 14.5 for flags and NaNs.
- */
-#include "cpu/fp_exact.h"
-
-#include "cpu/fp.h"
-
-const struct fp_format fp_half = { 16, 10 }, fp_single = { 32, 23 }, fp_double = { 64, 52 };
-
-enum { TOP = 125 }; /* two bits of room for sums */
-
-static u64 sign_of(const struct fp_format *f)
-{
-    return (u64)1 << (f->width - 1);
-}
-
-static u64 infinity_of(const struct fp_format *f)
-{
-    return sign_of(f) - ((u64)1 << f->fraction);
-}
-
-static u64 quiet_of(const struct fp_format *f)
-{
-    return (u64)1 << (f->fraction - 1);
-}
-
-static i32 bias_of(const struct fp_format *f)
-{
-    return (i32)(infinity_of(f) >> (f->fraction + 1));
-}
-
-static u64 magnitude_of(const struct fp_format *f, u64 v)
-{
-    return v & (sign_of(f) - 1);
-}
-
-static bool is_nan(const struct fp_format *f, u64 v)
-{
-    return magnitude_of(f, v) > infinity_of(f);
-}
-
-static bool is_signaling(const struct fp_format *f, u64 v)
-{
-    return is_nan(f, v) && !(v & quiet_of(f));
-}
-
-static bool is_denormal(const struct fp_format *f, u64 v)
-{
-    u64 magnitude = magnitude_of(f, v);
-
-    return magnitude && magnitude < (u64)1 << f->fraction;
-}
-
-struct number {
-    bool sign;
-    u128 m; /* 0: the number is zero */
-    i32 e;
-};
-
-static unsigned leading_bit(u128 m)
-{
-    u64 high = (u64)(m >> 64);
-
-    return high ? 127 - (unsigned)__builtin_clzll(high) : 63 - (unsigned)__builtin_clzll((u64)m);
-}
-
-/* The leading bit to TOP; what falls off stays as a sticky bit. */
-static void normalize(struct number *n)
-{
-    unsigned at;
-
-    if (!n->m)
-        return;
-    at = leading_bit(n->m);
-    if (at > TOP)
-        n->m = n->m >> (at - TOP) | !!(n->m & (((u128)1 << (at - TOP)) - 1));
-    else
-        n->m <<= TOP - at;
-    n->e += (i32)at - TOP;
-}
-
-static struct number unpack(const struct fp_format *f, u64 v)
-{
-    u64 magnitude = magnitude_of(f, v), one_bit = (u64)1 << f->fraction;
-    i32 exponent = (i32)(magnitude >> f->fraction);
-    struct number n = { .sign = v & sign_of(f), .m = magnitude & (one_bit - 1) };
-
-    n.e = (exponent ? exponent : 1) - bias_of(f) - (i32)f->fraction;
-    if (exponent)
-        n.m |= one_bit;
-    normalize(&n);
-    return n;
-}
-
-/* m without its low `count` bits, by the mode. */
-static u64 shift_rounded(u128 m, unsigned count, unsigned mode, bool sign, bool *inexact)
-{
-    u128 kept = count < 128 ? m >> count : 0, rest = m - (count < 128 ? kept << count : 0);
-    u128 half = count <= 128 ? (u128)1 << (count - 1) : 0; /* past that, rest is less than a half */
-    bool up;
-
-    *inexact = rest != 0;
-    if (mode == 0)
-        up = half && (rest > half || (rest == half && (kept & 1)));
-    else
-        up = rest && mode == (sign ? 1 : 2);
-    return (u64)kept + up;
-}
-
-/*
- * Where underflow or overflow is unmasked, it is the result with an unbounded exponent that is inexact or not
- * (SDM 1, 4.9.1.4 and 4.9.1.5).
- */
-static u64 round_to(const struct fp_format *f, const struct number *n, const struct fp_rounding *how,
-                    u32 *flags)
-{
-    u64 sign = n->sign ? sign_of(f) : 0, m;
-    unsigned drop = TOP - f->fraction;
-    i32 exponent = n->e + TOP + bias_of(f); /* biased */
-    bool unbounded, inexact, tiny;
-
-    m = shift_rounded(n->m, drop, how->mode, n->sign, &unbounded);
-    inexact = unbounded;
-    tiny = exponent + (m >> (f->fraction + 1) ? 1 : 0) <= 0; /* after rounding, the exponent unbounded */
-    if (tiny && how->zero_results) {
-        *flags |= MXCSR_UE | MXCSR_PE;
-        return sign;
-    }
-    if (exponent <= 0) {
-        drop += (unsigned)(1 - exponent);
-        m = shift_rounded(n->m, drop > 200 ? 200 : drop, how->mode, n->sign, &inexact);
-        exponent = 1;
-    }
-    if (tiny && how->traps_tiny)
-        inexact = unbounded;
-    if (tiny && (inexact || how->traps_tiny))
-        *flags |= MXCSR_UE;
-    if (inexact)
-        *flags |= MXCSR_PE;
-    /* The leading bit counts as one in the exponent; a denormal has none, a carry one more. */
-    m += ((u64)(exponent - 1) << f->fraction);
-    if (exponent > 2 * bias_of(f) + 1 || m >= infinity_of(f)) {
-        bool away = how->mode == 0 || how->mode == (n->sign ? 1 : 2);
-
-        *flags |= MXCSR_OE | (how->traps_huge ? 0 : MXCSR_PE);
-        return sign | (away ? infinity_of(f) : infinity_of(f) - 1);
-    }
-    return sign | m;
-}
+/* Floating point in integers: rounding to integers, fused products, conversions. SDM 1, 11.5 and 14.5 for flags and NaNs. */
+#include "cpu/fp_number.h"
 
 u64 fp_to_integer(const struct fp_format *f, u64 v, unsigned mode, bool zero_operand, u32 *flags)
 {
@@ -181,37 +33,6 @@ u64 fp_to_integer(const struct fp_format *f, u64 v, unsigned mode, bool zero_ope
     if (mode != 0)
         up = mode == (sign ? 1 : 2);
     return sign | (magnitude - rest + (up ? unit : 0)); /* a carry goes into the exponent */
-}
-
-/* a + b, neither normalized for it: the smaller keeps a sticky bit. Both zero, or the sum is: m is 0. */
-static struct number add(struct number a, struct number b)
-{
-    struct number big = a, small = b;
-    unsigned distance;
-
-    if (!a.m || (b.m && (b.e > a.e || (b.e == a.e && b.m > a.m)))) {
-        big = b;
-        small = a;
-    }
-    if (!small.m)
-        return big;
-    distance = (unsigned)(big.e - small.e);
-    if (distance > TOP)
-        small.m = 1;
-    else if (distance)
-        small.m = small.m >> distance | !!(small.m & (((u128)1 << distance) - 1));
-    big.m = big.sign == small.sign ? big.m + small.m : big.m - small.m;
-    normalize(&big);
-    return big;
-}
-
-/* Of numbers, exact: their 53 bits are the top ones. */
-static struct number multiply(const struct number *a, const struct number *b)
-{
-    struct number r = { a->sign ^ b->sign, (u128)(u64)(a->m >> 64) * (u64)(b->m >> 64), a->e + b->e + 128 };
-
-    normalize(&r);
-    return r;
 }
 
 /* Inf * 0, or Inf - Inf. */
@@ -257,41 +78,18 @@ u64 fp_fused(const struct fp_format *f, const struct fp_fused *in, const struct 
         return (product_sign ? sign_of(f) : 0) | infinity;
     if (magnitude_of(f, v.c) == infinity)
         return (c_sign ? sign_of(f) : 0) | infinity;
-    a = unpack(f, v.a);
-    b = unpack(f, v.b);
-    c = unpack(f, v.c);
-    r = multiply(&a, &b);
+    a = number_unpack(f, v.a);
+    b = number_unpack(f, v.b);
+    c = number_unpack(f, v.c);
+    r = number_multiply(&a, &b);
     r.sign = product_sign;
     c.sign = c_sign;
     if (!r.m && !c.m && product_sign == c_sign)
         return product_sign ? sign_of(f) : 0;
-    r = add(r, c);
+    r = number_add(r, c);
     if (!r.m) /* a difference of equals */
         return how->mode == 1 ? sign_of(f) : 0;
-    return round_to(f, &r, how, flags);
-}
-
-u64 fp_divide(const struct fp_format *f, u64 a, u64 b, const struct fp_rounding *how, u32 *flags)
-{
-    struct number x, y, r;
-    u128 dividend;
-
-    if (how->zero_operands) {
-        a &= is_denormal(f, a) ? sign_of(f) : ~(u64)0;
-        b &= is_denormal(f, b) ? sign_of(f) : ~(u64)0;
-    }
-    if (magnitude_of(f, a) >= infinity_of(f) || magnitude_of(f, b) >= infinity_of(f) || !magnitude_of(f, a) ||
-        !magnitude_of(f, b))
-        return 0;
-    x = unpack(f, a);
-    y = unpack(f, b);
-    dividend = (x.m >> 64) << 64; /* 53 bits at most, and they are the top ones */
-    r.sign = x.sign ^ y.sign;
-    r.m = dividend / (u64)(y.m >> 64);
-    r.m |= dividend % (u64)(y.m >> 64) != 0;
-    r.e = x.e - y.e - 64;
-    normalize(&r);
-    return round_to(f, &r, how, flags);
+    return number_round(f, &r, how, flags);
 }
 
 /* A NaN's payload, from the top. */
@@ -319,10 +117,10 @@ u64 fp_narrow(const struct fp_format *from, const struct fp_format *to, u64 v, c
         else
             *flags |= MXCSR_DE;
     }
-    n = unpack(from, v);
+    n = number_unpack(from, v);
     if (magnitude_of(from, v) == infinity_of(from) || !n.m)
         return (n.sign ? sign_of(to) : 0) | (n.m ? infinity_of(to) : 0);
-    return round_to(to, &n, how, flags);
+    return number_round(to, &n, how, flags);
 }
 
 u64 fp_widen(const struct fp_format *from, const struct fp_format *to, u64 v, u32 *flags)
@@ -333,9 +131,9 @@ u64 fp_widen(const struct fp_format *from, const struct fp_format *to, u64 v, u3
         *flags |= is_signaling(from, v) ? MXCSR_IE : 0;
         return convert_nan(from, to, v);
     }
-    struct number n = unpack(from, v);
+    struct number n = number_unpack(from, v);
 
     if (magnitude_of(from, v) == infinity_of(from) || !n.m)
         return (n.sign ? sign_of(to) : 0) | (n.m ? infinity_of(to) : 0);
-    return round_to(to, &n, &exact, flags);
+    return number_round(to, &n, &exact, flags);
 }

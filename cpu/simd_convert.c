@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Conversions between integers, singles and doubles. */
-#include "cpu/fp_host.h"
+#include "cpu/fp_unit.h"
 
 typedef v128 convert_fn(v128 a, v128 b);
 
@@ -32,7 +32,7 @@ static void convert(CPU, IN, convert_fn *f, unsigned from, unsigned made, unsign
 #define CONVERT(name, verb, from, made, written, kind)                                                      \
     void op_##name(CPU, IN)                                                                                 \
     {                                                                                                       \
-        convert(cpu, in, host_##verb, from, made, written, kind);                                           \
+        convert(cpu, in, fpu_##verb, from, made, written, kind);                                           \
     }
 
 CONVERT(cvtps2pd, cvtps2pd, 8, 16, 16, FP_OTHER)
@@ -52,7 +52,7 @@ CONVERT(cvttpd2dq, cvttpd2dq, 16, 8, 16, FP_OTHER)
                                                                                                             \
         vector_source(cpu, in, &b, size);                                                                   \
         fp_begin(cpu);                                                                                      \
-        LANE(&r, 0) = host_##name(LANE(xmm(cpu, left_register(in)), 0), LANE(&b, 0));                       \
+        LANE(&r, 0) = fpu_##name(LANE(xmm(cpu, left_register(in)), 0), LANE(&b, 0));                       \
         fp_settle(cpu, (size) == 8 ? FP_NARROW : FP_NONE, kind, b.b, b.b, size);                            \
         fp_check(cpu, r.b, kind, 12 - (size));                                                              \
         vector_put(cpu, in, &r, 16);                                                                        \
@@ -82,7 +82,7 @@ CONVERT(cvttpd2pi, cvttpd2dq, 16, 8, 8, FP_OTHER)
                                                                                                             \
         vector_source(cpu, in, &b, wide ? 8 : 4);                                                           \
         fp_begin(cpu);                                                                                      \
-        LANE(&r, 0) = wide ? host_##name##64(a, b.q[0]) : host_##name##32(a, b.d[0]);                       \
+        LANE(&r, 0) = wide ? fpu_##name##64(a, b.q[0]) : fpu_##name##32(a, b.d[0]);                       \
         fp_check(cpu, r.b, FP_OTHER, size);                                                                 \
         vector_put(cpu, in, &r, 16);                                                                        \
     }
@@ -98,7 +98,7 @@ FROM_INTEGER(cvtsi2sd, 8)
                                                                                                             \
         vector_source(cpu, in, &b, size);                                                                   \
         fp_begin(cpu);                                                                                      \
-        r = in->width == W64 ? host_##name##64(*(v128 *)b.q) : host_##name##32(*(v128 *)b.q);               \
+        r = in->width == W64 ? fpu_##name##64(*(v128 *)b.q) : fpu_##name##32(*(v128 *)b.q);               \
         fp_check(cpu, NULL, FP_OTHER, 0);                                                                   \
         REG64(in->dst) = r;                                                                                 \
     }

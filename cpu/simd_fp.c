@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* SSE and SSE2 arithmetic and comparisons of floats. */
-#include "cpu/fp_host.h"
+#include "cpu/fp_unit.h"
 
 typedef v128 arithmetic_fn(v128 a, v128 b);
 
@@ -28,7 +28,7 @@ static void arithmetic(CPU, IN, arithmetic_fn *f, unsigned size, enum fp_kind ki
 #define ARITHMETIC(name, size, kind, operation)                                                             \
     void op_##name(CPU, IN)                                                                                 \
     {                                                                                                       \
-        arithmetic(cpu, in, host_##name, size, kind, operation);                                            \
+        arithmetic(cpu, in, fpu_##name, size, kind, operation);                                            \
     }
 #define ARITHMETIC4(op, kind32, kind64, operation)                                                          \
     ARITHMETIC(op##ps, 16, kind32, operation)                                                               \
@@ -73,12 +73,12 @@ static const u8 predicates[16] = {
 #define COMPARE(suffix, name, size)                                                                         \
     INLINE v128 relation_##suffix(v128 a, v128 b, unsigned which)                                           \
     {                                                                                                       \
-        v128 unordered = host_cmpunord##suffix(a, b), x = a & ~unordered, y = b & ~unordered;               \
-        v128 less = host_cmplt##suffix(x, y), equal = host_cmpeq##suffix(x, y) & ~unordered;                \
+        v128 unordered = fpu_cmpunord##suffix(a, b), x = a & ~unordered, y = b & ~unordered;               \
+        v128 less = fpu_cmplt##suffix(x, y), equal = fpu_cmpeq##suffix(x, y) & ~unordered;                \
         v128 r = { 0, 0 };                                                                                  \
                                                                                                             \
         if (which & SIGNALS)                                                                                \
-            (void)host_cmplt##suffix(a, b);                                                                 \
+            (void)fpu_cmplt##suffix(a, b);                                                                 \
         if (which & LESS)                                                                                   \
             r |= less;                                                                                      \
         if (which & EQUAL)                                                                                  \
@@ -109,8 +109,8 @@ static const u8 predicates[16] = {
     void op_##name(CPU, IN)                                                                                 \
     {                                                                                                       \
         static arithmetic_fn *const predicate[8] = {                                                        \
-            host_cmpeq##suffix,  host_cmplt##suffix,  host_cmple##suffix,  host_cmpunord##suffix,           \
-            host_cmpneq##suffix, host_cmpnlt##suffix, host_cmpnle##suffix, host_cmpord##suffix,             \
+            fpu_cmpeq##suffix,  fpu_cmplt##suffix,  fpu_cmple##suffix,  fpu_cmpunord##suffix,           \
+            fpu_cmpneq##suffix, fpu_cmpnlt##suffix, fpu_cmpnle##suffix, fpu_cmpord##suffix,             \
         };                                                                                                  \
                                                                                                             \
         if (in->vex && (in->imm & 24))                                                                      \
@@ -124,12 +124,12 @@ COMPARE(pd, cmppd, 16)
 COMPARE(ss, cmpss, 4)
 COMPARE(sd, cmpsd_vector, 8)
 
-typedef struct host_order order_fn(v128 a, v128 b);
+typedef struct fpu_order order_fn(v128 a, v128 b);
 
 static void order(CPU, IN, order_fn *f, unsigned size)
 {
     union vector b;
-    struct host_order o;
+    struct fpu_order o;
 
     vector_source(cpu, in, &b, size);
     fp_begin(cpu);
@@ -141,7 +141,7 @@ static void order(CPU, IN, order_fn *f, unsigned size)
 #define ORDER(name, size)                                                                                   \
     void op_##name(CPU, IN)                                                                                 \
     {                                                                                                       \
-        order(cpu, in, host_##name, size);                                                                  \
+        order(cpu, in, fpu_##name, size);                                                                  \
     }
 
 ORDER(comiss, 4)

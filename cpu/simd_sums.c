@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Sums of neighbours, sums and differences by turns, dot products: by the host's plain instructions. */
-#include "cpu/fp_host.h"
+#include "cpu/fp_unit.h"
 #include "cpu/vector_verbs.h"
 
 /* a and b as they are added or subtracted: `left` and `right` choose them from both operands. */
@@ -41,8 +41,8 @@ static v128 first(v128 a, v128 b)
     static v128 by_turns_##suffix(v128 a, v128 b)                                                           \
     {                                                                                                       \
         const v128 mask = odd;                                                                              \
-        v128 sum = host_add##suffix(a & mask, b & mask);                                                    \
-        v128 difference = host_sub##suffix(a & ~mask, b & ~mask);                                           \
+        v128 sum = fpu_add##suffix(a & mask, b & mask);                                                    \
+        v128 difference = fpu_sub##suffix(a & ~mask, b & ~mask);                                           \
                                                                                                             \
         return blend(difference, sum, mask);                                                                \
     }                                                                                                       \
@@ -65,7 +65,7 @@ BY_TURNS(addsubpd, pd, FP_F64, ((v128){ 0, ~(u64)0 }), ((v128){ (u64)1 << 63, 0 
 #define NEIGHBOURS(name, verb, even, odd, kind, operation)                                                  \
     static v128 neighbours_##name(v128 a, v128 b)                                                           \
     {                                                                                                       \
-        return host_##verb(even(a, b), odd(a, b));                                                          \
+        return fpu_##verb(even(a, b), odd(a, b));                                                          \
     }                                                                                                       \
     void op_##name(CPU, IN)                                                                                 \
     {                                                                                                       \
@@ -133,14 +133,14 @@ static void dot_product(CPU, IN, const struct dot *d)
 
 void op_dpps(CPU, IN)
 {
-    static const struct dot singles = { host_mulps, host_addps, FP_F32, 2 };
+    static const struct dot singles = { fpu_mulps, fpu_addps, FP_F32, 2 };
 
     dot_product(cpu, in, &singles);
 }
 
 void op_dppd(CPU, IN)
 {
-    static const struct dot doubles = { host_mulpd, host_addpd, FP_F64, 3 };
+    static const struct dot doubles = { fpu_mulpd, fpu_addpd, FP_F64, 3 };
 
     dot_product(cpu, in, &doubles);
 }

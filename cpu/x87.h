@@ -6,9 +6,9 @@
 #ifndef CPU_X87_H
 #define CPU_X87_H
 
-#include "cpu/fp_host.h"
+#include "cpu/fp_unit.h"
 #include "cpu/handler.h"
-#include "cpu/x87_host.h"
+#include "cpu/x87_unit.h"
 
 enum {
     X87_IE = 1 << 0,
@@ -147,11 +147,11 @@ INLINE bool x87_overflow(struct vcpu *cpu)
 /* Before x87_fn: the host's flags are clear, and earlier ones safe. */
 INLINE void x87_begin(struct vcpu *cpu, struct x87_run *run)
 {
-    u16 sw = host_fnstsw();
+    u16 sw = fpu_fnstsw();
 
     if (sw & X87_FLAGS) {
         cpu->x87.fsw |= sw & X87_FLAGS;
-        host_fnclex();
+        fpu_fnclex();
     }
     run->guest = (u16)((cpu->x87.fcw & 0xf3f) | X87_FCW_FIXED);
     run->host = run->guest | X87_FLAGS;

@@ -2,44 +2,13 @@
 /* x87 arithmetic and comparison: of registers, of a register with memory. */
 #include "cpu/x87.h"
 
-/* What the second operand is: a register, or memory of a kind. */
-enum source { SOURCE_ST, SOURCE_F32, SOURCE_F64, SOURCE_I16, SOURCE_I32, SOURCES };
-
-/* Memory operands go to the host's instruction as they are: which NaN wins, and DE, depend on their form. */
-#define X87_ARITH(name)                                                                                      \
-    X87_BINARY(name, "f" #name " %%st(1), %%st")                                                             \
-    X87_UNARY(name##_f32, "f" #name "s %[b]")                                                                \
-    X87_UNARY(name##_f64, "f" #name "l %[b]")                                                                \
-    X87_UNARY(name##_i16, "fi" #name "s %[b]")                                                               \
-    X87_UNARY(name##_i32, "fi" #name "l %[b]")                                                               \
-    static x87_fn *const name##_forms[SOURCES] = { x87_##name, x87_##name##_f32, x87_##name##_f64,           \
-                                                   x87_##name##_i16, x87_##name##_i32 };
-
-X87_ARITH(add)
-X87_ARITH(sub)
-X87_ARITH(subr)
-X87_ARITH(mul)
-X87_ARITH(div)
-X87_ARITH(divr)
-
-X87_BINARY(com, "fcom %%st(1)")
-X87_UNARY(com_f32, "fcoms %[b]")
-X87_UNARY(com_f64, "fcoml %[b]")
-X87_UNARY(com_i16, "ficoms %[b]")
-X87_UNARY(com_i32, "ficoml %[b]")
-X87_BINARY(ucom, "fucom %%st(1)")
-X87_UNARY(tst, "ftst")
-X87_UNARY(xam, "fxam")
-
-static x87_fn *const com_forms[SOURCES] = { x87_com, x87_com_f32, x87_com_f64, x87_com_i16, x87_com_i32 };
-
-static enum source source_of(IN, bool integer)
+static enum x87_source source_of(IN, bool integer)
 {
     if (in->shape != S_M)
-        return SOURCE_ST;
+        return X87_ST;
     if (integer)
-        return in->width == W16 ? SOURCE_I16 : SOURCE_I32;
-    return in->width == W32 ? SOURCE_F32 : SOURCE_F64;
+        return in->width == W16 ? X87_I16 : X87_I32;
+    return in->width == W32 ? X87_F32 : X87_F64;
 }
 
 /* Reads the memory operand into run->b, and leaves FIP and company behind. */
@@ -53,14 +22,14 @@ static void fetch(CPU, IN, struct x87_run *run)
     x87_note_memory(cpu, in);
 }
 
-static void arith(CPU, IN, x87_fn *const forms[SOURCES], bool integer, bool pop)
+static void arith(CPU, IN, x87_fn *const forms[X87_SOURCES], bool integer, bool pop)
 {
     struct x87_run run;
-    enum source source = source_of(in, integer);
+    enum x87_source source = source_of(in, integer);
     unsigned dst = 0;
     bool empty;
 
-    if (source == SOURCE_ST) {
+    if (source == X87_ST) {
         dst = in->dst;
         empty = x87_empty(cpu, dst) || x87_empty(cpu, in->src);
         run.b = *x87_st(cpu, in->src);
@@ -88,15 +57,15 @@ static void arith(CPU, IN, x87_fn *const forms[SOURCES], bool integer, bool pop)
 #define ARITH(name)                                                                                          \
     void op_f##name(CPU, IN)                                                                                 \
     {                                                                                                        \
-        arith(cpu, in, name##_forms, false, false);                                                          \
+        arith(cpu, in, X87_UNIT.name, false, false);                                                          \
     }                                                                                                        \
     void op_f##name##p(CPU, IN)                                                                              \
     {                                                                                                        \
-        arith(cpu, in, name##_forms, false, true);                                                           \
+        arith(cpu, in, X87_UNIT.name, false, true);                                                           \
     }                                                                                                        \
     void op_fi##name(CPU, IN)                                                                                \
     {                                                                                                        \
-        arith(cpu, in, name##_forms, true, false);                                                           \
+        arith(cpu, in, X87_UNIT.name, true, false);                                                           \
     }
 
 ARITH(add)
@@ -139,13 +108,13 @@ static bool outcome(CPU, struct x87_run *run, x87_fn *f, bool empty, bool to_fla
     return go_on;
 }
 
-static void compare(CPU, IN, x87_fn *const forms[SOURCES], bool integer, bool to_flags, unsigned pops)
+static void compare(CPU, IN, x87_fn *const forms[X87_SOURCES], bool integer, bool to_flags, unsigned pops)
 {
     struct x87_run run;
-    enum source source = source_of(in, integer);
+    enum x87_source source = source_of(in, integer);
     bool empty = x87_empty(cpu, 0);
 
-    if (source == SOURCE_ST) {
+    if (source == X87_ST) {
         unsigned other = in->shape == S_ ? 1 : in->shape == S_R ? in->dst : in->src;
 
         empty = empty || x87_empty(cpu, other);
@@ -160,33 +129,31 @@ static void compare(CPU, IN, x87_fn *const forms[SOURCES], bool integer, bool to
         x87_pop(cpu);
 }
 
-static x87_fn *const ucom_forms[SOURCES] = { x87_ucom };
-
 #define COMPARE(name, forms, integer, to_flags, pops)                                                        \
     void op_##name(CPU, IN)                                                                                  \
     {                                                                                                        \
         compare(cpu, in, forms, integer, to_flags, pops);                                                    \
     }
 
-COMPARE(fcom, com_forms, false, false, 0)
-COMPARE(fcomp, com_forms, false, false, 1)
-COMPARE(fcompp, com_forms, false, false, 2)
-COMPARE(ficom, com_forms, true, false, 0)
-COMPARE(ficomp, com_forms, true, false, 1)
-COMPARE(fucom, ucom_forms, false, false, 0)
-COMPARE(fucomp, ucom_forms, false, false, 1)
-COMPARE(fucompp, ucom_forms, false, false, 2)
-COMPARE(fcomi, com_forms, false, true, 0)
-COMPARE(fcomip, com_forms, false, true, 1)
-COMPARE(fucomi, ucom_forms, false, true, 0)
-COMPARE(fucomip, ucom_forms, false, true, 1)
+COMPARE(fcom, X87_UNIT.com, false, false, 0)
+COMPARE(fcomp, X87_UNIT.com, false, false, 1)
+COMPARE(fcompp, X87_UNIT.com, false, false, 2)
+COMPARE(ficom, X87_UNIT.com, true, false, 0)
+COMPARE(ficomp, X87_UNIT.com, true, false, 1)
+COMPARE(fucom, X87_UNIT.ucom, false, false, 0)
+COMPARE(fucomp, X87_UNIT.ucom, false, false, 1)
+COMPARE(fucompp, X87_UNIT.ucom, false, false, 2)
+COMPARE(fcomi, X87_UNIT.com, false, true, 0)
+COMPARE(fcomip, X87_UNIT.com, false, true, 1)
+COMPARE(fucomi, X87_UNIT.ucom, false, true, 0)
+COMPARE(fucomip, X87_UNIT.ucom, false, true, 1)
 
 void op_ftst(CPU, IN)
 {
     struct x87_run run;
 
     x87_note(cpu, in);
-    outcome(cpu, &run, x87_tst, x87_empty(cpu, 0), false);
+    outcome(cpu, &run, X87_UNIT.tst, x87_empty(cpu, 0), false);
 }
 
 /* Looks at anything, raises nothing. An empty register is C3 and C0, with the sign of what lies in it. */
@@ -196,7 +163,7 @@ void op_fxam(CPU, IN)
 
     x87_note(cpu, in);
     x87_begin(cpu, &run);
-    x87_xam(&run);
+    X87_UNIT.xam(&run);
     if (x87_empty(cpu, 0))
         run.sw = (u16)(X87_C3 | X87_C0 | (run.sw & X87_C1));
     x87_condition(cpu, X87_CONDITION, run.sw);

@@ -8,13 +8,15 @@
 
 #include "cpu/x87.h"
 
+#ifndef SWHP_PORTABLE_FP
+
 /* Memory as the host's instructions address it: they take as many bytes as they need. */
 #define BYTES(p) (*(const u8(*)[16])(p))
 #define BYTES_OUT(p, size) (*(u8(*)[size])(p))
 
 /* r = a op b. The status word comes back: its C1 is the operation's. */
 #define HOST_X87_ARITH(name)                                                                                 \
-    HOST_FP u16 host_##name##_st(struct x87_register *r, const void *b)                                      \
+    INLINE u16 fpu_##name##_st(struct x87_register *r, const void *b)                                      \
     {                                                                                                        \
         u16 sw;                                                                                              \
                                                                                                              \
@@ -29,7 +31,7 @@
     HOST_X87_ARITH_MEMORY(name, m64, "l")
 
 #define HOST_X87_ARITH_MEMORY(name, kind, suffix)                                                            \
-    HOST_FP u16 host_##name##_##kind(struct x87_register *r, const void *b)                                  \
+    INLINE u16 fpu_##name##_##kind(struct x87_register *r, const void *b)                                  \
     {                                                                                                        \
         u16 sw;                                                                                              \
                                                                                                              \
@@ -41,13 +43,13 @@
     }
 
 #define HOST_X87_LOAD(name, text)                                                                            \
-    HOST_FP void host_##name(struct x87_register *r, const void *m)                                          \
+    INLINE void fpu_##name(struct x87_register *r, const void *m)                                          \
     {                                                                                                        \
         __asm__ volatile(text " %[m]\n\tfstpt %[r]" : [r] "=m"(*r) : [m] "m"(BYTES(m)) : "st");              \
     }
 
 #define HOST_X87_STORE(name, text, size)                                                                     \
-    HOST_FP u16 host_##name(void *m, const struct x87_register *r)                                           \
+    INLINE u16 fpu_##name(void *m, const struct x87_register *r)                                           \
     {                                                                                                        \
         u16 sw;                                                                                              \
                                                                                                              \
@@ -59,7 +61,7 @@
     }
 
 #define HOST_X87_COMPARE(name, text)                                                                         \
-    HOST_FP u16 host_##name(const struct x87_register *a, const struct x87_register *b)                      \
+    INLINE u16 fpu_##name(const struct x87_register *a, const struct x87_register *b)                      \
     {                                                                                                        \
         u16 sw;                                                                                              \
                                                                                                              \
@@ -121,7 +123,7 @@ INLINE u8 *memory(CPU, IN, enum form form, unsigned size, unsigned access)
         if (unlikely(x87_empty(cpu, in->dst) || x87_empty(cpu, in->src)))                                    \
             return false;                                                                                    \
         x87_note(cpu, in);                                                                                   \
-        x87_condition(cpu, X87_C1, host_##name##_st(x87_st(cpu, in->dst), x87_st(cpu, in->src)));            \
+        x87_condition(cpu, X87_C1, fpu_##name##_st(x87_st(cpu, in->dst), x87_st(cpu, in->src)));            \
         if (pop)                                                                                             \
             x87_pop(cpu);                                                                                    \
         return true;                                                                                         \
@@ -138,7 +140,7 @@ INLINE u8 *memory(CPU, IN, enum form form, unsigned size, unsigned access)
                                                                                                              \
         if (unlikely(x87_empty(cpu, 0)) || !(m = memory(cpu, in, form, size, ACCESS_READ)))                  \
             return false;                                                                                    \
-        x87_condition(cpu, X87_C1, host_##name##_##kind(x87_st(cpu, 0), m));                                 \
+        x87_condition(cpu, X87_C1, fpu_##name##_##kind(x87_st(cpu, 0), m));                                 \
         return true;                                                                                         \
     }                                                                                                        \
     BY_FORM(name##_##kind)
@@ -191,7 +193,7 @@ run_fn *bind_farith(const struct insn *in, u32 mode, u32 live)
         if (unlikely(!x87_empty(cpu, 7)) || !(m = memory(cpu, in, form, size, ACCESS_READ)))                 \
             return false;                                                                                    \
         cpu->x87.top = (cpu->x87.top - 1) & 7;                                                               \
-        host_##name(x87_st(cpu, 0), m);                                                                      \
+        fpu_##name(x87_st(cpu, 0), m);                                                                      \
         cpu->x87.valid |= (u8)(1u << cpu->x87.top);                                                          \
         x87_condition(cpu, X87_C1, 0);                                                                       \
         return true;                                                                                         \
@@ -260,7 +262,7 @@ run_fn *bind_fconstant(const struct insn *in, u32 mode, u32 live)
                                                                                                              \
         if (unlikely(x87_empty(cpu, 0)) || !(m = memory(cpu, in, form, size, ACCESS_WRITE)))                 \
             return false;                                                                                    \
-        x87_condition(cpu, X87_C1, host_##name(m, x87_st(cpu, 0)));                                          \
+        x87_condition(cpu, X87_C1, fpu_##name(m, x87_st(cpu, 0)));                                          \
         if (pop)                                                                                             \
             x87_pop(cpu);                                                                                    \
         return true;                                                                                         \
@@ -394,7 +396,7 @@ INLINE bool fcomi(CPU, IN, bool quiet, bool pop)
         return false;
     x87_note(cpu, in);
 
-    x87_to_flags(cpu, quiet ? host_ucom(a, b) : host_com(a, b));
+    x87_to_flags(cpu, quiet ? fpu_ucom(a, b) : fpu_com(a, b));
     if (pop)
         x87_pop(cpu);
     return true;
@@ -417,3 +419,24 @@ run_fn *bind_fcomi(const struct insn *in, u32 mode, u32 live)
     default: return fast_fucomip;
     }
 }
+
+#else /* bodies always */
+
+#define NO_FAST(name)                                                                                        \
+    run_fn *bind_##name(const struct insn *in, u32 mode, u32 live)                                           \
+    {                                                                                                        \
+        (void)in, (void)mode, (void)live;                                                                    \
+        return NULL;                                                                                         \
+    }
+
+NO_FAST(farith)
+NO_FAST(fld)
+NO_FAST(fild)
+NO_FAST(fconstant)
+NO_FAST(fst)
+NO_FAST(fist)
+NO_FAST(fxch)
+NO_FAST(fsign)
+NO_FAST(fcomi)
+
+#endif

@@ -2,29 +2,6 @@
 /* x87 loads, stores and moves between registers. */
 #include "cpu/x87.h"
 
-X87_LOAD(ld_f32, "flds %[b]")
-X87_LOAD(ld_f64, "fldl %[b]")
-X87_LOAD(ld_i16, "filds %[b]")
-X87_LOAD(ld_i32, "fildl %[b]")
-X87_LOAD(ld_i64, "fildll %[b]")
-X87_LOAD(ld_bcd, "fbld %[b]")
-
-/* Stores leave memory's bytes in run->b. */
-X87_UNARY(st_f32, "fsts %[b]")
-X87_UNARY(st_f64, "fstl %[b]")
-X87_UNARY(st_i16, "fists %[b]")
-X87_UNARY(st_i32, "fistl %[b]")
-X87_UNARY(st_i64, "fistpll %[b]")
-X87_UNARY(st_bcd, "fbstp %[b]")
-
-/* Constants round as the control word says. */
-#define X87_CONSTANT(name)                                                                                   \
-    X87_RUN(name, #name, "")                                                                                 \
-    void op_##name(CPU, IN)                                                                                  \
-    {                                                                                                        \
-        constant(cpu, in, x87_##name);                                                                       \
-    }
-
 static void push_value(CPU, bool room, const struct x87_register *value)
 {
     if (room) {
@@ -35,6 +12,7 @@ static void push_value(CPU, bool room, const struct x87_register *value)
     }
 }
 
+/* Constants round as the control word says. */
 static void constant(CPU, IN, x87_fn *f)
 {
     struct x87_run run;
@@ -45,13 +23,19 @@ static void constant(CPU, IN, x87_fn *f)
     push_value(cpu, x87_empty(cpu, 7), &run.r);
 }
 
-X87_CONSTANT(fld1)
-X87_CONSTANT(fldz)
-X87_CONSTANT(fldpi)
-X87_CONSTANT(fldl2e)
-X87_CONSTANT(fldl2t)
-X87_CONSTANT(fldlg2)
-X87_CONSTANT(fldln2)
+#define CONSTANT(name)                                                                                       \
+    void op_f##name(CPU, IN)                                                                                 \
+    {                                                                                                        \
+        constant(cpu, in, X87_UNIT.name);                                                                    \
+    }
+
+CONSTANT(ld1)
+CONSTANT(ldz)
+CONSTANT(ldpi)
+CONSTANT(ldl2e)
+CONSTANT(ldl2t)
+CONSTANT(ldlg2)
+CONSTANT(ldln2)
 
 /* ---- loads ---- */
 
@@ -90,7 +74,7 @@ void op_fld(CPU, IN)
     struct x87_register value;
 
     if (in->shape == S_M && in->width != W80) {
-        load(cpu, in, in->width == W32 ? x87_ld_f32 : x87_ld_f64, width_size(in->width));
+        load(cpu, in, X87_UNIT.ld_real[in->width == W64], width_size(in->width));
         return;
     }
     if (in->shape == S_M) {
@@ -110,14 +94,12 @@ void op_fld(CPU, IN)
 
 void op_fild(CPU, IN)
 {
-    x87_fn *f = in->width == W16 ? x87_ld_i16 : in->width == W32 ? x87_ld_i32 : x87_ld_i64;
-
-    load(cpu, in, f, width_size(in->width));
+    load(cpu, in, X87_UNIT.ld_integer[in->width - W16], width_size(in->width));
 }
 
 void op_fbld(CPU, IN)
 {
-    load(cpu, in, x87_ld_bcd, SPAN_EXTENDED);
+    load(cpu, in, X87_UNIT.ld_bcd, SPAN_EXTENDED);
 }
 
 /* ---- stores ---- */
@@ -166,9 +148,9 @@ static void store_real(CPU, IN, bool pop)
     static const struct x87_register indefinite64 = { 0xfff8000000000000u, 0 };
 
     if (in->width == W32)
-        store(cpu, in, x87_st_f32, 4, &indefinite32, pop);
+        store(cpu, in, X87_UNIT.st_real[0], 4, &indefinite32, pop);
     else
-        store(cpu, in, x87_st_f64, 8, &indefinite64, pop);
+        store(cpu, in, X87_UNIT.st_real[1], 8, &indefinite64, pop);
 }
 
 /* ST(0) as it is, unconverted: only the stack can fault. */
@@ -237,43 +219,40 @@ void op_fstpnce(CPU, IN)
     x87_pop(cpu);
 }
 
-/* `by`: what stores 16, 32 and 64 bits. */
 static void store_integer(CPU, IN, x87_fn *const by[3], bool pop)
 {
     static const struct x87_register indefinite[3] = { { 0x8000, 0 }, { 0x80000000u, 0 },
                                                        { 0x8000000000000000u, 0 } };
-    unsigned n = in->width == W16 ? 0 : in->width == W32 ? 1 : 2;
+    unsigned n = in->width - W16;
 
     store(cpu, in, by[n], 2u << n, &indefinite[n], pop);
 }
 
-static x87_fn *const rounded[3] = { x87_st_i16, x87_st_i32, x87_st_i64 };
-
 void op_fist(CPU, IN)
 {
-    store_integer(cpu, in, rounded, false);
+    store_integer(cpu, in, X87_UNIT.st_integer, false);
 }
 
 void op_fistp(CPU, IN)
 {
-    store_integer(cpu, in, rounded, true);
+    store_integer(cpu, in, X87_UNIT.st_integer, true);
 }
 
 /* FISTTP, which is SSE3's: toward zero, whatever the control word says. */
-#define X87_TRUNCATION(name)                                                                                 \
-    static void truncation_##name(struct x87_run *run)                                                       \
+#define TRUNCATION(n)                                                                                        \
+    static void truncation_##n(struct x87_run *run)                                                          \
     {                                                                                                        \
         run->guest |= 3 << 10;                                                                               \
-        x87_st_##name(run);                                                                                  \
+        X87_UNIT.st_integer[n](run);                                                                         \
     }
 
-X87_TRUNCATION(i16)
-X87_TRUNCATION(i32)
-X87_TRUNCATION(i64)
+TRUNCATION(0)
+TRUNCATION(1)
+TRUNCATION(2)
 
 void op_fisttp(CPU, IN)
 {
-    static x87_fn *const truncated[3] = { truncation_i16, truncation_i32, truncation_i64 };
+    static x87_fn *const truncated[3] = { truncation_0, truncation_1, truncation_2 };
 
     store_integer(cpu, in, truncated, true);
 }
@@ -286,7 +265,7 @@ void op_fbstp(CPU, IN)
 
     span_open(cpu, in, &s, SPAN_EXTENDED, 0, ACCESS_WRITE);
     x87_note_memory(cpu, in);
-    if (!convert(cpu, x87_st_bcd, &indefinite, &run))
+    if (!convert(cpu, X87_UNIT.st_bcd, &indefinite, &run))
         return;
     span_store(cpu, &s, &run.b);
     x87_pop(cpu);

@@ -2,13 +2,6 @@
 /* x87 functions of ST(0), and of ST(0) and ST(1): signs, roots, remainders, scaling, transcendentals. */
 #include "cpu/x87_transcend.h"
 
-X87_UNARY(sqrt, "fsqrt")
-X87_UNARY(rndint, "frndint")
-X87_UNARY(xtract, "fxtract")
-X87_BINARY(prem, "fprem")
-X87_BINARY(prem1, "fprem1")
-X87_BINARY(scale, "fscale")
-
 /* Signs alone: no exception but the stack's, NaNs and unsupported forms included. */
 static void sign(CPU, IN, u16 keep, u16 flip)
 {
@@ -74,12 +67,12 @@ static void unary(CPU, IN, x87_fn *f, bool binary, u16 conditions)
         unary(cpu, in, f, binary, conditions);                                                               \
     }
 
-UNARY(fsqrt, x87_sqrt, false, 0)
-UNARY(frndint, x87_rndint, false, 0)
+UNARY(fsqrt, X87_UNIT.sqrt, false, 0)
+UNARY(frndint, X87_UNIT.rndint, false, 0)
 UNARY(f2xm1, x87_f2xm1, false, 0)
 UNARY(fsin, x87_sin, false, X87_C2)
 UNARY(fcos, x87_cos, false, X87_C2)
-UNARY(fscale, x87_scale, true, 0)
+UNARY(fscale, X87_UNIT.scale, true, 0)
 
 /*
  * Remainders: the quotient's low bits are in C0, C3 and C1, which without a quotient (a NaN) stay but for
@@ -99,12 +92,12 @@ static void divide(CPU, IN, x87_fn *f)
 
 void op_fprem(CPU, IN)
 {
-    divide(cpu, in, x87_prem);
+    divide(cpu, in, X87_UNIT.prem);
 }
 
 void op_fprem1(CPU, IN)
 {
-    divide(cpu, in, x87_prem1);
+    divide(cpu, in, X87_UNIT.prem1);
 }
 
 /* ST(1) = f(ST(0), ST(1)), and a pop. */
@@ -153,7 +146,7 @@ static void pushing(CPU, IN, x87_fn *f, u16 conditions)
 
 void op_fxtract(CPU, IN)
 {
-    pushing(cpu, in, x87_xtract, 0);
+    pushing(cpu, in, X87_UNIT.xtract, 0);
 }
 
 void op_fsincos(CPU, IN)

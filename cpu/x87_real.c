@@ -88,11 +88,14 @@ static void store(struct x87_register *r, mpfr_srcptr v, long exponent)
     mpfr_clear(magnitude);
 }
 
-/* Below the normal range there are fewer bits: rounded anew, to those. */
+/*
+ * Below the normal range there are fewer bits: rounded anew, to those. Precision control cuts the register's low bits
+ * there too, as seen on a Zen.
+ */
 static void round_denormal(real_fn *f, mpfr_srcptr a, mpfr_srcptr b, mpfr_rnd_t way, mpfr_srcptr near,
                            struct x87_register *r, u16 *sw)
 {
-    long bits = WIDTH - (EXPONENT_LEAST - mpfr_get_exp(near));
+    const long precision = mpfr_get_prec(near), bits = precision - (EXPONENT_LEAST - mpfr_get_exp(near));
     bool is_negative = mpfr_signbit(near), is_one;
     mpfr_t v;
     int ternary;
@@ -104,11 +107,12 @@ static void round_denormal(real_fn *f, mpfr_srcptr a, mpfr_srcptr b, mpfr_rnd_t 
             mpfr_init2(v, 2 * WIDTH);
             ternary = f(v, a, b, MPFR_RNDN);
             mpfr_abs(v, v, MPFR_RNDN);
-            is_one = mpfr_cmp_ui_2exp(v, 1, EXPONENT_LEAST - WIDTH - 1) > 0 || (ternary && !is_negative == (ternary < 0) &&
-                     mpfr_cmp_ui_2exp(v, 1, EXPONENT_LEAST - WIDTH - 1) == 0);
+            is_one = mpfr_cmp_ui_2exp(v, 1, EXPONENT_LEAST - precision - 1) > 0 ||
+                     (ternary && !is_negative == (ternary < 0) &&
+                      mpfr_cmp_ui_2exp(v, 1, EXPONENT_LEAST - precision - 1) == 0);
             mpfr_clear(v);
         }
-        r->mantissa = is_one;
+        r->mantissa = (u64)is_one << (WIDTH - precision);
         *sw |= X87_UE | X87_PE | (is_one ? X87_C1 : 0);
         return;
     }
@@ -125,34 +129,96 @@ static void round_denormal(real_fn *f, mpfr_srcptr a, mpfr_srcptr b, mpfr_rnd_t 
     mpfr_clear(v);
 }
 
-static void overflow(mpfr_rnd_t way, bool is_negative, struct x87_register *r, u16 *sw)
+static void overflow(mpfr_rnd_t way, bool is_negative, unsigned precision, struct x87_register *r, u16 *sw)
 {
     bool is_infinite = way == MPFR_RNDN || goes_outwards(way, is_negative);
 
     *r = is_infinite ? real_infinity(is_negative)
-                     : (struct x87_register){ ~(u64)0, (u16)(is_negative << 15 | 0x7ffe) };
+                     : (struct x87_register){ ~(u64)0 << (WIDTH - precision),
+                                               (u16)(is_negative << 15 | 0x7ffe) };
     *sw = (u16)((*sw & ~X87_C1) | X87_OE | X87_PE | (is_infinite ? X87_C1 : 0));
 }
 
-void real_round(real_fn *f, mpfr_srcptr a, mpfr_srcptr b, u16 fcw, struct x87_register *r, u16 *sw)
+/* FSCALE can get where no wrapping helps: infinity or zero then, whatever the rounding, as seen on a Zen. */
+static void give_up(bool is_huge, bool is_negative, struct x87_register *r, u16 *sw)
+{
+    *r = is_huge ? real_infinity(is_negative) : real_zero(is_negative);
+    *sw = (u16)((*sw & ~X87_C1) | X87_PE | (is_huge ? X87_C1 : 0));
+}
+
+void real_round(real_fn *f, mpfr_srcptr a, mpfr_srcptr b, unsigned precision, u16 fcw, struct x87_register *r, u16 *sw)
 {
     mpfr_rnd_t way = way_of(fcw);
     mpfr_t v;
     long exponent;
     int ternary;
 
-    mpfr_init2(v, WIDTH);
+    mpfr_init2(v, precision);
     ternary = f(v, a, b, way);
     exponent = mpfr_get_exp(v);
     if (exponent > EXPONENT_MOST && (fcw & X87_OE)) {
-        overflow(way, mpfr_signbit(v), r, sw);
+        overflow(way, mpfr_signbit(v), precision, r, sw);
     } else if (exponent < EXPONENT_LEAST && (fcw & X87_UE)) {
         round_denormal(f, a, b, way, v, r, sw);
     } else {
         set_outcome(sw, ternary, mpfr_signbit(v));
         *sw |= (exponent > EXPONENT_MOST ? X87_OE : 0) | (exponent < EXPONENT_LEAST ? X87_UE : 0);
         exponent += exponent > EXPONENT_MOST ? -WRAP : exponent < EXPONENT_LEAST ? WRAP : 0;
-        store(r, v, exponent);
+        if (exponent < EXPONENT_LEAST || exponent > EXPONENT_MOST)
+            give_up(exponent > 0, mpfr_signbit(v), r, sw);
+        else
+            store(r, v, exponent);
     }
     mpfr_clear(v);
+}
+
+void real_give(struct x87_run *run, struct x87_register r)
+{
+    run->r = run->s = r;
+}
+
+void real_invalid(struct x87_run *run)
+{
+    run->sw = X87_IE;
+    real_give(run, X87_INDEFINITE);
+}
+
+/* Of two NaNs the one with the larger significand, then the positive one; it comes out quiet. SDM 1, table 4-7. */
+static struct x87_register which_nan(const struct x87_register *a, const struct x87_register *b)
+{
+    bool is_a = real_classify(a) >= REAL_QUIET, is_b = real_classify(b) >= REAL_QUIET;
+    u64 x = is_a ? a->mantissa : 0, y = is_b ? b->mantissa : 0;
+    bool takes_b = is_a && is_b && x == y ? real_is_negative(a) : y > x;
+    struct x87_register r = takes_b ? *b : *a;
+
+    r.mantissa |= (u64)1 << 62;
+    return r;
+}
+
+bool real_are_valid(struct x87_run *run, const struct x87_register *a, const struct x87_register *b)
+{
+    enum real_class x = real_classify(a), y = b ? real_classify(b) : REAL_ZERO;
+
+    run->sw = 0;
+    if (x == REAL_UNSUPPORTED || y == REAL_UNSUPPORTED) {
+        real_invalid(run);
+        return false;
+    }
+    if (x >= REAL_QUIET || y >= REAL_QUIET) {
+        run->sw = x == REAL_SIGNALING || y == REAL_SIGNALING ? X87_IE : 0;
+        real_give(run, which_nan(a, b ? b : a));
+        return false;
+    }
+    return true;
+}
+
+bool real_are_numbers(struct x87_run *run, const struct x87_register *a, const struct x87_register *b)
+{
+    if (!real_are_valid(run, a, b))
+        return false;
+    if (!real_is_denormal(a) && (!b || !real_is_denormal(b)))
+        return true;
+    run->sw = X87_DE;
+    real_give(run, *a);
+    return run->guest & X87_DE;
 }

@@ -21,55 +21,6 @@ static int compare_one(const struct x87_register *x)
     return is_greater ? 1 : x->sign_exponent == one.sign_exponent && x->mantissa == one.mantissa ? 0 : -1;
 }
 
-static void give(struct x87_run *run, struct x87_register r)
-{
-    run->r = run->s = r;
-}
-
-static void invalid(struct x87_run *run)
-{
-    run->sw = X87_IE;
-    give(run, X87_INDEFINITE);
-}
-
-/* Of two NaNs the one with the larger significand, then the positive one; it comes out quiet. SDM 1, table 4-7. */
-static struct x87_register which_nan(const struct x87_register *a, const struct x87_register *b)
-{
-    bool is_a = real_classify(a) == REAL_QUIET || real_classify(a) == REAL_SIGNALING;
-    bool is_b = b && (real_classify(b) == REAL_QUIET || real_classify(b) == REAL_SIGNALING);
-    u64 x = is_a ? a->mantissa : 0, y = is_b ? b->mantissa : 0;
-    bool takes_b = is_a && is_b && x == y ? real_is_negative(a) : y > x;
-    struct x87_register r = takes_b ? *b : *a;
-
-    r.mantissa |= (u64)1 << 62;
-    return r;
-}
-
-/*
- * NaNs and what isn't a number at all have their say first. False: that is the result. b is NULL for functions of ST(0)
- * alone.
- */
-static bool are_numbers(struct x87_run *run, const struct x87_register *a, const struct x87_register *b)
-{
-    enum real_class x = real_classify(a), y = b ? real_classify(b) : REAL_ZERO;
-
-    run->sw = 0;
-    if (x == REAL_UNSUPPORTED || y == REAL_UNSUPPORTED) {
-        invalid(run);
-        return false;
-    }
-    if (x >= REAL_QUIET || y >= REAL_QUIET) {
-        run->sw = x == REAL_SIGNALING || y == REAL_SIGNALING ? X87_IE : 0;
-        give(run, which_nan(a, b ? b : a));
-        return false;
-    }
-    if (!real_is_denormal(a) && (!b || !real_is_denormal(b)))
-        return true;
-    run->sw = X87_DE;
-    give(run, *a);
-    return run->guest & X87_DE; /* unmasked, it comes before any result */
-}
-
 /* r = f(a, b), which is neither zero nor infinite. */
 static void compute(struct x87_run *run, struct x87_register *r, real_fn *f, const struct x87_register *a,
                     const struct x87_register *b)
@@ -80,7 +31,7 @@ static void compute(struct x87_run *run, struct x87_register *r, real_fn *f, con
     mpfr_init2(y, PRECISION);
     real_load(x, a);
     real_load(y, b);
-    real_round(f, x, y, run->guest, r, &run->sw);
+    real_round(f, x, y, PRECISION, run->guest, r, &run->sw);
     run->sw |= X87_PE; /* exact or not */
     mpfr_clear(x);
     mpfr_clear(y);
@@ -173,15 +124,15 @@ static int power_less_one(mpfr_t to, mpfr_srcptr a, mpfr_srcptr b, mpfr_rnd_t wa
 /* An angle that can be worked with; else the result is there, or C2 says that the operand is too large. */
 static bool is_angle(struct x87_run *run)
 {
-    if (!are_numbers(run, &run->a, NULL))
+    if (!real_are_numbers(run, &run->a, NULL))
         return false;
     if (real_classify(&run->a) == REAL_INFINITE) {
-        invalid(run);
+        real_invalid(run);
         return false;
     }
     if ((run->a.sign_exponent & 0x7fff) >= 0x3fff + TOO_LARGE) {
         run->sw = X87_C2;
-        give(run, run->a);
+        real_give(run, run->a);
         return false;
     }
     return true;
@@ -238,13 +189,13 @@ void x87_f2xm1(struct x87_run *run)
 {
     struct x87_register magnitude = { run->a.mantissa, run->a.sign_exponent & 0x7fff };
 
-    if (!are_numbers(run, &run->a, NULL))
+    if (!real_are_numbers(run, &run->a, NULL))
         return;
     if (real_classify(&run->a) == REAL_INFINITE) {
-        give(run, real_is_negative(&run->a) ? (struct x87_register){ one.mantissa, 0xbfff } : run->a);
+        real_give(run, real_is_negative(&run->a) ? (struct x87_register){ one.mantissa, 0xbfff } : run->a);
     } else if (compare_one(&magnitude) > 0) {
         run->sw |= X87_PE;
-        give(run, run->a);
+        real_give(run, run->a);
     } else {
         odd(run, &run->r, power_less_one);
     }
@@ -262,11 +213,11 @@ void x87_patan(struct x87_run *run)
     const struct x87_register *x = &run->a, *y = &run->b;
     bool is_finite = real_classify(y) != REAL_INFINITE;
 
-    if (!are_numbers(run, x, y))
+    if (!real_are_numbers(run, x, y))
         return;
     if (!real_is_negative(x) &&
         (real_classify(y) == REAL_ZERO || (is_finite && real_classify(x) == REAL_INFINITE)))
-        give(run, real_zero(real_is_negative(y)));
+        real_give(run, real_zero(real_is_negative(y)));
     else
         compute(run, &run->r, arc_tangent, x, y);
 }
@@ -313,11 +264,11 @@ static bool is_special_product(struct x87_run *run, enum real_class logarithm, b
 
     is_negative ^= real_is_negative(&run->b);
     if ((y == REAL_ZERO && logarithm == REAL_INFINITE) || (y == REAL_INFINITE && logarithm == REAL_ZERO))
-        invalid(run);
+        real_invalid(run);
     else if (y == REAL_INFINITE || logarithm == REAL_INFINITE)
-        give(run, real_infinity(is_negative));
+        real_give(run, real_infinity(is_negative));
     else if (y == REAL_ZERO || logarithm == REAL_ZERO)
-        give(run, real_zero(is_negative));
+        real_give(run, real_zero(is_negative));
     else
         return false;
     return true;
@@ -328,14 +279,14 @@ void x87_yl2x(struct x87_run *run)
     const struct x87_register *x = &run->a;
     enum real_class class = real_classify(x);
 
-    if (!are_numbers(run, x, &run->b))
+    if (!real_are_numbers(run, x, &run->b))
         return;
     if (class == REAL_ZERO) {
         if (real_classify(&run->b) == REAL_FINITE)
             run->sw = X87_ZE;
         (void)is_special_product(run, REAL_INFINITE, true);
     } else if (real_is_negative(x)) {
-        invalid(run);
+        real_invalid(run);
     } else if (class == REAL_INFINITE) {
         (void)is_special_product(run, REAL_INFINITE, false);
     } else if (!is_special_product(run, compare_one(x) ? REAL_FINITE : REAL_ZERO, compare_one(x) < 0)) {
@@ -350,15 +301,15 @@ void x87_yl2xp1(struct x87_run *run)
     enum real_class class = real_classify(x);
     struct x87_register magnitude = { x->mantissa, (u16)(x->sign_exponent & 0x7fff) };
 
-    if (!are_numbers(run, x, &run->b))
+    if (!real_are_numbers(run, x, &run->b))
         return;
     if (class == REAL_INFINITE && real_is_negative(x)) {
-        invalid(run);
+        real_invalid(run);
     } else if (is_special_product(run, class, real_is_negative(x))) {
         return;
     } else if (real_is_negative(x) && compare_one(&magnitude) >= 0) {
         run->sw |= X87_PE;
-        give(run, *x);
+        real_give(run, *x);
     } else {
         compute(run, &run->r, log1_product, x, &run->b);
     }

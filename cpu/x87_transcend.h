@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The transcendental functions of the x87, the same on every host: x87_fn's, see cpu/x87_host.h. */
+/* The transcendental functions of the x87, the same on every host: x87_fn's, see cpu/x87_unit.h. */
 #ifndef CPU_X87_TRANSCEND_H
 #define CPU_X87_TRANSCEND_H
 

@@ -3,7 +3,7 @@
 #include <check.h>
 
 #include "cpu/fp_exact.h"
-#include "cpu/fp_host.h"
+#include "cpu/fp_native.h"
 
 Suite *exact_suite(void);
 
@@ -50,13 +50,13 @@ typedef v128 host_fn(v128 a, v128 b, v128 c);
 /* What the host makes of it, and its flags. */
 static u64 on_host(host_fn *f, u32 mxcsr, const struct fp_fused *v, u32 *flags)
 {
-    u32 before = host_stmxcsr();
+    u32 before = fpu_stmxcsr();
     v128 r;
 
-    host_ldmxcsr(mxcsr);
+    fpu_ldmxcsr(mxcsr);
     r = f((v128){ v->a, 0 }, (v128){ v->b, 0 }, (v128){ v->c, 0 });
-    *flags = host_stmxcsr() & MXCSR_FLAGS;
-    host_ldmxcsr(before);
+    *flags = fpu_stmxcsr() & MXCSR_FLAGS;
+    fpu_ldmxcsr(before);
     return r[0];
 }
 
@@ -67,14 +67,14 @@ START_TEST(fused_products_are_the_hosts)
         bool negates_product, negates_c;
         host_fn *host;
     } kinds[] = {
-        { &fp_single, false, false, host_fmadd231ss },  { &fp_single, false, true, host_fmsub231ss },
-        { &fp_single, true, false, host_fnmadd231ss },  { &fp_single, true, true, host_fnmsub231ss },
-        { &fp_double, false, false, host_fmadd231sd },  { &fp_double, false, true, host_fmsub231sd },
-        { &fp_double, true, false, host_fnmadd231sd },  { &fp_double, true, true, host_fnmsub231sd },
+        { &fp_single, false, false, fpu_fmadd231ss },  { &fp_single, false, true, fpu_fmsub231ss },
+        { &fp_single, true, false, fpu_fnmadd231ss },  { &fp_single, true, true, fpu_fnmsub231ss },
+        { &fp_double, false, false, fpu_fmadd231sd },  { &fp_double, false, true, fpu_fmsub231sd },
+        { &fp_double, true, false, fpu_fnmadd231sd },  { &fp_double, true, true, fpu_fnmsub231sd },
     };
 
     state = (u64)_i;
-    for (unsigned i = 0; host_has_fma() && i < 50000; i++) {
+    for (unsigned i = 0; fpu_has_fma() && i < 50000; i++) {
         const struct fp_format *f = kinds[_i].format;
         struct fp_fused v = { number(f), number(f), number(f), kinds[_i].negates_product,
                               kinds[_i].negates_c };
