@@ -170,14 +170,11 @@ static void consider(struct listing *l, const struct encoding *e)
         if (ZYAN_FAILED(ZydisDecoderDecodeFull(&l->decoder, bytes, 15, &z, operand)))
             return;
     }
-    write_text(e, &z, operand, text, sizeof text);
-
-    struct form f = { ZydisMnemonicGetString(z.mnemonic), ZydisISASetGetString(z.meta.isa_set), text, false };
-
     if (was_seen(l, hash_of(&z, operand)))
         return;
-    f.is_ours = is_ours(l->mode, bytes, 15);
-    l->visit(l->context, &f);
+    write_text(e, &z, operand, text, sizeof text);
+    l->visit(l->context, &(struct form){ ZydisMnemonicGetString(z.mnemonic), ZydisISASetGetString(z.meta.isa_set), text,
+                                         is_ours(l->mode, bytes, 15) });
 }
 
 /* Bytes that are prefixes, or lead to another map. */

@@ -81,8 +81,10 @@ static VOID CALLBACK note_extension(VOID *context, const SWHP_INSTRUCTION *instr
 }
 
 /* "UD" is what no processor has: that it faults is ours to show. */
-static bool is_ours(const struct replay *r, const char *extension)
+static bool is_ours(struct replay *r, const char *extension)
 {
+    if (!r->extensions) /* a second's work, for files whose forms are known */
+        SwhpListInstructions(note_extension, r);
     for (unsigned i = 0; i < r->extensions; i++)
         if (!strcmp(r->extension[i], extension))
             return true;
@@ -376,7 +378,6 @@ int replay_command(int count, char **words, struct problem *problem)
         r->problem = problem;
     well = well && read_options(r, count, words, &i) && stage_open(&r->stage, problem);
     if (well) {
-        SwhpListInstructions(note_extension, r);
         for (; i < count && well; i++) {
             r->path = words[i];
             well = play_file(r);
