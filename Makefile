@@ -19,9 +19,10 @@ OUT ?= $B/vectors
 SEED ?= 1
 PERCENT ?= 100
 CFLAGS ?= -O2 -g
-MODE ?= -fno-stack-protector -fcf-protection=none -fno-plt
+X86 := $(filter x86_64-%,$(shell $(CC) -dumpmachine))
+MODE ?= -fno-stack-protector $(if $(X86),-fcf-protection=none) -fno-plt
 SOFTWHP_CFLAGS = -std=gnu11 $(CFLAGS) $(MODE) -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion \
-	-fno-strict-aliasing -ffp-contract=off -fno-ipa-icf -mcx16 -fPIC -fvisibility=hidden -pthread -I. -Iinclude
+	-fno-strict-aliasing -ffp-contract=off -fno-ipa-icf $(if $(X86),-mcx16) -fPIC -fvisibility=hidden -pthread -I. -Iinclude
 LIBS = -lZydis -lZycore -lmpfr -lgmp -lpthread -lm
 
 FLOORS := include state exits mem decoder cpu jit whp
