@@ -10,5 +10,6 @@ Suite *system_suite(void)
     suite_add_tcase(s, system_protected_cases());
     suite_add_tcase(s, system_real_cases());
     suite_add_tcase(s, system_vector_cases());
+    suite_add_tcase(s, system_rule_cases());
     return s;
 }
