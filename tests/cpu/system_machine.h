@@ -73,6 +73,7 @@ TCase *system_protected_cases(void);
 TCase *system_real_cases(void);
 TCase *system_vector_cases(void);
 TCase *system_rule_cases(void);
+TCase *system_segment_cases(void);
 TCase *system_far_cases(void);
 TCase *system_iret_cases(void);
 Suite *system_suite(void);
