@@ -8,8 +8,9 @@
 
 #include "tests/cpu/system_machine.h"
 
-/* The descriptor in question is the LDT's second; its third is data of level 2. */
-enum { SLOT = LDT + 8, SELECTOR = 0x0c, DATA2 = 0x16, POINTER = 0x6000, BUSY = 2 };
+/* The descriptor in question is the LDT's second; its first is data of level 2. Gates are the third (and fourth). */
+enum { SLOT = LDT + 8, SELECTOR = 0x0c, DATA2 = 0x06, GATE = LDT + 16, GATE_SELECTOR = 0x14, POINTER = 0x6000 };
+enum { STACK1 = 0x6c00, STACK2 = 0x6400 };
 
 static const struct {
     enum mode mode;
@@ -23,6 +24,8 @@ struct situation {
     unsigned type; /* 0x10 to 0x1f: data and code */
     unsigned dpl, rpl;
     bool present, l, d;
+    unsigned gate_dpl; /* of a call gate to it, whose selector has the RPL */
+    bool gate_present;
 };
 
 static bool is_long(const struct situation *s) { return s->mode >= LONG0; }
@@ -77,6 +80,14 @@ static unsigned return_to_code(const struct situation *s)
     return enter_code(s, s->rpl >= s->cpl && (is_conforming(s) ? s->dpl <= s->rpl : s->dpl == s->rpl));
 }
 
+/* Through a gate: inwards by CALL, and by JMP at the same level alone. In long mode to 64-bit code alone. */
+static unsigned go_by_gate(const struct situation *s, bool is_call)
+{
+    if (is_long(s) && !s->l)
+        return GP;
+    return enter_code(s, is_call || is_conforming(s) ? s->dpl <= s->cpl : s->dpl == s->cpl);
+}
+
 static UINT64 raw(const struct situation *s)
 {
     return 0x008f00000000ffff | (UINT64)s->type << 40 | (UINT64)s->dpl << 45 | (UINT64)s->present << 47 |
@@ -87,7 +98,7 @@ static UINT64 raw(const struct situation *s)
 
 struct draft {
     struct scenario scenario;
-    char name[120];
+    char name[160];
     unsigned sets, pokes, wants, sees;
 };
 
@@ -137,11 +148,11 @@ static void expect_goes(struct draft *d, UINT64 at, unsigned cpl)
     d->scenario.rip = cpl ? at : at + 1;
 }
 
-static void expect_fault(struct draft *d, unsigned vector)
+static void expect_fault(struct draft *d, unsigned vector, unsigned error)
 {
     d->scenario.reason = WHvRunVpExitReasonException;
     d->scenario.vector = vector;
-    d->scenario.error = SELECTOR;
+    d->scenario.error = error;
 }
 
 /* The accessed bit is set by what goes, and by nothing else. */
@@ -162,7 +173,7 @@ static void try_load(const struct situation *s, bool stack)
         expect_goes(&d, CODE + 2, s->cpl);
         want(&d, stack ? WHvX64RegisterSs : WHvX64RegisterDs, SELECTOR | s->rpl);
     } else {
-        expect_fault(&d, vector);
+        expect_fault(&d, vector, SELECTOR);
     }
     play(&d.scenario);
 }
@@ -192,6 +203,14 @@ static void ask(const struct situation *s)
     play(&d.scenario);
 }
 
+/* JMP or CALL by the pointer. */
+static const char *code_to_go(const struct situation *s, bool is_call)
+{
+    if (s->mode == LONG0 || s->mode == LONG3)
+        return is_call ? "ff 1c 25 00 60 00 00" : "ff 2c 25 00 60 00 00";
+    return is_call ? "ff 1d 00 60 00 00" : "ff 2d 00 60 00 00";
+}
+
 static void try_go(const struct situation *s, bool is_call)
 {
     unsigned vector = go_to_code(s);
@@ -199,10 +218,7 @@ static void try_go(const struct situation *s, bool is_call)
 
     if (is_system(s) && is_one_of(s->type, is_long(s) ? "C" : "1459C")) /* gates and tasks */
         return;
-    if (s->mode == LONG0 || s->mode == LONG3)
-        begin(&d, s, is_call ? "CALL" : "JMP", is_call ? "ff 1c 25 00 60 00 00" : "ff 2c 25 00 60 00 00");
-    else
-        begin(&d, s, is_call ? "CALL" : "JMP", is_call ? "ff 1d 00 60 00 00" : "ff 2d 00 60 00 00");
+    begin(&d, s, is_call ? "CALL" : "JMP", code_to_go(s, is_call));
     poke(&d, POINTER, 4, TARGET);
     poke(&d, POINTER + 4, 2, SELECTOR | s->rpl);
     expect_accessed(&d, s, vector);
@@ -211,7 +227,43 @@ static void try_go(const struct situation *s, bool is_call)
         want(&d, WHvX64RegisterCs, SELECTOR | s->cpl);
         want(&d, WHvX64RegisterRsp, (s->cpl == 3 ? STACK3 : STACK0) - (is_call ? 8 : 0));
     } else {
-        expect_fault(&d, vector);
+        expect_fault(&d, vector, SELECTOR);
+    }
+    play(&d.scenario);
+}
+
+static void try_gate(const struct situation *s, bool is_call)
+{
+    static const UINT32 tops[] = { STACK0, STACK1, STACK2, STACK3 };
+    static const UINT16 stacks[] = { DATA0, DATA1, DATA2, USER_DATA };
+    unsigned size = is_long(s) ? 8 : 4, level = is_conforming(s) ? s->cpl : s->dpl, vector = go_by_gate(s, is_call);
+    bool is_allowed = s->gate_dpl >= s->cpl && s->gate_dpl >= s->rpl, is_inner = level < s->cpl;
+    struct draft d;
+
+    begin(&d, s, is_call ? "CALL by a gate" : "JMP by a gate", code_to_go(s, is_call));
+    snprintf(d.name + strlen(d.name), sizeof d.name - strlen(d.name), ", gate DPL %u, P %d", s->gate_dpl,
+             s->gate_present);
+    poke(&d, POINTER + 4, 2, GATE_SELECTOR | s->rpl);
+    poke(&d, GATE, 8, TARGET | (UINT64)SELECTOR << 16 | (UINT64)(0xc | s->gate_dpl << 5 | s->gate_present << 7) << 40);
+    if (is_long(s)) {
+        poke(&d, TSS + 12, 8, STACK1);
+        poke(&d, TSS + 20, 8, STACK2);
+    } else {
+        poke(&d, TSS + 20, 8, STACK2 | (UINT64)DATA2 << 32);
+    }
+    if (!is_allowed || !s->gate_present) {
+        expect_fault(&d, is_allowed ? NP : GP, GATE_SELECTOR);
+        see(&d, SLOT, 8, raw(s));
+    } else if (vector != GOES) {
+        expect_fault(&d, vector, SELECTOR);
+        see(&d, SLOT, 8, raw(s));
+    } else {
+        expect_goes(&d, TARGET, level);
+        expect_accessed(&d, s, vector);
+        want(&d, WHvX64RegisterCs, SELECTOR | level);
+        want(&d, WHvX64RegisterSs, is_inner && is_long(s) ? level : stacks[level]);
+        want(&d, WHvX64RegisterRsp,
+             is_inner ? tops[level] - 4 * size : (s->cpl == 3 ? STACK3 : STACK0) - is_call * 2 * size);
     }
     play(&d.scenario);
 }
@@ -240,7 +292,7 @@ static void try_return(const struct situation *s, bool is_iret)
         want(&d, WHvX64RegisterRsp, is_outer || (is_iret && is64) ? STACK3 : POINTER + (is_iret ? 3 : 2) * size);
         want(&d, WHvX64RegisterDs, is_outer ? 0 : s->cpl == 3 ? USER_DATA : s->cpl == 1 ? DATA1 : DATA0);
     } else {
-        expect_fault(&d, vector);
+        expect_fault(&d, vector, SELECTOR);
     }
     play(&d.scenario);
 }
@@ -277,10 +329,27 @@ START_TEST(descriptors_are_judged_as_the_manual_says)
 }
 END_TEST
 
+START_TEST(gates_are_judged_as_the_manual_says)
+{
+    static const UINT8 types[] = { 0x02, 0x13, 0x1b, 0x1f }; /* an LDT, data, code, conforming code */
+    struct situation s = { .mode = places[_i % PLACES].mode, .cpl = places[_i % PLACES].cpl };
+
+    keep_machine(true);
+    for (unsigned bits = 0; bits < 1 << 12; bits++) {
+        s.type = types[bits & 3], s.dpl = bits >> 2 & 3, s.rpl = bits >> 4 & 3, s.gate_dpl = bits >> 6 & 3;
+        s.present = bits >> 8 & 1, s.gate_present = bits >> 9 & 1, s.d = bits >> 10 & 1, s.l = bits >> 11 & 1;
+        if (s.l == is_long(&s))
+            try_gate(&s, _i >= PLACES);
+    }
+    keep_machine(false);
+}
+END_TEST
+
 TCase *system_rule_cases(void)
 {
     TCase *t = tcase_create("rules");
 
     tcase_add_loop_test(t, descriptors_are_judged_as_the_manual_says, 0, TRIES * PLACES);
+    tcase_add_loop_test(t, gates_are_judged_as_the_manual_says, 0, 2 * PLACES);
     return t;
 }
