@@ -18,7 +18,10 @@ static unsigned far_width(const struct insn *in)
     return in->width == W16 ? 16 : 32;
 }
 
-/* From the immediate or from memory: offset first, selector behind it. */
+/*
+ * From the immediate or from memory: offset first, selector behind it. They are two accesses, each of which may be #AC,
+ * and the second wraps at the address size.
+ */
 static struct far_pointer far_operand(CPU, IN, unsigned n, unsigned width)
 {
     struct far_pointer to;
@@ -29,12 +32,12 @@ static struct far_pointer far_operand(CPU, IN, unsigned n, unsigned width)
         to.selector = (u16)(in->imm >> 32);
         return to;
     }
-    u64 offset = operand_offset(cpu, in); /* two accesses, and the second wraps at the address size */
+    u64 offset = operand_offset(cpu, in);
 
-    place_segment(cpu, &p, in->segment, offset, width / 8, ACCESS_READ | ACCESS_PLAIN);
+    place_segment(cpu, &p, in->segment, offset, width / 8, ACCESS_READ);
     to.offset = load_bytes(p.bytes, width / 8);
     offset = (offset + width / 8) & ones(width_bits(in->address));
-    place_segment(cpu, &p, in->segment, offset, 2, ACCESS_READ | ACCESS_PLAIN);
+    place_segment(cpu, &p, in->segment, offset, 2, ACCESS_READ);
     to.selector = (u16)load_bytes(p.bytes, 2);
     return to;
 }

@@ -30,6 +30,7 @@ enum { AT = 0x6000, LINK = GATE32, HIGH = GATE64 };
 #define HIGH_ALIAS { PML4 + 8, 8, PDPT | 7 }
 #define HOLE { PD + 8, 8, 0x13007 }, { 0x13000, 8, AT | 7 }
 #define NONCANONICAL 0x800000000000
+#define CHECKED GPR(Cr0, 0x80050031), GPR(Rflags, 0x40002) /* by CR0.AM and AC */
 #define ALIAS 0x8000000000
 
 /* A call gate of DPL 3 by its parts. */
@@ -321,6 +322,27 @@ static const struct scenario scenarios[] = {
                 { 0x15ff8, 4, USER },
                 { 0x15ffc, 4, USER_CODE64 } },
       GP(0), .rip = USER, .want = { GPR(Rsp, 0x100000000) } },
+
+    /* #AC: each access is one of its own (Zen 3). */
+    { "#AC: JMP by memory", LONG3, "ff 2c 25 02 60 00 00", .set = { CHECKED }, .poke = { POINTER(4, 0, 0) },
+      FAULT(17, 0) },
+    { "#AC: an offset at 4, a selector at 8", LONG3, "ff 2c 25 04 60 00 00", .set = { CHECKED },
+      .poke = { { AT + 4, 4, USER }, { AT + 8, 2, USER_CODE64 } }, GP(0), .rip = USER },
+    { "#AC: words at 2 and 4", LONG3, "66 ff 2c 25 02 60 00 00", .set = { CHECKED },
+      .poke = { { AT + 2, 2, USER }, { AT + 4, 2, USER_CODE64 } }, GP(0), .rip = USER },
+    { "#AC: words at 1 and 3", LONG3, "66 ff 2c 25 01 60 00 00", .set = { CHECKED }, FAULT(17, 0) },
+    { "#AC: the stack of a CALL", LONG3, CALL64, .set = { CHECKED, GPR(Rsp, AT + 0x102) },
+      .poke = { POINTER(4, USER, USER_CODE64) }, FAULT(17, 0) },
+    { "#AC: it is aligned by 4", LONG3, CALL64, .set = { CHECKED, GPR(Rsp, AT + 0x104) },
+      .poke = { POINTER(4, USER, USER_CODE64) }, GP(0), .rip = USER },
+    { "#AC: the stack of a RETQ", LONG3, "48 cb", .set = { CHECKED, GPR(Rsp, AT + 4) }, FAULT(17, 0) },
+    { "#AC: the stack of a RET", LONG3, "cb", .set = { CHECKED, GPR(Rsp, AT + 4) },
+      .poke = { { AT + 4, 4, USER }, { AT + 8, 4, USER_CODE64 } }, GP(0), .rip = USER },
+    { "#AC: a gate's inner stack isn't checked", LONG3, CALL64, .set = { CHECKED },
+      .poke = { POINTER(4, 0, HIGH | 3), { TSS + 4, 8, STACK0 - 3 } }, HALTS, .rip = TARGET + 1,
+      .want = { GPR(Rsp, STACK0 - 35) } },
+    { "#AC: parameters", PROTECTED3, CALL32, .set = { GPR(Cr0, 0x50031), GPR(Rflags, 0x40002), GPR(Rsp, AT + 0x102) },
+      .poke = { POINTER(4, 0, LINK | 3) }, FAULT(17, 0) },
 };
 
 START_TEST(one) { play(&scenarios[_i]); }

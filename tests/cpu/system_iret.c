@@ -21,6 +21,7 @@
 #define USER_DATA16 (ABSENT_DATA | 3)
 #define IS_USER_DATA16 IS(USER_DATA16, 0x0000f3000000ffff)
 #define NONCANONICAL 0x800000000000
+#define CHECKED GPR(Cr0, 0x80050031), GPR(Rflags, 0x40002) /* by CR0.AM and AC */
 
 /* Every flag but TF, RF and VM; and that, cut to 16 bits. */
 #define FLAGS 0x3c7ed7
@@ -237,6 +238,12 @@ static const struct scenario scenarios[] = {
     { "IRETQ: RIP past 4 GiB in compatibility mode", LONG0, "48 cf", .set = { AT_FRAME },
       .poke = { FIVE(8, 0x100000000 | USER, USER_CODE32, 2, STACK3, USER_DATA) }, GP(0) },
     { "IRETQ: a frame that isn't canonical", LONG0, "48 cf", .set = { GPR(Rsp, NONCANONICAL - 16) }, FAULT(12, 0) },
+
+    /* #AC: each value is an access of its own (Zen 3). */
+    { "#AC: IRETQ", LONG3, "48 cf", .set = { CHECKED, GPR(Rsp, FRAME + 4) }, FAULT(17, 0) },
+    { "#AC: IRETD is aligned by 4", LONG3, "cf", .set = { CHECKED, GPR(Rsp, FRAME + 4) },
+      .poke = { { 0x6004, 4, USER }, { 0x6008, 4, USER_CODE64 }, { 0x600c, 4, 2 }, { 0x6014, 4, USER_DATA } }, GP(0),
+      .rip = USER },
 };
 
 START_TEST(one) { play(&scenarios[_i]); }

@@ -126,6 +126,8 @@ static const struct scenario scenarios[] = {
       .poke = { { AT, 4, 0x002b7788 } }, GP(0), .rip = CODE + 9, .want = { GPR(Rax, 0xffffffffffff7788) } },
     { "LGS that fails leaves the register (Zen 3)", LONG3, "0f b5 04 25 00 60 00 00", .set = { GPR(Rax, 5) },
       .poke = { { AT, 4, 1 }, { AT + 4, 2, SLOT | 3 } }, NP(SLOT), .want = { GPR(Rax, 5) } },
+    { "LGS: #AC of the offset (Zen 3)", LONG3, "0f b5 04 25 02 60 00 00",
+      .set = { GPR(Cr0, 0x80050031), GPR(Rflags, 0x40002) }, FAULT(17, 0) },
     { "LSS in 64-bit mode (Zen 3)", LONG3, "0f b2 24 25 00 60 00 00",
       .poke = { { AT, 4, 0x12345678 }, { AT + 4, 2, USER_DATA } }, GP(0), .rip = CODE + 8,
       .want = { GPR(Rsp, 0x12345678), GPR(Ss, USER_DATA) } },
