@@ -287,15 +287,14 @@ void op_ret_far(CPU, IN)
     struct segment cs = check_return_code(cpu, selector);
     bool to64 = in_long_mode(cpu) && (cs.attributes & SEG_L);
 
+    check_rip(cpu, &cs, rip, 0); /* before SS, as IRET has it */
     if (cpl == cpu->cpl) {
-        check_rip(cpu, &cs, rip, 0);
         commit_stack_pointer(cpu, to64, &cpu->seg[SS], cpu->gpr[RSP] + 2 * size + release);
         commit_code(cpu, &cs, cpl, rip);
         return;
     }
     struct segment ss = check_outer_stack(cpu, ss_selector, cpl, to64);
 
-    check_rip(cpu, &cs, rip, 0);
     commit_stack_pointer(cpu, to64, &ss, rsp + release);
     cpu->seg[SS] = ss;
     commit_code(cpu, &cs, cpl, rip);
