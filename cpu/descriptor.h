@@ -124,6 +124,11 @@ void check_rip(CPU, const struct segment *cs, u64 rip, u32 error);
 
 /* Sets CS, CPL and RIP, and what follows from them. */
 void commit_code(CPU, const struct segment *cs, unsigned cpl, u64 rip);
+/*
+ * RSP behind a far call or return, as wide as the target's stack has it: 32 bits clear the upper half, 16 leave
+ * all 48 above them as they are, in compatibility mode too (Zen 3).
+ */
+void commit_stack_pointer(CPU, bool to64, const struct segment *ss, u64 rsp);
 
 /* SS as an inner level wants it: null, limit, RPL, type, DPL (#TS), present (#SS). Sets its accessed bit. */
 struct segment check_inner_stack(CPU, u16 selector, unsigned cpl);

@@ -144,7 +144,7 @@ static void deliver_long(CPU)
     check_gate(cpu, &g, e->vector);
     struct segment cs = check_handler_code(cpu, g.selector, &cpl);
 
-    u64 rsp = in_code64(cpu) ? cpu->gpr[RSP] : (u32)cpu->gpr[RSP];
+    u64 rsp = cpu->gpr[RSP]; /* whole: behind an IRET to a 16-bit stack it isn't zero above 32 bits (Zen 3) */
 
     f.sp = rsp;
     cpu->trouble = "the TSS ends before the stack pointer";

@@ -18,7 +18,10 @@ static unsigned far_width(const struct insn *in)
     return in->width == W16 ? 16 : 32;
 }
 
-/* From the immediate or from memory: offset first, selector behind it. */
+/*
+ * From the immediate or from memory: offset first, selector behind it. They are two accesses, each of which may be #AC,
+ * and the second wraps at the address size.
+ */
 static struct far_pointer far_operand(CPU, IN, unsigned n, unsigned width)
 {
     struct far_pointer to;
@@ -29,12 +32,12 @@ static struct far_pointer far_operand(CPU, IN, unsigned n, unsigned width)
         to.selector = (u16)(in->imm >> 32);
         return to;
     }
-    u64 offset = operand_offset(cpu, in); /* two accesses, and the second wraps at the address size */
+    u64 offset = operand_offset(cpu, in);
 
-    place_segment(cpu, &p, in->segment, offset, width / 8, ACCESS_READ | ACCESS_PLAIN);
+    place_segment(cpu, &p, in->segment, offset, width / 8, ACCESS_READ);
     to.offset = load_bytes(p.bytes, width / 8);
     offset = (offset + width / 8) & ones(width_bits(in->address));
-    place_segment(cpu, &p, in->segment, offset, 2, ACCESS_READ | ACCESS_PLAIN);
+    place_segment(cpu, &p, in->segment, offset, 2, ACCESS_READ);
     to.selector = (u16)load_bytes(p.bytes, 2);
     return to;
 }
@@ -90,6 +93,7 @@ static void far_to_code(CPU, struct far_pointer to, struct descriptor *d, unsign
     unsigned dpl = raw_dpl(d->raw), rpl = to.selector & 3u;
     u32 error = to.selector & 0xfffcu;
     struct segment cs = segment_of(to.selector, d->raw);
+    bool to64 = in_long_mode(cpu) && (cs.attributes & SEG_L);
     struct frame f;
 
     if (raw_is_conforming(d->raw) ? dpl > cpu->cpl : rpl > cpu->cpl || dpl != cpu->cpl)
@@ -98,22 +102,27 @@ static void far_to_code(CPU, struct far_pointer to, struct descriptor *d, unsign
         vcpu_raise(cpu, VECTOR_GP, error);
     if (!raw_present(d->raw))
         vcpu_raise(cpu, VECTOR_NP, error);
+    descriptor_set_accessed(cpu, d);
     if (is_call) { /* the stack is already that of the target's mode */
         frame_here(cpu, &f, size);
-        f.is64 = in_long_mode(cpu) && (cs.attributes & SEG_L);
+        f.is64 = to64;
         frame_push(&f, cpu->seg[CS].selector);
         frame_push(&f, back);
         frame_resolve(cpu, &f);
         frame_commit(cpu, &f); /* before the target is checked */
     }
     check_rip(cpu, &cs, to.offset, 0);
-    descriptor_set_accessed(cpu, d);
     if (is_call)
-        cpu->gpr[RSP] = f.sp;
+        commit_stack_pointer(cpu, to64, &f.ss, f.sp);
+    else if (!to64) /* even behind a 16-bit stack (Zen 3) */
+        cpu->gpr[RSP] = (u32)cpu->gpr[RSP];
     commit_code(cpu, &cs, cpu->cpl, to.offset);
 }
 
-/* A call gate's way inwards: the stack of the new level, and the parameters on it. */
+/*
+ * A call gate's way inwards: the stack of the new level, and the parameters on it. As APM 3 CALL (Far) has it:
+ * the new stack is looked at before the old one, and both before the target's offset.
+ */
 static void call_inner(CPU, const struct segment *cs, unsigned cpl, u64 rip, unsigned size,
                        unsigned parameters, u64 back)
 {
@@ -136,14 +145,17 @@ static void call_inner(CPU, const struct segment *cs, unsigned cpl, u64 rip, uns
     }
     frame_push(&f, cpu->seg[SS].selector);
     frame_push(&f, cpu->gpr[RSP]);
-    if (!is_long)
-        for (unsigned i = parameters; i > 0; i--)
-            frame_push(&f, stack_read(cpu, old + (i - 1) * size, size));
+    if (is_long)
+        parameters = 0;
+    for (unsigned i = 0; i < parameters; i++)
+        frame_push(&f, 0);
     frame_push(&f, cpu->seg[CS].selector);
     frame_push(&f, back);
-    check_rip(cpu, cs, rip, 0);
     frame_resolve(cpu, &f);
+    for (unsigned i = 0; i < parameters; i++)
+        f.value[2 + i] = stack_read(cpu, old + (parameters - 1 - i) * size, size);
     frame_commit(cpu, &f);
+    check_rip(cpu, cs, rip, 0);
     cpu->gpr[RSP] = is_long ? f.sp : (u32)f.sp;
     cpu->seg[SS] = is_long ? segment_null((u16)cpl, cpl) : f.ss;
     commit_code(cpu, cs, cpl, rip);
@@ -160,13 +172,13 @@ static void far_to_gate(CPU, u16 gate_selector, struct descriptor *gate, bool is
 
     if (raw_dpl(gate->raw) < cpu->cpl || raw_dpl(gate->raw) < (gate_selector & 3u))
         vcpu_raise(cpu, VECTOR_GP, error);
-    if (is_long) { /* 16 bytes, whose upper type must be zero: APM 2 4.8.3 */
+    if (!raw_present(gate->raw))
+        vcpu_raise(cpu, VECTOR_NP, error);
+    if (is_long) { /* 16 bytes, whose upper type must be zero: APM 2 4.8.3; read last: APM 3 CALL (Far) */
         if (!descriptor_read_high(cpu, gate_selector, gate) || (gate->high >> 40 & 0x1f))
             vcpu_raise(cpu, VECTOR_GP, error);
         rip |= gate->high << 32;
     }
-    if (!raw_present(gate->raw))
-        vcpu_raise(cpu, VECTOR_NP, error);
 
     d = read_or_fault(cpu, selector);
     unsigned dpl = raw_dpl(d.raw);
@@ -186,7 +198,6 @@ static void far_to_gate(CPU, u16 gate_selector, struct descriptor *gate, bool is
         call_inner(cpu, &cs, cpl, rip, size, gate->raw >> 32 & 31, back);
         return;
     }
-    check_rip(cpu, &cs, rip, 0);
     if (is_call) {
         struct frame f;
 
@@ -195,8 +206,11 @@ static void far_to_gate(CPU, u16 gate_selector, struct descriptor *gate, bool is
         frame_push(&f, cpu->seg[CS].selector);
         frame_push(&f, back);
         frame_resolve(cpu, &f);
-        frame_commit(cpu, &f);
-        cpu->gpr[RSP] = f.sp;
+        frame_commit(cpu, &f); /* before the target is checked */
+        check_rip(cpu, &cs, rip, 0);
+        commit_stack_pointer(cpu, is_long, &f.ss, f.sp);
+    } else {
+        check_rip(cpu, &cs, rip, 0);
     }
     commit_code(cpu, &cs, cpl, rip);
 }
@@ -273,25 +287,15 @@ void op_ret_far(CPU, IN)
     struct segment cs = check_return_code(cpu, selector);
     bool to64 = in_long_mode(cpu) && (cs.attributes & SEG_L);
 
+    check_rip(cpu, &cs, rip, 0); /* before SS, as IRET has it */
     if (cpl == cpu->cpl) {
-        check_rip(cpu, &cs, rip, 0);
-        if (to64)
-            cpu->gpr[RSP] += 2 * size + release; /* as wide as the target has it */
-        else
-            stack_set_pointer(cpu, sp + 2 * size + release);
+        commit_stack_pointer(cpu, to64, &cpu->seg[SS], cpu->gpr[RSP] + 2 * size + release);
         commit_code(cpu, &cs, cpl, rip);
         return;
     }
     struct segment ss = check_outer_stack(cpu, ss_selector, cpl, to64);
 
-    check_rip(cpu, &cs, rip, 0);
-    rsp += release;
-    if (to64)
-        cpu->gpr[RSP] = rsp;
-    else if (ss.attributes & SEG_DB)
-        cpu->gpr[RSP] = (u32)rsp;
-    else
-        cpu->gpr[RSP] = (cpu->gpr[RSP] & 0xffff0000) | (rsp & 0xffff);
+    commit_stack_pointer(cpu, to64, &ss, rsp + release);
     cpu->seg[SS] = ss;
     commit_code(cpu, &cs, cpl, rip);
     drop_inner_segments(cpu);

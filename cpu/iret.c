@@ -49,7 +49,7 @@ static void iret_vm86(CPU, unsigned size)
     u64 sp = stack_pointer(cpu), ip, flags, allowed;
     u16 cs;
 
-    if (virtual && (!(cpu->cr4 & CR4_VME) || size == 4))
+    if (virtual && !(cpu->cr4 & CR4_VME))
         vcpu_raise(cpu, VECTOR_GP, 0);
     ip = stack_read(cpu, sp, size);
     cs = (u16)stack_read(cpu, sp + size, size);
@@ -58,7 +58,7 @@ static void iret_vm86(CPU, unsigned size)
         vcpu_raise(cpu, VECTOR_GP, 0);
     allowed = STATUS | TF | DF | NT | (size == 4 ? RF | AC | ID : 0);
     if (virtual) {
-        if (((flags & IF) && (cpu->rflags & VIP)) || (flags & TF))
+        if (size == 4 || ((flags & IF) && (cpu->rflags & VIP)) || (flags & TF))
             vcpu_raise(cpu, VECTOR_GP, 0);
         allowed |= VIF;
         flags = (flags & ~(u64)VIF) | (flags & IF ? VIF : 0);
@@ -81,8 +81,6 @@ static void iret_to_vm86(CPU, u64 sp, u32 eip, u16 cs, u64 flags)
 
     for (unsigned i = 0; i < 5; i++)
         selector[i] = (u16)stack_read(cpu, sp + 16 + 4 * i, 4);
-    if (eip > 0xffff)
-        vcpu_raise(cpu, VECTOR_GP, 0);
     cpu->rflags |= VM;
     commit_flags(cpu, flags, STATUS | TF | IF | DF | IOPL | NT | RF | VM | AC | VIF | VIP | ID);
     cpu->cpl = 3;
@@ -91,7 +89,7 @@ static void iret_to_vm86(CPU, u64 sp, u32 eip, u16 cs, u64 flags)
     for (unsigned i = 0; i < 5; i++)
         segment_load_real(cpu, order[i], selector[i]);
     cpu->gpr[RSP] = esp;
-    cpu->rip = eip;
+    cpu->rip = eip & 0xffff; /* APM 3 IRET; an Intel faults on the upper half */
     mode_update(cpu);
 }
 
@@ -153,19 +151,14 @@ static void iret_protected(CPU, unsigned size)
     struct segment cs = check_return_code(cpu, (u16)f.cs), ss = cpu->seg[SS];
     bool to64 = in_long_mode(cpu) && (cs.attributes & SEG_L);
 
-    if (is64 || cpl != cpu->cpl) {
-        ss = check_outer_stack(cpu, (u16)f.ss, cpl, to64);
-    }
-    check_rip(cpu, &cs, f.rip, 0);
-
     bool is_outer = cpl != cpu->cpl;
 
-    if (!is64 && !is_outer)
-        stack_set_pointer(cpu, sp + 3 * size);
-    else if (to64 || (ss.attributes & SEG_DB))
-        cpu->gpr[RSP] = to64 ? f.rsp : (u32)f.rsp;
-    else /* only SP comes back with a 16-bit stack, as on all processors */
-        cpu->gpr[RSP] = (cpu->gpr[RSP] & 0xffff0000) | (f.rsp & 0xffff);
+    check_rip(cpu, &cs, f.rip, 0); /* before SS, as APM 3 has it and Zen does it */
+    if (is64 || is_outer)
+        ss = check_outer_stack(cpu, (u16)f.ss, cpl, to64);
+    else
+        f.rsp = cpu->gpr[RSP] + 3 * size;
+    commit_stack_pointer(cpu, to64, &ss, f.rsp);
     cpu->seg[SS] = ss;
     commit_flags(cpu, f.flags, allowed);
     commit_code(cpu, &cs, cpl, f.rip);

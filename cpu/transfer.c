@@ -14,9 +14,14 @@ void commit_code(CPU, const struct segment *cs, unsigned cpl, u64 rip)
     cpu->seg[CS].selector = (u16)((cs->selector & ~3u) | cpl);
     cpu->cpl = (u8)cpl;
     cpu->rip = rip;
-    if (!(cs->attributes & SEG_L)) /* compatibility mode has no upper half of RSP */
-        cpu->gpr[RSP] = (u32)cpu->gpr[RSP];
     mode_update(cpu);
+}
+
+void commit_stack_pointer(CPU, bool to64, const struct segment *ss, u64 rsp)
+{
+    u64 mask = to64 ? ~(u64)0 : ss->attributes & SEG_DB ? 0xffffffff : 0xffff;
+
+    cpu->gpr[RSP] = (mask == 0xffff ? cpu->gpr[RSP] & ~mask : 0) | (rsp & mask);
 }
 
 /* SDM 3A 6.12.1, APM 2 8.9.3. */

@@ -28,6 +28,7 @@ static const struct {
     { BAD_CODE, 0x00ef9b000000ffff },     { ABSENT_DATA, 0x00cf73000000ffff },
     { LDT_SELECTOR, 0x000082005000001f }, { DATA1, 0x00cfb3000000ffff },
     { CODE1, 0x00cfbb000000ffff },        { FREE_TSS64, 0x000089004000006f },
+    { SHORT_TSS, 0x00008b0040000008 },    { OLD_TSS, 0x000083004000002b },
 };
 
 static void build_gates(UINT8 *memory, bool is_long)
@@ -107,12 +108,15 @@ static WHV_REGISTER_VALUE of_descriptor(UINT16 selector)
 }
 
 static WHV_PARTITION_HANDLE partition;
+static bool keeps;    /* between plays */
+static UINT8 *kept;   /* the memory of the partition that was kept */
 
 static void set(WHV_REGISTER_NAME name, WHV_REGISTER_VALUE v)
 {
     HRESULT hr = WHvSetVirtualProcessorRegisters(partition, 0, &name, 1, &v);
 
-    ck_assert_msg(SUCCEEDED(hr), "setting register %x: %x", (unsigned)name, (unsigned)hr);
+    if (FAILED(hr)) /* as an assertion each of the many would be noted in a file */
+        ck_abort_msg("setting register %x: %x", (unsigned)name, (unsigned)hr);
 }
 
 static void set64(WHV_REGISTER_NAME name, UINT64 value)
@@ -125,7 +129,8 @@ static UINT64 get64(WHV_REGISTER_NAME name)
     WHV_REGISTER_VALUE v;
     HRESULT hr = WHvGetVirtualProcessorRegisters(partition, 0, &name, 1, &v);
 
-    ck_assert_msg(SUCCEEDED(hr), "reading register %x: %x", (unsigned)name, (unsigned)hr);
+    if (FAILED(hr))
+        ck_abort_msg("reading register %x: %x", (unsigned)name, (unsigned)hr);
     if (name >= WHvX64RegisterEs && name <= WHvX64RegisterTr)
         return v.Segment.Selector;
     return v.Reg64;
@@ -147,6 +152,8 @@ static void set_state(enum mode mode)
                                               WHvX64RegisterFs, WHvX64RegisterGs };
     bool user = mode == PROTECTED3 || mode >= LONG3, is_long = mode >= LONG0;
 
+    for (unsigned i = 0; kept && i < 16; i++)
+        set64(WHvX64RegisterRax + (int)i, 0);
     set64(WHvX64RegisterRip, CODE);
     set64(WHvX64RegisterRsp, user ? STACK3 : STACK0);
     set64(WHvX64RegisterRflags, mode == VM86 ? 0x23002 : 2);
@@ -185,7 +192,8 @@ static unsigned put_code(UINT8 *to, const char *hex)
             continue;
         unsigned value;
 
-        ck_assert_int_eq(sscanf(hex, "%2x", &value), 1);
+        if (sscanf(hex, "%2x", &value) != 1)
+            ck_abort_msg("not hex: %s", hex);
         to[n++] = (UINT8)value;
         hex++;
     }
@@ -219,10 +227,27 @@ static void make_partition(const struct scenario *s, UINT8 *memory)
     ck_assert(SUCCEEDED(WHvCreateVirtualProcessor(partition, 0, 0)));
 }
 
+static void drop(UINT8 *memory)
+{
+    WHvDeleteVirtualProcessor(partition, 0);
+    WHvDeletePartition(partition);
+    free(memory);
+}
+
+void keep_machine(bool keep)
+{
+    keeps = keep;
+    if (!keep && kept) {
+        drop(kept);
+        kept = NULL;
+    }
+}
+
 void play(const struct scenario *s)
 {
     WHV_RUN_VP_EXIT_CONTEXT x;
-    UINT8 *memory = aligned_alloc(4096, SIZE);
+    UINT8 *memory = kept ? kept : aligned_alloc(4096, SIZE);
+    UINT64 count;
 
     ck_assert_ptr_nonnull(memory);
     memset(memory, 0, SIZE);
@@ -230,19 +255,24 @@ void play(const struct scenario *s)
     memory[CODE + put_code(memory + CODE, s->code)] = 0xf4;
     for (unsigned i = 0; i < 8 && s->poke[i].size; i++)
         put(memory, s->poke[i].at, s->poke[i].value, s->poke[i].size);
-    make_partition(s, memory);
+    if (!kept)
+        make_partition(s, memory);
     set_state(s->mode);
     for (unsigned i = 0; i < 8 && (s->set[i].name || s->set[i].value); i++) {
         if (is_segment(s->set[i].name))
             set(s->set[i].name, of_descriptor((UINT16)s->set[i].value));
         else if (s->set[i].name == WHvX64RegisterIdtr || s->set[i].name == WHvX64RegisterGdtr)
-            set_table(s->set[i].name, s->set[i].name == WHvX64RegisterIdtr ? IDT : GDT,
+            set_table(s->set[i].name,
+                      s->set[i].value >> 16                   ? s->set[i].value >> 16
+                      : s->set[i].name == WHvX64RegisterIdtr ? IDT
+                                                             : GDT,
                       (UINT16)s->set[i].value);
         else
             set64(s->set[i].name, s->set[i].value);
     }
 
-    ck_assert(SUCCEEDED(SwhpRunVirtualProcessorUntil(partition, 0, 1000, &x, sizeof x)));
+    ck_assert(SUCCEEDED(SwhpGetInstructionCount(partition, 0, &count)));
+    ck_assert(SUCCEEDED(SwhpRunVirtualProcessorUntil(partition, 0, count + 1000, &x, sizeof x)));
     ck_assert_msg((UINT32)x.ExitReason == s->reason, "%s: exit %x (vector %u, error %x, RIP %llx), not %x",
                   s->name, (unsigned)x.ExitReason, x.VpException.ExceptionType, x.VpException.ErrorCode,
                   (unsigned long long)x.VpContext.Rip, s->reason);
@@ -280,7 +310,8 @@ void play(const struct scenario *s)
         if (getenv("SYSTEM_EXPLAIN"))
             puts(text);
     }
-    WHvDeleteVirtualProcessor(partition, 0);
-    WHvDeletePartition(partition);
-    free(memory);
+    if (keeps)
+        kept = memory;
+    else
+        drop(memory);
 }

@@ -28,7 +28,8 @@ enum {
     DATA16 = 0x40, CONFORMING = 0x48, ABSENT_CODE = 0x50, TSS32 = 0x58, TSS64 = 0x60, GATE32 = 0x70,
     GATE64 = 0x78,
     SECOND_TASK = 0x88, TASK_GATE_SELECTOR = 0x90, BAD_CODE = 0x98, ABSENT_DATA = 0xa0, LDT_SELECTOR = 0xa8,
-    DATA1 = 0xb1, CODE1 = 0xb9, FREE_TSS64 = 0xc0, GDT_LIMIT = 0xcf
+    DATA1 = 0xb1, CODE1 = 0xb9, FREE_TSS64 = 0xc0, GDT_LIMIT = 0xcf,
+    SHORT_TSS = 0xe0, OLD_TSS = 0xe8 /* past the limit: for TR to hold. One ends before SS0, the other has 16 bits */
 };
 
 enum mode { REAL, VM86, PROTECTED0, PROTECTED3, LONG0, LONG3, COMPAT3 };
@@ -40,7 +41,7 @@ enum mode { REAL, VM86, PROTECTED0, PROTECTED3, LONG0, LONG3, COMPAT3 };
 
 struct reg {
     WHV_REGISTER_NAME name; /* rows end where both are zero: set RAX to 0 by not naming it */
-    UINT64 value;
+    UINT64 value;           /* of a segment register: a selector; of IDTR, GDTR: the limit, and above it a base or zero */
 };
 
 struct poke {
@@ -64,11 +65,17 @@ struct scenario {
 #define GPR(n, v) { WHvX64Register##n, (v) }
 
 void play(const struct scenario *s);
+/* For many scenarios with the same code: the machine is made for the first of them, and stays until keep_machine(false). */
+void keep_machine(bool keep);
 
 TCase *system_long_cases(void);
 TCase *system_protected_cases(void);
 TCase *system_real_cases(void);
 TCase *system_vector_cases(void);
+TCase *system_rule_cases(void);
+TCase *system_segment_cases(void);
+TCase *system_far_cases(void);
+TCase *system_iret_cases(void);
 Suite *system_suite(void);
 
 #endif

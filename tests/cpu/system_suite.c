@@ -10,5 +10,9 @@ Suite *system_suite(void)
     suite_add_tcase(s, system_protected_cases());
     suite_add_tcase(s, system_real_cases());
     suite_add_tcase(s, system_vector_cases());
+    suite_add_tcase(s, system_rule_cases());
+    suite_add_tcase(s, system_segment_cases());
+    suite_add_tcase(s, system_far_cases());
+    suite_add_tcase(s, system_iret_cases());
     return s;
 }
