@@ -99,6 +99,21 @@ PIECE(
     "mov esp, 0x7ff0; mov ebx, 0x202000; mov ebp, 0xa000; call rbx; call rbp; mov byte ptr [rbx + 1], 3; "
     "call rbp;"
     "mov ecx, eax; mov byte ptr [rbp + 1], 4; call rbx; add eax, ecx; hlt");
+#define SECOND_PAGES /* an instruction that begins on the page before 202000: its end is on page A or B */            \
+    ".fill 0x1fff - (. - 0b), 1, 0x90; .byte 0xb8; .long 3; ret;"                                              \
+    ".fill 0x3000 - (. - 0b), 1, 0x90; .long 4; ret"
+PIECE(the_second_page_is_another_by_invlpg,
+      "mov esp, 0x7ff0; mov ebp, 0x201fff; call rbp; mov ebx, eax; mov dword ptr [0x20010], 0xb007;"
+      "invlpg [0x202000]; call rbp; add eax, ebx; hlt;" SECOND_PAGES);
+PIECE(the_second_page_is_another_by_cr3, /* 3 + 4 + 3 + 4 - 7 */
+      "mov esp, 0x7ff0; mov ebp, 0x201fff; mov ecx, 4; xor ebx, ebx; mov rsi, cr3; mov edi, 0x30000;"
+      "1: call rbp; add ebx, eax; xchg rsi, rdi; mov cr3, rsi; loop 1b; lea eax, [rbx - 7]; hlt;" SECOND_PAGES);
+PIECE(no_invlpg_for_code, /* the TLB may keep the old page, ours does: 3, 3 and, once it is flushed, 4 */
+      "mov esp, 0x7ff0; mov ebp, 0x201fff; call rbp; mov ebx, eax; mov dword ptr [0x20010], 0xb007;"
+      "call rbp; add ebx, eax; mov rcx, cr3; mov cr3, rcx; call rbp; lea eax, [rbx + rax - 3]; hlt;" SECOND_PAGES);
+PIECE(no_invlpg_for_data,
+      "nop; mov eax, [0x202000]; mov dword ptr [0x20010], 0xb007; mov ebx, [0x202000]; sub eax, ebx;"
+      "invlpg [0x202000]; add eax, [0x202000]; add eax, 3; hlt;" SECOND_PAGES);
 PIECE(with_another_bank_of_translations,
       "mov esp, 0x7ff0; call 1f; pushfq; or dword ptr [rsp], 0x40000; popfq;"
       "mov byte ptr [rip + 1f + 1], 7; call 1f; hlt; 1: mov eax, 1; ret");
@@ -142,6 +157,10 @@ static const struct piece pieces[] = {
     ROW(another_page_by_cr3),
     ROW(other_tables_each_time),
     ROW(one_function_at_two_addresses),
+    ROW(the_second_page_is_another_by_invlpg),
+    ROW(the_second_page_is_another_by_cr3),
+    ROW(no_invlpg_for_code),
+    ROW(no_invlpg_for_data),
     ROW(with_another_bank_of_translations),
 };
 enum { PIECES = sizeof pieces / sizeof *pieces };
