@@ -7,7 +7,12 @@
 
 #define NO_ALIGNMENT __attribute__((no_sanitize("alignment"))) /* the host takes it, too */
 
-enum { LINE = 64 };
+/* Bytes that a locked access of the host has to stay inside of: a line on x86-64, its own size elsewhere. */
+#ifdef __x86_64__
+#define WITHIN(size) 64u
+#else
+#define WITHIN(size) (size)
+#endif
 
 /*
  * The host's own locked compare-exchange. False where it can't: across cache lines the host would stop all of
@@ -15,7 +20,7 @@ enum { LINE = 64 };
  */
 NO_ALIGNMENT static bool exchange_on_host(u8 *host, unsigned size, u128 expected, u128 desired, u128 *was)
 {
-    if (((uintptr_t)host & (LINE - 1)) + size > LINE)
+    if (((uintptr_t)host & (WITHIN(size) - 1)) + size > WITHIN(size))
         return false;
     switch (size) {
     case 1: *was = __sync_val_compare_and_swap(host, (u8)expected, (u8)desired); return true;

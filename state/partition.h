@@ -13,7 +13,12 @@ struct ram;
 struct profile;
 struct door;
 
+/* Several processors rely on a host whose memory order is x86's. */
+#ifdef __x86_64__
 enum { MAX_PROCESSORS = 64 };
+#else
+enum { MAX_PROCESSORS = 1 };
+#endif
 
 struct cpuid_result {      /* WHV_X64_CPUID_RESULT */
     u32 function, eax, ebx, ecx, edx;

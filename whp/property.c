@@ -36,7 +36,9 @@ static const char *check_bool(const struct partition *p, u64 v)
 static const char *check_count(const struct partition *p, u64 v)
 {
     (void)p;
-    return v < 1 || v > MAX_PROCESSORS ? "1 to 64 processors" : NULL;
+    if (v >= 1 && v <= MAX_PROCESSORS)
+        return NULL;
+    return MAX_PROCESSORS == 1 ? "one processor: several take an x86-64 host" : "1 to 64 processors";
 }
 
 static const char *check_exits(const struct partition *p, u64 v)
