@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Guest floating point on the unit of cpu/fp_unit.h: the host's own SSE and x87, or the portable one. While a guest
- * runs, the unit's MXCSR holds the guest's rounding, DAZ and FTZ with every exception masked, and its x87 control word the
- * guest's rounding and precision with every exception masked; the unit's sticky flags then accumulate the
- * guest's, and are folded into cpu->mxcsr and cpu->x87.fsw by fp_sync(). Handlers for unmasked exceptions
- * (MODE_SSE_SLOW, MODE_X87_SLOW) look at the flags of each operation before they commit.
+ * Guest floating point on the unit of cpu/fp_unit.h: the host's own SSE and x87, or the portable one. While a
+ * guest runs, the unit's MXCSR holds the guest's rounding, DAZ and FTZ with every exception masked, and its x87
+ * control word the guest's rounding and precision with every exception masked; the unit's sticky flags then
+ * accumulate the guest's, and are folded into cpu->mxcsr and cpu->x87.fsw by fp_sync(). Handlers for unmasked
+ * exceptions (MODE_SSE_SLOW, MODE_X87_SLOW) look at the flags of each operation before they commit.
  */
 #ifndef CPU_FP_H
 #define CPU_FP_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sums, products, quotients, roots, comparisons and integers, in integers, as SSE has them. SDM 1, 4.8.3.5 and table 4-7
- * for NaNs, 4.9.2 for which exception hides which.
+ * Sums, products, quotients, roots, comparisons and integers, in integers, as SSE has them. SDM 1, 4.8.3.5 and
+ * table 4-7 for NaNs, 4.9.2 for which exception hides which.
  */
 #include "cpu/fp_number.h"
 
@@ -192,7 +192,7 @@ u64 fp_to_bits(const struct fp_format *f, u64 v, unsigned width, unsigned mode, 
         *flags |= MXCSR_IE;
         return least;
     }
-    r = number_shift(n.m, (unsigned)(n.e < -200 ? 200 : -n.e), mode, n.sign, &inexact); /* m is 126 bits, r at most 65 */
+    r = number_shift(n.m, (unsigned)(n.e < -200 ? 200 : -n.e), mode, n.sign, &inexact); /* of 126 bits at most 65 stay */
     if (n.e + NUMBER_TOP >= 64 || r > least || (r == least && !n.sign)) {
         *flags |= MXCSR_IE;
         return least;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Floating point in integers: rounding to integers, fused products, conversions. SDM 1, 11.5 and 14.5 for flags and NaNs. */
+/*
+ * Floating point in integers: rounding to integers, fused products, conversions. SDM 1, 11.5 and 14.5 for flags
+ * and NaNs.
+ */
 #include "cpu/fp_number.h"
 
 u64 fp_to_integer(const struct fp_format *f, u64 v, unsigned mode, bool zero_operand, u32 *flags)

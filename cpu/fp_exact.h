@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * SSE's floating point in integers: for what the host's SSE2 lacks (rounding to integers, fused products, half
- * precision), and all of it where there is no SSE (cpu/fp_portable.h). Each result is the exact one, rounded once; flags
- * are MXCSR's, added to *flags.
+ * precision), and all of it where there is no SSE (cpu/fp_portable.h). Each result is the exact one, rounded once;
+ * flags are MXCSR's, added to *flags.
  */
 #ifndef CPU_FP_EXACT_H
 #define CPU_FP_EXACT_H

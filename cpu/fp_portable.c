@@ -18,8 +18,8 @@ union lanes {
 };
 
 /*
- * An operation on `count` elements of the operands, of the widths `from`, that makes elements of the widths `to` over those
- * of `base`: `expr` of x and y, the elements of a and b, and of f, how, flags.
+ * An operation on `count` elements of the operands, of the widths `from`, that makes elements of the widths `to`
+ * over those of `base`: `expr` of x and y, the elements of a and b, and of f, how, flags.
  */
 #define LANES(name, format, from, to, count, base, expr)                                                             \
     v128 fpu_##name(v128 a, v128 b)                                                                                  \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The unit of cpu/fp_unit.h in C, for any host. Its control words and sticky flags belong to the thread, as the host's own
- * do.
+ * The unit of cpu/fp_unit.h in C, for any host. Its control words and sticky flags belong to the thread, as the
+ * host's own do.
  */
 #ifndef CPU_FP_PORTABLE_H
 #define CPU_FP_PORTABLE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The unit that computes guest floating point, with control words and sticky flags of its own: the host's SSE and x87 on
- * x86-64 hosts, a portable one in C elsewhere and where SWHP_PORTABLE_FP is defined. Both give the same bits.
+ * The unit that computes guest floating point, with control words and sticky flags of its own: the host's SSE and
+ * x87 on x86-64 hosts, a portable one in C elsewhere and where SWHP_PORTABLE_FP is defined. Both give the same bits.
  *
  *   fpu_stmxcsr, fpu_ldmxcsr, fpu_fnstcw, fpu_fldcw, fpu_fnstsw, fpu_fnclex
  *   fpu_addps(a, b) ...            packed, or scalar in the low lane with the rest of a kept

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Arithmetic and comparison of the portable x87, and the unit that all of it makes. SDM 1, 8.3.5, 8.5 and table 4-7. */
+/*
+ * Arithmetic and comparison of the portable x87, and the unit that all of it makes. SDM 1, 8.3.5, 8.5 and table
+ * 4-7.
+ */
 #include "cpu/x87_portable.h"
 
 static const struct x87_register zero;
@@ -24,7 +27,10 @@ static bool is_infinite(const struct x87_register *r)
     return real_classify(r) == REAL_INFINITE;
 }
 
-/* Numbers that a and b are, with a denormal's exception; what is zero or infinite needs no rounding. True: it is done. */
+/*
+ * Numbers that a and b are, with a denormal's exception; what is zero or infinite needs no rounding. True: it is
+ * done.
+ */
 static bool is_special(struct x87_run *run, enum verb verb, const struct x87_register *a, const struct x87_register *b,
                        bool is_denormal)
 {

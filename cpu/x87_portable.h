@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The x87's operations in C, for any host: what cpu/x87_portable.c gathers into a unit. Arithmetic is GNU MPFR's, rounded
- * once (cpu/x87_real.h); conversions and remainders are integers.
+ * The x87's operations in C, for any host: what cpu/x87_portable.c gathers into a unit. Arithmetic is GNU MPFR's,
+ * rounded once (cpu/x87_real.h); conversions and remainders are integers.
  */
 #ifndef CPU_X87_PORTABLE_H
 #define CPU_X87_PORTABLE_H

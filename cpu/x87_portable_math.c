@@ -68,9 +68,9 @@ static u16 quotient_bits(u64 q)
 }
 
 /*
- * a - q * b, with the quotient rounded toward zero or to the nearest, exactly. Where the exponents are 64 or more apart,
- * 32 to 63 bits of the quotient come off, truncated, as many as leave a multiple of 32: so does a Zen. C2 then says that
- * there is more to do.
+ * a - q * b, with the quotient rounded toward zero or to the nearest, exactly. Where the exponents are 64 or more
+ * apart, 32 to 63 bits of the quotient come off, truncated, as many as leave a multiple of 32: so does a Zen. C2
+ * then says that there is more to do.
  */
 static void remainder_of(struct x87_run *run, bool nearest)
 {

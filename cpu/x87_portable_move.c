@@ -96,7 +96,10 @@ void portable_ld_i64(struct x87_run *run)
     load_integer(run, (i64)load_bytes(&run->b, 8));
 }
 
-/* Eighteen decimal digits, two a byte, and a sign bit. What digits above 9 stand for is undefined: their value, here. */
+/*
+ * Eighteen decimal digits, two a byte, and a sign bit. What digits above 9 stand for is undefined: their value,
+ * here.
+ */
 void portable_ld_bcd(struct x87_run *run)
 {
     const u8 *bytes = (const u8 *)&run->b;

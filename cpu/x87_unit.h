@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The x87's operations, as the unit at hand computes them (cpu/fp_unit.h): the host's own x87, or MPFR and integers. Each
- * takes its operands, the guest's control word and nothing else, and gives results and the status word's flags; the
- * register stack is the caller's.
+ * The x87's operations, as the unit at hand computes them (cpu/fp_unit.h): the host's own x87, or MPFR and
+ * integers. Each takes its operands, the guest's control word and nothing else, and gives results and the status
+ * word's flags; the register stack is the caller's.
  */
 #ifndef CPU_X87_UNIT_H
 #define CPU_X87_UNIT_H
