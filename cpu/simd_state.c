@@ -8,6 +8,7 @@
 
 enum {
     FX_CONTROL = 0,      /* FCW, FSW, tags, FOP, FIP, FDP */
+    FX_FOP = 6,
     FX_MXCSR = 24,
     FX_ST = 32,
     FX_XMM = 160,
@@ -38,7 +39,7 @@ static void set_mxcsr(CPU, u32 value)
 
 static void check_mxcsr(CPU, u32 value)
 {
-    if (value & ~cpu->partition->profile->mxcsr_mask)
+    if (value & ~cpu->partition->mxcsr_mask)
         vcpu_raise(cpu, VECTOR_GP, 0);
 }
 
@@ -111,6 +112,15 @@ static void area_commit(CPU, struct area *a)
 
 /* ---- the legacy region ---- */
 
+/*
+ * Processors whose CPUID doesn't tell otherwise leave the last instruction's opcode and pointers alone, in memory and in
+ * the x87, unless an exception is pending. APM 2 11.4.4, and CPUID 8000_0008 EBX bit 2.
+ */
+static bool has_pointers(const struct vcpu *cpu, u16 fsw)
+{
+    return has(&cpu->partition->has, HAS_X87_POINTERS) || (fsw & 0x80);
+}
+
 static void put_x87(const struct vcpu *cpu, struct area *a, bool is_64)
 {
     const struct x87 *x = &cpu->x87;
@@ -128,7 +138,7 @@ static void put_x87(const struct vcpu *cpu, struct area *a, bool is_64)
         store_bytes(image + FX_ST + i * 16, r->mantissa, 8);
         store_bytes(image + FX_ST + i * 16 + 8, r->sign_exponent, 2);
     }
-    area_write(a, FX_CONTROL, image, FX_MXCSR);
+    area_write(a, FX_CONTROL, image, has_pointers(cpu, x->fsw) ? FX_MXCSR : FX_FOP);
     area_write(a, FX_ST, image + FX_ST, FX_XMM - FX_ST);
 }
 
@@ -148,11 +158,13 @@ static void get_x87(CPU, const struct area *a, bool is_64)
     x->fsw = fsw & 0x477f; /* ES and B follow from the flags and their masks */
     x->fsw |= x->fsw & ~x->fcw & 0x3f ? 0x8080 : 0;
     x->valid = image[4];
-    x->fop = load_bytes(image + 6, 2) & 0x7ff;
-    x->fip = is_64 ? fip : (u32)fip;
-    x->fcs = is_64 ? 0 : (u16)(fip >> 32);
-    x->fdp = is_64 ? fdp : (u32)fdp;
-    x->fds = is_64 ? 0 : (u16)(fdp >> 32);
+    if (has_pointers(cpu, x->fsw)) {
+        x->fop = load_bytes(image + 6, 2) & 0x7ff;
+        x->fip = is_64 ? fip : (u32)fip;
+        x->fcs = is_64 ? 0 : (u16)(fip >> 32);
+        x->fdp = is_64 ? fdp : (u32)fdp;
+        x->fds = is_64 ? 0 : (u16)(fdp >> 32);
+    }
     for (unsigned i = 0; i < 8; i++) {
         struct x87_register *r = &x->physical[(x->top + i) & 7];
 
@@ -164,7 +176,7 @@ static void get_x87(CPU, const struct area *a, bool is_64)
 static void put_mxcsr(const struct vcpu *cpu, struct area *a)
 {
     area_write(a, FX_MXCSR, &cpu->mxcsr, 4);
-    area_write(a, FX_MXCSR + 4, &cpu->partition->profile->mxcsr_mask, 4);
+    area_write(a, FX_MXCSR + 4, &cpu->partition->mxcsr_mask, 4);
 }
 
 static unsigned xmm_count(const struct vcpu *cpu)

@@ -114,7 +114,25 @@ static const struct row rows[] = {
     {0xc001102e, 1, 1, OTHER, ANY, OTHER_BP_CFG, ALL_BITS, 0},
 };
 
-static const struct row *row_find(u32 index, unsigned *nth)
+/* Those that come with a feature. */
+static const struct {
+    u32 index;
+    u8 needs;
+} optional[] = {
+    {MSR_TSC_AUX, HAS_TSC_AUX},
+    {MSR_XSS, HAS_XSAVES},
+    {0x49, HAS_IBPB},
+};
+
+static bool is_there(const struct vcpu *cpu, u32 index)
+{
+    for (unsigned i = 0; i < sizeof(optional) / sizeof(optional[0]); i++)
+        if (optional[i].index == index)
+            return has(&cpu->partition->has, optional[i].needs);
+    return true;
+}
+
+static const struct row *row_find(const struct vcpu *cpu, u32 index, unsigned *nth)
 {
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         const struct row *r = &rows[i];
@@ -122,7 +140,7 @@ static const struct row *row_find(u32 index, unsigned *nth)
 
         if (past < (u32)r->count * r->step && past % r->step == 0) {
             *nth = past / r->step;
-            return r;
+            return is_there(cpu, index) ? r : NULL;
         }
     }
     return NULL;
@@ -170,7 +188,7 @@ static bool obeys(const struct vcpu *cpu, const struct row *r, u64 *value)
     case ADDRESS: return address_is_valid(cpu, v, r->bits);
     case EFER_RULE:
         /* APM volume 2, 3.1.7: paging pins LME; LMA follows the processor's mode and ignores writes. */
-        if (v & ~cpu->partition->profile->efer_valid || (cpu->cr0 & CR0_PG && (v ^ cpu->efer) & EFER_LME))
+        if (v & ~cpu->partition->efer_valid || (cpu->cr0 & CR0_PG && (v ^ cpu->efer) & EFER_LME))
             return false;
         *value = (v & ~(u64)EFER_LMA) | (cpu->efer & EFER_LMA);
         return true;
@@ -182,7 +200,7 @@ static bool obeys(const struct vcpu *cpu, const struct row *r, u64 *value)
 enum msr_result msr_read(struct vcpu *cpu, u32 index, u64 *value)
 {
     unsigned n = 0;
-    const struct row *r = row_find(index, &n);
+    const struct row *r = row_find(cpu, index, &n);
 
     if (!r)
         return MSR_UNKNOWN;
@@ -199,7 +217,7 @@ enum msr_result msr_read(struct vcpu *cpu, u32 index, u64 *value)
 enum msr_result msr_check(struct vcpu *cpu, u32 index, u64 value)
 {
     unsigned n = 0;
-    const struct row *r = row_find(index, &n);
+    const struct row *r = row_find(cpu, index, &n);
 
     if (!r)
         return MSR_UNKNOWN;
@@ -209,7 +227,7 @@ enum msr_result msr_check(struct vcpu *cpu, u32 index, u64 value)
 enum msr_result msr_write(struct vcpu *cpu, u32 index, u64 value)
 {
     unsigned n = 0;
-    const struct row *r = row_find(index, &n);
+    const struct row *r = row_find(cpu, index, &n);
 
     if (!r)
         return MSR_UNKNOWN;

@@ -72,7 +72,7 @@ static struct known *instruction(struct emulator *e, u64 linear)
     k->size = 0;
     while (result == DECODE_MORE) {
         if (n)
-            result = decode(cpu->mode, bytes, n < LONGEST ? n : LONGEST, offset, &k->in, &k->decoded);
+            result = decode(&cpu->partition->has, cpu->mode, bytes, n < LONGEST ? n : LONGEST, offset, &k->in, &k->decoded);
         if (result == DECODE_MORE)
             n = fetch(e, linear, bytes, n);
     }

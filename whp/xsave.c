@@ -16,7 +16,7 @@ enum { XSTATE_BV = FX_SIZE, XCOMP_BV = FX_SIZE + 8, HEADER_END = FX_SIZE + 64, M
 
 static u64 components(const struct vcpu *cpu)
 {
-    return profile_xcr0(cpu->partition) & (X87 | SSE | AVX | PKRU);
+    return (cpu->partition->xcr0_valid | X87 | SSE) & (X87 | SSE | AVX | PKRU);
 }
 
 /* Where a component beyond the first two lies in an image of these components. */
@@ -72,7 +72,7 @@ static HRESULT check(const struct vcpu *cpu, const u8 *image, u32 size)
     if (size < size_of(layout))
         return fail(E_INVALIDARG, "Buffer: %u bytes, the components in XCOMP_BV need %u", size,
                     size_of(layout));
-    if ((present & SSE) && (mxcsr & ~cpu->partition->profile->mxcsr_mask))
+    if ((present & SSE) && (mxcsr & ~cpu->partition->mxcsr_mask))
         return fail(E_INVALIDARG, "Buffer: MXCSR %#x has reserved bits", mxcsr);
     return S_OK;
 }

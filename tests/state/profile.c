@@ -88,6 +88,7 @@ END_TEST
 START_TEST(without_avx_there_is_no_state_for_it)
 {
     cpu->partition->xsave_features &= ~(u64)4;
+    profile_settle(cpu->partition);
     cpuid(1, 0);
     ck_assert_uint_eq(out[ECX] >> 28 & 1, 0);
     cpuid(0xd, 0);
@@ -233,6 +234,7 @@ START_TEST(features_taken_away_are_hidden)
     cpu->partition->features &= ~((u64)1 << 21 | (u64)1 << 26); /* RDRAND, BMI2 */
     cpu->partition->features1 &= ~((u64)1 << 4);                /* LA57 */
     cpu->partition->xsave_features = 0;
+    profile_settle(cpu->partition);
     cpuid(1, 0);
     ck_assert_uint_eq(out[ECX] >> 30 & 1, 0);
     ck_assert_uint_eq(out[ECX] >> 26 & 3, 0);
@@ -268,9 +270,11 @@ START_TEST(each_feature_bit_hides_something)
 
                 profile_cpuid(cpu, leaves[i], subleaf, with);
                 *bank = all & ~((u64)1 << bit % 64);
+                profile_settle(p);
                 cpuid(leaves[i], subleaf);
                 differs = differs || memcmp(with, out, sizeof with) != 0;
                 *bank = all;
+                profile_settle(p);
             }
         ck_assert_msg(differs, "bit %u of bank %u shows nowhere in CPUID", bit % 64, bit / 64);
     }
