@@ -5,6 +5,8 @@
  */
 #include "state/profile.h"
 
+#include "state/xstate.h"
+
 enum { EAX, EBX, ECX, EDX };
 enum { BANK0, BANK1, XBANK, FIXED }; /* features, features1, xsave_features; or not the API's to take away */
 
@@ -61,12 +63,12 @@ static const struct bits {
     {HAS_LA57, .cr4 = CR4_LA57},
     {HAS_FSGSBASE, .cr4 = CR4_FSGSBASE},
     {HAS_PCID, .cr4 = CR4_PCIDE},
-    {HAS_XSAVE, .cr4 = CR4_OSXSAVE, .xcr0 = 3}, /* x87, SSE */
+    {HAS_XSAVE, .cr4 = CR4_OSXSAVE, .xcr0 = STATE_X87 | STATE_SSE},
     {HAS_SMEP, .cr4 = CR4_SMEP},
     {HAS_SMAP, .cr4 = CR4_SMAP},
-    {HAS_PKU, .cr4 = CR4_PKE},
+    {HAS_PKU, .cr4 = CR4_PKE, .xcr0 = STATE_PKRU},
     {HAS_AIBRS, .efer = EFER_AIBRSE},
-    {HAS_AVX, .xcr0 = 4},
+    {HAS_AVX, .xcr0 = STATE_AVX},
     {HAS_MISALIGNED_SSE, .mxcsr = 1 << 17}, /* MM */
 };
 
@@ -113,6 +115,8 @@ void profile_settle(struct partition *p)
         p->xcr0_valid |= b->xcr0;
         p->mxcsr_mask |= b->mxcsr;
     }
+    if (!has(&p->has, HAS_XSAVE))
+        p->xcr0_valid = 0;
 }
 
 void profile_use(struct partition *p, const struct profile *profile)
@@ -193,13 +197,6 @@ static void topology(const struct vcpu *cpu, u32 processors, u32 leaf, u32 suble
     }
 }
 
-/* The size of an XSAVE area for these components, not compacted. */
-static u32 xsave_size(u64 components)
-{
-    /* x87 and SSE stand in the legacy region */
-    return 512 + 64 + (components & 4 ? 256 : 0);
-}
-
 /* What doesn't follow from tables: identities, and what the processor's state decides. */
 static void dynamic(const struct vcpu *cpu, u32 leaf, u32 subleaf, u32 out[4])
 {
@@ -229,15 +226,17 @@ static void dynamic(const struct vcpu *cpu, u32 leaf, u32 subleaf, u32 out[4])
             out[EAX] = 0;
         } else if (subleaf == 0) {
             out[EAX] = (u32)p->xcr0_valid;
-            out[EBX] = xsave_size(cpu->xcr0);
-            out[ECX] = xsave_size(p->xcr0_valid);
+            out[EBX] = xstate_end(0, cpu->xcr0);
+            out[ECX] = xstate_end(0, p->xcr0_valid);
             out[EDX] = (u32)(p->xcr0_valid >> 32);
         } else if (subleaf == 1) {
-            out[EBX] = xsave_size(cpu->xcr0); /* compacted, which AVX alone makes no smaller */
-        } else if (subleaf == 2 && p->xcr0_valid & 4) { /* AVX: its part of the area */
-            out[EAX] = 256;
-            out[EBX] = 512 + 64;
+            out[EBX] = xstate_end(XCOMP_COMPACTED | cpu->xcr0, cpu->xcr0);
         }
+        for (unsigned i = 0; i < XSTATE_OTHERS; i++)
+            if (subleaf == xstates[i].number && p->xcr0_valid & xstate_bit(&xstates[i])) {
+                out[EAX] = xstates[i].size;
+                out[EBX] = xstates[i].offset;
+            }
         break;
     case 0x80000001:
         if (processors > 1)

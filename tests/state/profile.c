@@ -92,8 +92,8 @@ START_TEST(without_avx_there_is_no_state_for_it)
     cpuid(1, 0);
     ck_assert_uint_eq(out[ECX] >> 28 & 1, 0);
     cpuid(0xd, 0);
-    ck_assert_uint_eq(out[EAX], 3);
-    ck_assert_uint_eq(out[ECX], 576);
+    ck_assert_uint_eq(out[EAX], 0x203);
+    ck_assert_uint_eq(out[ECX], 2440);
     cpuid(0xd, 2);
     ck_assert_uint_eq(out[EAX], 0);
 }
@@ -125,9 +125,9 @@ END_TEST
 START_TEST(xsave_area_grows_with_xcr0)
 {
     cpuid(0xd, 0);
-    ck_assert_uint_eq(out[EAX], 7);
+    ck_assert_uint_eq(out[EAX], 0x207);
     ck_assert_uint_eq(out[EBX], 576);
-    ck_assert_uint_eq(out[ECX], 832);
+    ck_assert_uint_eq(out[ECX], 2440);
     ck_assert_uint_eq(out[EDX], 0);
     cpu->xcr0 = 7;
     cpuid(0xd, 0);
@@ -141,6 +141,17 @@ START_TEST(xsave_area_grows_with_xcr0)
     ck_assert_uint_eq(out[ECX], 0);
     cpuid(0xd, 3);
     ck_assert_uint_eq(out[EAX], 0);
+    cpuid(0xd, 9);
+    ck_assert_uint_eq(out[EAX], 8);
+    ck_assert_uint_eq(out[EBX], 2432);
+    cpu->xcr0 = 0x207;
+    cpuid(0xd, 0);
+    ck_assert_uint_eq(out[EBX], 2440);
+    cpuid(0xd, 1);
+    ck_assert_uint_eq(out[EBX], 840); /* compacted */
+    cpu->xcr0 = 0x203;
+    cpuid(0xd, 1);
+    ck_assert_uint_eq(out[EBX], 584);
 }
 END_TEST
 
