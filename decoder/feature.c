@@ -35,6 +35,7 @@ static const u8 needs[ZYDIS_ISA_SET_MAX_VALUE + 1] = {
     [SET(CLFLUSHOPT)] = HAS_CLFLUSHOPT, [SET(CLWB)] = HAS_CLWB,      [SET(CLZERO)] = HAS_CLZERO,
     [SET(INVPCID)] = HAS_INVPCID,    [SET(PKU)] = HAS_PKU,           [SET(RDPID)] = HAS_RDPID,
     [SET(RDTSCP)] = HAS_RDTSCP,      [SET(RDWRFSGS)] = HAS_FSGSBASE, [SET(SMAP)] = HAS_SMAP,
+    [SET(RDPRU)] = HAS_RDPRU,        [SET(MONITOR)] = HAS_MONITOR,   [SET(MONITORX)] = HAS_MONITORX,
 };
 
 bool is_there(const struct features *features, u32 mode, const ZydisDecodedInstruction *z)

@@ -10,7 +10,7 @@
 
 /*
  * FEATURE(name, what it needs, bank of the API, bit in the bank, leaf of CPUID, register, bit). FIXED ones are not the
- * API's to take away. AMD64 APM volume 3, appendix E.
+ * API's to take away, POLICY is the profile's. AMD64 APM volume 3, appendix E.
  */
 #define FEATURES(FEATURE)                                                                                       \
     FEATURE(FPU, ALWAYS, FIXED, 0, 1, EDX, 0)                                                                   \
@@ -36,6 +36,7 @@
     FEATURE(SSE2, ALWAYS, FIXED, 0, 1, EDX, 26)                                                                 \
     FEATURE(SSE3, ALWAYS, BANK0, 0, 1, ECX, 0)                                                                  \
     FEATURE(PCLMULQDQ, ALWAYS, BANK0, 17, 1, ECX, 1)                                                            \
+    FEATURE(MONITOR, ALWAYS, POLICY, 0, 1, ECX, 3)                                                              \
     FEATURE(SSSE3, ALWAYS, BANK0, 2, 1, ECX, 9)                                                                 \
     FEATURE(FMA, AVX, XBANK, 4, 1, ECX, 12)                                                                     \
     FEATURE(CMPXCHG16B, ALWAYS, BANK0, 8, 1, ECX, 13)                                                           \
@@ -49,6 +50,7 @@
     FEATURE(AVX, XSAVE, XBANK, 2, 1, ECX, 28)                                                                   \
     FEATURE(F16C, AVX, BANK0, 20, 1, ECX, 29)                                                                   \
     FEATURE(RDRAND, ALWAYS, BANK0, 21, 1, ECX, 30)                                                              \
+    FEATURE(APERFMPERF, ALWAYS, BANK1, 0, 6, ECX, 0)               /* MSRs E7 and E8 */                         \
     FEATURE(FSGSBASE, ALWAYS, BANK0, 22, 7, EBX, 0)                                                             \
     FEATURE(BMI1, ALWAYS, BANK0, 25, 7, EBX, 3)                                                                 \
     FEATURE(AVX2, AVX, XBANK, 3, 7, EBX, 5)                                                                     \
@@ -79,6 +81,7 @@
     FEATURE(MISALIGNED_SSE, ALWAYS, BANK0, 11, 0x80000001, ECX, 7) /* MXCSR.MM */                               \
     FEATURE(PREFETCHW, ALWAYS, FIXED, 0, 0x80000001, ECX, 8)      /* PREFETCH too */                            \
     FEATURE(TOPOLOGY, ALWAYS, FIXED, 0, 0x80000001, ECX, 22)      /* and cache leaves 8000001D, 8000001E */     \
+    FEATURE(MONITORX, ALWAYS, POLICY, 0, 0x80000001, ECX, 29)                                                   \
     FEATURE(SYSCALL, ALWAYS, FIXED, 0, 0x80000001, EDX, 11)                                                     \
     FEATURE(NX, ALWAYS, FIXED, 0, 0x80000001, EDX, 20)                                                          \
     FEATURE(MMXEXT, ALWAYS, BANK0, 12, 0x80000001, EDX, 22)        /* AMD's extensions to MMX, SSE has them */  \
@@ -88,6 +91,7 @@
     FEATURE(INVARIANT_TSC, ALWAYS, BANK1, 1, 0x80000007, EDX, 8)   /* the TSC never changes its pace */         \
     FEATURE(CLZERO, ALWAYS, BANK1, 2, 0x80000008, EBX, 0)                                                       \
     FEATURE(X87_POINTERS, ALWAYS, BANK0, 42, 0x80000008, EBX, 2)   /* FXSAVE, XSAVE always save the pointers */ \
+    FEATURE(RDPRU, ALWAYS, BANK1, 3, 0x80000008, EBX, 4)                                                        \
     FEATURE(IBPB, ALWAYS, BANK0, 46, 0x80000008, EBX, 12)          /* which has nothing to do here */           \
     FEATURE(SSB_NO, ALWAYS, BANK0, 54, 0x80000008, EBX, 26)        /* no speculative store bypass */            \
     FEATURE(BTC_NO, ALWAYS, BANK1, 29, 0x80000008, EBX, 29)        /* no branch type confusion */               \

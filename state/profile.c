@@ -8,7 +8,7 @@
 #include "state/xstate.h"
 
 enum { EAX, EBX, ECX, EDX };
-enum { BANK0, BANK1, XBANK, FIXED }; /* features, features1, xsave_features; or not the API's to take away */
+enum { BANK0, BANK1, XBANK, FIXED, POLICY }; /* features, features1, xsave_features; or not the API's */
 
 static const struct row {
     u32 leaf;
@@ -43,6 +43,7 @@ static const struct profile zen = {
     .frequency = 1000000000,
     .interrupt_frequency = 200000000,
     .signature = ZEN_SIGNATURE,
+    .has_monitor = false,
 };
 
 const struct profile *profile_find(const char *name)
@@ -83,6 +84,8 @@ static bool in_bank(const struct partition *p, const struct row *r)
 {
     u64 bank = r->bank == BANK0 ? p->features : r->bank == BANK1 ? p->features1 : p->xsave_features;
 
+    if (r->bank == POLICY)
+        return p->profile->has_monitor;
     return r->bank == FIXED || (bank >> r->number & 1);
 }
 
@@ -253,6 +256,7 @@ static void dynamic(const struct vcpu *cpu, u32 leaf, u32 subleaf, u32 out[4])
     case 0x80000008:
         out[EAX] = p->physical_width | (has(&p->has, HAS_LA57) ? 57u : 48u) << 8;
         out[ECX] = (processors - 1) | bits_for(processors) << 12;
+        out[EDX] = has(&p->has, HAS_RDPRU) ? 1u << 16 : 0; /* the last of its registers: APERF */
         break;
     default:
         break;

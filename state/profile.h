@@ -17,6 +17,8 @@ struct profile {
     u64 features, features1, xsave_features; /* as WHV_PROCESSOR_FEATURES and the like */
     u64 frequency, interrupt_frequency;
     u32 signature;               /* CPUID.1:EAX, and RDX after reset */
+    bool has_monitor;            /* MONITOR and MWAIT, MONITORX and MWAITX; else #UD at every level, as under a
+                                  * hypervisor that doesn't offer them */
 };
 
 /* NULL: no profile of that name. */

@@ -36,6 +36,7 @@ void vcpu_reset(struct vcpu *cpu)
     cpu->tsc_aux = cpu->star = cpu->lstar = cpu->cstar = cpu->sfmask = cpu->kernel_gs_base = 0;
     cpu->sysenter_cs = cpu->sysenter_eip = cpu->sysenter_esp = 0;
     cpu->spec_ctrl = cpu->xss = cpu->misc_enable = 0;
+    cpu->mperf_offset = cpu->aperf_offset = 0;
     cpu->mtrr_def_type = 0;
     memset(cpu->mtrr_fixed, 0, sizeof cpu->mtrr_fixed);
     memset(cpu->mtrr_base, 0, sizeof cpu->mtrr_base);

@@ -52,7 +52,8 @@ static const struct extension {
     { "XOP", 0x80000001, 0, ECX, 11 }, { "FMA4", 0x80000001, 0, ECX, 16 }, { "TBM", 0x80000001, 0, ECX, 21 },
     { "AMD", 0x80000001, 0, EDX, 11 }, { "RDTSCP", 0x80000001, 0, EDX, 27 },
     { "AMD3DNOW", 0x80000001, 0, EDX, 31 }, { "CLZERO", 0x80000008, 0, EBX, 0 }, { "RDPRU", 0x80000008, 0, EBX, 4 },
-    { "MCOMMIT", 0x80000008, 0, EBX, 8 },
+    { "MCOMMIT", 0x80000008, 0, EBX, 8 }, { "MONITORX", 0x80000001, 0, ECX, 29 },
+    { "AMD_INVLPGB", 0x80000008, 0, EBX, 3 }, { "CLDEMOTE", 7, 0, ECX, 25 },
 };
 
 /* Forms that aren't what their extension's claim says, with the reason. */

@@ -48,6 +48,10 @@ static const struct row rows[] = {
     { "TSC_AUX", 0, BIT(38) | BIT(57), GUEST_LONG, 0, "b9030100c0 0f32 f4", GP, 0, 0 },
     { "TSC_AUX without RDTSCP", 0, BIT(38), GUEST_LONG, 0, "b9030100c0 0f32 f4", NONE, 0, 0, 0 },
     { "IA32_XSS", 2, BIT(12), GUEST_LONG, 0, "b9a00d0000 0f32 f4", GP, 0, 0 },
+    { "MPERF", 1, BIT(0), GUEST_LONG, 0, "b9e7000000 0f32 f4", GP, 0, 0 },
+    { "APERF", 1, BIT(0), GUEST_LONG, 0, "b9e8000000 0f30 f4", GP, 0, 0 },
+    { "RDPRU doesn't need their MSRs", 1, BIT(0), GUEST_LONG, 0, "0f01fd f4", NONE, 0, 0, 0 },
+    { "RDPRU", 1, BIT(3), GUEST_LONG, 0, "0f01fd f4", UD, 0, 0 },
     { "PRED_CMD", 0, BIT(46), GUEST_LONG, 0, "b801000000 b949000000 0f30 f4", GP, 0, 0 },
 
     /* ldmxcsr [rbx] with MM */
@@ -204,6 +208,133 @@ START_TEST(what_needs_it_goes_with_it)
 }
 END_TEST
 
+/* What this profile doesn't claim: MONITOR, MWAIT, MONITORX, MWAITX, MCOMMIT, INVLPGB, TLBSYNC, VMMCALL, VMCALL, CLGI,
+ * SERIALIZE, XEND, ENCLU, WRSSD, UMONITOR, RSM. #UD at level 0, which beats #GP at level 3. */
+static const char *const absent[] = { "0f01c8", "0f01c9", "0f01fa", "0f01fb", "f30f01fa", "0f01fe", "0f01ff", "0f01d9",
+                                      "0f01c1", "0f01dd", "0f01e8", "0f01d5", "0f01d7", "0f38f603", "f30faef0", "0faa" };
+
+START_TEST(what_nobody_claims_is_undefined_at_any_level)
+{
+    for (unsigned level = 0; level < 4; level += 3) {
+        WHV_REGISTER_NAME names[] = { WHvX64RegisterCs, WHvX64RegisterSs };
+        WHV_REGISTER_VALUE v[2];
+        struct guest g;
+        u8 code[8];
+        unsigned n = assemble(absent[_i], code);
+
+        guest_open(&g, GUEST_LONG, code, n);
+        guest_enable_exits(&g, 4, 1 << VECTOR_UD | 1 << VECTOR_GP);
+        ck_ok(WHvGetVirtualProcessorRegisters(g.partition, 0, names, 2, v));
+        for (unsigned i = 0; i < 2; i++) {
+            v[i].Segment.Selector |= (u16)level;
+            v[i].Segment.Attributes |= (u16)(level << SEG_DPL_SHIFT);
+        }
+        ck_ok(WHvSetVirtualProcessorRegisters(g.partition, 0, names, 2, v));
+        ck_assert_uint_eq(guest_run(&g), (u32)WHvRunVpExitReasonException);
+        ck_assert_msg(g.exit.VpException.ExceptionType == VECTOR_UD, "%s at level %u: vector %u", absent[_i], level,
+                      g.exit.VpException.ExceptionType);
+        guest_close(&g);
+    }
+}
+END_TEST
+
+/* And what is older there: CLDEMOTE and ENDBR64 are NOPs, WBNOINVD is WBINVD; TSC_ADJUST is no MSR. */
+START_TEST(what_nobody_claims_may_be_something_older)
+{
+    static const char *const codes[] = { "0f1c03 f4", "f30f1efa f4", "f30f09 f4" };
+
+    for (unsigned i = 0; i < sizeof codes / sizeof *codes; i++) {
+        struct guest g;
+        u8 code[8];
+        unsigned n = assemble(codes[i], code);
+
+        guest_open(&g, GUEST_LONG, code, n);
+        guest_enable_exits(&g, 4, 1 << VECTOR_UD | 1 << VECTOR_GP);
+        ck_assert_uint_eq(guest_run(&g), (u32)WHvRunVpExitReasonX64Halt);
+        guest_close(&g);
+    }
+}
+END_TEST
+
+/* rdtsc; mov esi, eax; mov ecx, NUMBER; rdpru; mov edi, eax; sub eax, esi; hlt */
+static const u8 rdpru[] = { 0x0f, 0x31, 0x89, 0xc6, 0xb9, 0, 0, 0, 0, 0x0f, 0x01, 0xfd, 0x89, 0xc7, 0x29, 0xf0, 0xf4 };
+
+static void open_rdpru(struct guest *g, u32 number)
+{
+    u8 code[sizeof rdpru];
+
+    memcpy(code, rdpru, sizeof code);
+    memcpy(code + 5, &number, 4);
+    guest_open(g, GUEST_LONG, code, sizeof code);
+}
+
+START_TEST(rdpru_counts_as_the_clock_does)
+{
+    for (u32 number = 0; number < 2; number++) {
+        WHV_REGISTER_NAME name = number ? WHvX64RegisterACount : WHvX64RegisterMCount;
+        struct guest g;
+
+        open_rdpru(&g, number);
+        ck_assert_uint_eq(guest_run(&g), (u32)WHvRunVpExitReasonX64Halt);
+        ck_assert_uint_eq(guest_get(&g, WHvX64RegisterRax), 3); /* instructions after RDTSC */
+        ck_assert_uint_eq(guest_get(&g, WHvX64RegisterRdx), 0);
+
+        guest_set(&g, name, 0x700000000); /* as WRMSR; the other one goes on as it was */
+        ck_assert_uint_eq(guest_get(&g, name), 0x700000000);
+        ck_assert_uint_eq(guest_get(&g, number ? WHvX64RegisterMCount : WHvX64RegisterACount), 7);
+        guest_set(&g, WHvX64RegisterRip, GUEST_CODE);
+        ck_assert_uint_eq(guest_run(&g), (u32)WHvRunVpExitReasonX64Halt);
+        ck_assert_uint_eq(guest_get(&g, WHvX64RegisterRdx), 7);
+        ck_assert_uint_eq(guest_get(&g, WHvX64RegisterRdi), 3); /* RDTSC, MOV, MOV retired before it */
+        guest_close(&g);
+    }
+}
+END_TEST
+
+START_TEST(rdpru_of_other_registers_is_zero)
+{
+    static const u32 numbers[] = { 2, 0x80000000, 0xffffffff };
+
+    for (unsigned i = 0; i < 3; i++) {
+        struct guest g;
+
+        open_rdpru(&g, numbers[i]);
+        guest_set(&g, WHvX64RegisterRdx, 5);
+        ck_assert_uint_eq(guest_run(&g), (u32)WHvRunVpExitReasonX64Halt);
+        ck_assert_uint_eq(guest_get(&g, WHvX64RegisterRdi), 0);
+        ck_assert_uint_eq(guest_get(&g, WHvX64RegisterRdx), 0);
+        guest_close(&g);
+    }
+}
+END_TEST
+
+/* #UD above level 0 with CR4.TSD; and the exit of RDTSC isn't for it. */
+START_TEST(rdpru_and_tsd)
+{
+    for (unsigned level = 0; level < 4; level += 3) {
+        WHV_REGISTER_NAME names[] = { WHvX64RegisterCs, WHvX64RegisterSs };
+        WHV_REGISTER_VALUE v[2];
+        struct guest g;
+
+        guest_open(&g, GUEST_LONG, "\x0f\x01\xfd\x0f\x0b", 5);
+        guest_enable_exits(&g, 4 | 8, 1 << VECTOR_UD);
+        guest_set(&g, WHvX64RegisterCr4, 0x20 | CR4_TSD);
+        guest_set(&g, WHvX64RegisterRdx, 5);
+        ck_ok(WHvGetVirtualProcessorRegisters(g.partition, 0, names, 2, v));
+        for (unsigned i = 0; i < 2; i++) {
+            v[i].Segment.Selector |= (u16)level;
+            v[i].Segment.Attributes |= (u16)(level << SEG_DPL_SHIFT);
+        }
+        ck_ok(WHvSetVirtualProcessorRegisters(g.partition, 0, names, 2, v));
+        ck_assert_uint_eq(guest_run(&g), (u32)WHvRunVpExitReasonException);
+        ck_assert_uint_eq(g.exit.VpException.ExceptionType, VECTOR_UD);
+        ck_assert_uint_eq(guest_get(&g, WHvX64RegisterRip), GUEST_CODE + (level ? 0 : 3));
+        ck_assert_uint_eq(guest_get(&g, WHvX64RegisterRdx), level ? 5 : 0);
+        guest_close(&g);
+    }
+}
+END_TEST
+
 Suite *lacking_suite(void)
 {
     Suite *s = suite_create("lacking");
@@ -213,6 +344,11 @@ Suite *lacking_suite(void)
     tcase_add_loop_test(t, without_it, 0, ROWS);
     tcase_add_test(t, the_caller_cannot_set_it_either);
     tcase_add_test(t, what_needs_it_goes_with_it);
+    tcase_add_loop_test(t, what_nobody_claims_is_undefined_at_any_level, 0, sizeof absent / sizeof *absent);
+    tcase_add_test(t, what_nobody_claims_may_be_something_older);
+    tcase_add_test(t, rdpru_counts_as_the_clock_does);
+    tcase_add_test(t, rdpru_of_other_registers_is_zero);
+    tcase_add_test(t, rdpru_and_tsd);
     suite_add_tcase(s, t);
     return s;
 }

@@ -159,6 +159,7 @@ START_TEST(addresses_have_48_and_57_bits)
 {
     cpuid(0x80000008, 0);
     ck_assert_uint_eq(out[EAX], 57 << 8 | 48);
+    ck_assert_uint_eq(out[EDX], 1 << 16); /* RDPRU's last register */
     cpu->partition->physical_width = 40;
     cpuid(0x80000008, 0);
     ck_assert_uint_eq(out[EAX] & 0xff, 40);
@@ -266,7 +267,7 @@ END_TEST
 START_TEST(each_feature_bit_hides_something)
 {
     const struct profile *profile = cpu->partition->profile;
-    static const u32 leaves[] = { 1, 7, 0xd, 0x80000001, 0x80000007, 0x80000008, 0x80000021 };
+    static const u32 leaves[] = { 1, 6, 7, 0xd, 0x80000001, 0x80000007, 0x80000008, 0x80000021 };
 
     for (unsigned bit = 0; bit < 192; bit++) {
         struct partition *p = cpu->partition;
