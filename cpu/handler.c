@@ -67,12 +67,20 @@ next run_nm(CPU, IN)
     STOP;
 }
 
+void x87_pending(CPU)
+{
+    if (cpu->cr0 & CR0_NE)
+        vcpu_raise(cpu, VECTOR_MF, 0);
+    if (!cpu->ignne)
+        exit_ferr_freeze(cpu);
+}
+
 /* A waiting x87 or an MMX instruction while an exception is unmasked: one that is pending comes first. */
 next run_mf_or_body(CPU, IN)
 {
     if (cpu->x87.fsw & 0x80) {
         cpu->at = in;
-        vcpu_raise(cpu, VECTOR_MF, 0);
+        x87_pending(cpu);
     }
     if (ops[in->op].attributes & ENDS)
         return run_last(cpu, in);

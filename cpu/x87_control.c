@@ -87,7 +87,7 @@ void op_fwait(CPU, IN)
     if ((cpu->mode & (MODE_TS | MODE_MP)) == (MODE_TS | MODE_MP))
         vcpu_raise(cpu, VECTOR_NM, 0);
     if (cpu->x87.fsw & X87_ES)
-        vcpu_raise(cpu, VECTOR_MF, 0);
+        x87_pending(cpu);
 }
 
 void op_fnop(CPU, IN)

@@ -48,6 +48,7 @@ void vcpu_reset(struct vcpu *cpu)
 
     memset(&cpu->x87, 0, sizeof cpu->x87);
     cpu->x87.fcw = 0x37f;
+    cpu->ignne = false;
     cpu->mxcsr = 0x1f80;
     memset(cpu->vec, 0, sizeof cpu->vec);
     memset(cpu->opmask, 0, sizeof cpu->opmask);
@@ -107,6 +108,8 @@ void mode_update(struct vcpu *cpu)
         }
         mode |= all ? MODE_FLAT : 0;
     }
+    if (!(cpu->x87.fsw & 0x80)) /* whatever clears ES comes here */
+        cpu->ignne = false;
     cpu->mode = mode;
     if (code != MODE_CODE64 && (cpu->cs_base != cpu->seg[CS].base || cpu->cs_limit != cpu->seg[CS].limit)) {
         cpu->cs_base = cpu->seg[CS].base; /* links and jumps don't look at CS */

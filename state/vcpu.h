@@ -276,6 +276,7 @@ struct vcpu {
     u32 apic_id;
 
     struct x87 x87;
+    bool ignne;          /* IGNNE# is asserted: with CR0.NE clear a pending exception stops nobody. Falls with ES */
     u32 mxcsr;           /* flags of it may stand in the host's MXCSR meanwhile: cpu/fp.h */
     union vector vec[32];
     u64 opmask[8];

@@ -148,7 +148,7 @@ static void carry_out(struct emulator *e)
     }
     if (unlikely(e->needs & NEEDS_FP)) {
         if (a & (MMX | WAITS) && cpu->x87.fsw & 0x80)
-            vcpu_raise(cpu, VECTOR_MF, 0);
+            x87_pending(cpu);
         e->in_fp = true;
         fp_enter(cpu);
     }

@@ -162,7 +162,8 @@ static void absorb_vcpu(struct hash *h, const struct vcpu *cpu)
     absorb_event(h, &cpu->queued);
     for (unsigned i = 0; i < 2; i++)
         ABSORB_ARRAY(h, cpu->pending_event[i]);
-    absorb(h, (u64)cpu->shadow | (u64)cpu->shadow_ss << 1 | (u64)cpu->nmi_masked << 2);
+    absorb(h, (u64)cpu->shadow | (u64)cpu->shadow_ss << 1 | (u64)cpu->nmi_masked << 2 |
+              (u64)cpu->ignne << 3);
     absorb(h, cpu->deliverability);
     absorb(h, cpu->activity);
     absorb(h, cpu->pending_debug);
