@@ -67,14 +67,6 @@ next run_nm(CPU, IN)
     STOP;
 }
 
-void x87_pending(CPU)
-{
-    if (cpu->cr0 & CR0_NE)
-        vcpu_raise(cpu, VECTOR_MF, 0);
-    if (!cpu->ignne)
-        exit_ferr_freeze(cpu);
-}
-
 /* A waiting x87 or an MMX instruction while an exception is unmasked: one that is pending comes first. */
 next run_mf_or_body(CPU, IN)
 {

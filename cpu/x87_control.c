@@ -3,6 +3,7 @@
  * x87 control: the control and status words, the stack's top and tags, the environment in its four layouts.
  */
 #include "cpu/x87.h"
+#include "exits/exit.h"
 
 /* What follows a change of the control word or of the flags: ES and B, the mode, the host's control word. */
 static void settle(struct vcpu *cpu)
@@ -78,6 +79,14 @@ void op_fnstsw(CPU, IN)
     operand_open(cpu, in, 0, 16, ACCESS_WRITE, &o);
     fp_sync(cpu);
     operand_close(cpu, &o, status_word(cpu));
+}
+
+void x87_pending(CPU)
+{
+    if (cpu->cr0 & CR0_NE)
+        vcpu_raise(cpu, VECTOR_MF, 0);
+    if (!cpu->ignne)
+        exit_ferr_freeze(cpu);
 }
 
 /* WAIT: #NM with both TS and MP, which the decoder leaves to us; then what every waiting instruction does. */
