@@ -64,7 +64,7 @@
     FEATURE(CLWB, ALWAYS, BANK0, 40, 7, EBX, 24)                                                                \
     FEATURE(SHA, ALWAYS, BANK0, 41, 7, EBX, 29)                                                                 \
     FEATURE(UMIP, ALWAYS, BANK0, 58, 7, ECX, 2)                                                                 \
-    FEATURE(PKU, ALWAYS, FIXED, 0, 7, ECX, 3)                                                                   \
+    FEATURE(PKU, XSAVE, FIXED, 0, 7, ECX, 3)                                                                    \
     FEATURE(GFNI, ALWAYS, XBANK, 19, 7, ECX, 8)                                                                 \
     FEATURE(VAES, AVX, XBANK, 20, 7, ECX, 9)                                                                    \
     FEATURE(VPCLMULQDQ, AVX, XBANK, 22, 7, ECX, 10)                                                             \

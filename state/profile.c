@@ -118,8 +118,6 @@ void profile_settle(struct partition *p)
         p->xcr0_valid |= b->xcr0;
         p->mxcsr_mask |= b->mxcsr;
     }
-    if (!has(&p->has, HAS_XSAVE))
-        p->xcr0_valid = 0;
 }
 
 void profile_use(struct partition *p, const struct profile *profile)

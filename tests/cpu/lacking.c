@@ -36,6 +36,7 @@ static const struct row rows[] = {
     { "CR4.OSXSAVE", 2, BIT(0), GUEST_LONG, 0, SET_CR4("00000400"), GP, 0, 0 },
     { "CR4.SMEP", 0, BIT(23), GUEST_PROTECTED, 0, SET_CR4("00001000"), GP, 0, 0 },
     { "CR4.SMAP", 0, BIT(35), GUEST_LONG, 0, SET_CR4("00002000"), GP, 0, 0 },
+    { "CR4.PKE", 2, BIT(0), GUEST_LONG, 0, SET_CR4("00004000"), GP, 0, 0 },
     { "CR4.DE, which no bank has", 0, 0, GUEST_LONG, 0, SET_CR4("08000000"), NONE, 0, 0, 0 },
 
     /* mov eax, 7; xsetbv */
@@ -190,7 +191,7 @@ START_TEST(the_caller_cannot_set_it_either)
 }
 END_TEST
 
-/* Taking AVX takes all that needs it, in CPUID too. */
+/* Taking XSAVE takes all that needs it, in CPUID too. */
 START_TEST(what_needs_it_goes_with_it)
 {
     u64 away[GUEST_BANKS] = { 0, 0, BIT(0) };
@@ -202,7 +203,7 @@ START_TEST(what_needs_it_goes_with_it)
     ck_assert_uint_eq(out.Ecx & (1u << 12 | 1u << 26 | 1u << 28 | 1u << 29), 0); /* FMA, XSAVE, AVX, F16C */
     ck_ok(WHvGetVirtualProcessorCpuidOutput(p, 0, 7, 0, &out));
     ck_assert_uint_eq(out.Ebx & 1u << 5, 0);              /* AVX2 */
-    ck_assert_uint_eq(out.Ecx & (1u << 9 | 1u << 10), 0); /* VAES, VPCLMULQDQ */
+    ck_assert_uint_eq(out.Ecx & (1u << 3 | 1u << 9 | 1u << 10), 0); /* PKU, VAES, VPCLMULQDQ */
     ck_assert_uint_eq(out.Ecx & 1u << 8, 1u << 8);        /* GFNI has SSE forms */
     ck_ok(WHvDeletePartition(p));
 }
