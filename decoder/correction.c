@@ -30,10 +30,11 @@ static bool alternate_cr8(const ZydisDecoder *decoder, const u8 *bytes, unsigned
     return false;
 }
 
-bool correct_failure(const ZydisDecoder *decoder, const u8 *bytes, unsigned size, ZyanStatus status,
-                     ZydisDecodedInstruction *z, ZydisDecodedOperand *operand)
+bool correct_failure(const ZydisDecoder *decoder, const struct features *features, const u8 *bytes, unsigned size,
+                     ZyanStatus status, ZydisDecodedInstruction *z, ZydisDecodedOperand *operand)
 {
-    return status == ZYDIS_STATUS_ILLEGAL_LOCK && alternate_cr8(decoder, bytes, size, z, operand);
+    return status == ZYDIS_STATUS_ILLEGAL_LOCK && has(features, HAS_ALT_CR8) &&
+           alternate_cr8(decoder, bytes, size, z, operand);
 }
 
 static bool is_memory(const struct insn *in)

@@ -55,6 +55,11 @@ u64 clock_tsc(struct vcpu *cpu)
     return ticks(cpu->partition) + cpu->tsc_offset;
 }
 
+u64 clock_ticks(struct vcpu *cpu)
+{
+    return ticks(cpu->partition);
+}
+
 void clock_set_tsc(struct vcpu *cpu, u64 tsc)
 {
     cpu->tsc_offset = tsc - ticks(cpu->partition);

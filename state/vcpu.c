@@ -36,6 +36,7 @@ void vcpu_reset(struct vcpu *cpu)
     cpu->tsc_aux = cpu->star = cpu->lstar = cpu->cstar = cpu->sfmask = cpu->kernel_gs_base = 0;
     cpu->sysenter_cs = cpu->sysenter_eip = cpu->sysenter_esp = 0;
     cpu->spec_ctrl = cpu->xss = cpu->misc_enable = 0;
+    cpu->mperf_offset = cpu->aperf_offset = 0;
     cpu->mtrr_def_type = 0;
     memset(cpu->mtrr_fixed, 0, sizeof cpu->mtrr_fixed);
     memset(cpu->mtrr_base, 0, sizeof cpu->mtrr_base);
@@ -47,6 +48,7 @@ void vcpu_reset(struct vcpu *cpu)
 
     memset(&cpu->x87, 0, sizeof cpu->x87);
     cpu->x87.fcw = 0x37f;
+    cpu->ignne = false;
     cpu->mxcsr = 0x1f80;
     memset(cpu->vec, 0, sizeof cpu->vec);
     memset(cpu->opmask, 0, sizeof cpu->opmask);
@@ -106,6 +108,8 @@ void mode_update(struct vcpu *cpu)
         }
         mode |= all ? MODE_FLAT : 0;
     }
+    if (!(cpu->x87.fsw & 0x80)) /* whatever clears ES comes here */
+        cpu->ignne = false;
     cpu->mode = mode;
     if (code != MODE_CODE64 && (cpu->cs_base != cpu->seg[CS].base || cpu->cs_limit != cpu->seg[CS].limit)) {
         cpu->cs_base = cpu->seg[CS].base; /* links and jumps don't look at CS */

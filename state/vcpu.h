@@ -267,6 +267,7 @@ struct vcpu {
     u64 pdpte[4];        /* PAE: loaded with CR3 */
 
     u64 tsc_offset;      /* added to the partition's clock */
+    u64 mperf_offset, aperf_offset; /* likewise: it always runs at its nominal frequency, and never sleeps */
     u64 tsc_aux, apic_base, pat, star, lstar, cstar, sfmask, kernel_gs_base;
     u64 sysenter_cs, sysenter_esp, sysenter_eip;
     u64 spec_ctrl, xss, misc_enable;
@@ -275,6 +276,7 @@ struct vcpu {
     u32 apic_id;
 
     struct x87 x87;
+    bool ignne;          /* IGNNE# is asserted: with CR0.NE clear a pending exception stops nobody. Falls with ES */
     u32 mxcsr;           /* flags of it may stand in the host's MXCSR meanwhile: cpu/fp.h */
     union vector vec[32];
     u64 opmask[8];

@@ -229,7 +229,7 @@ static const struct scenario scenarios[] = {
     { "MWAIT", LONG0, "0f 01 c9", FAULT(6, 0) },
     { "MONITORX", LONG0, "0f 01 fa", FAULT(6, 0) },
     { "MWAITX", LONG0, "0f 01 fb", FAULT(6, 0) },
-    { "RDPRU", LONG0, "0f 01 fd", FAULT(6, 0) },
+    { "RDPRU", LONG0, "0f 01 fd", HALTS },
     { "VMCALL", LONG0, "0f 01 c1", FAULT(6, 0) },
     { "VMMCALL without hypercalls", LONG0, "0f 01 d9", FAULT(6, 0) },
     { "ENDBR64 is a NOP without CET", LONG0, "f3 0f 1e fa f4", HALTS, .rip = CODE + 5 },
