@@ -39,6 +39,59 @@ u64 xstate_in_use(const struct vcpu *cpu)
     return used;
 }
 
+/* ---- what XRSTOR loaded ---- */
+
+static void note_restored(CPU, u64 linear, u64 layout, u64 components)
+{
+    struct restored *r = &cpu->restored;
+
+    r->linear = linear;
+    r->layout = layout;
+    r->components = components;
+    r->cpl = cpu->cpl;
+    r->x87 = cpu->x87;
+    r->mxcsr = cpu->mxcsr;
+    r->pkru = cpu->pkru;
+    for (unsigned i = 0; i < 16; i++)
+        memcpy(r->ymm[i], cpu->vec[i].b, 32);
+}
+
+static bool is_same_x87(const struct x87 *x, const struct x87 *y)
+{
+    bool same = x->fcw == y->fcw && x->fsw == y->fsw && x->top == y->top && x->valid == y->valid && x->fop == y->fop &&
+                x->fip == y->fip && x->fdp == y->fdp && x->fcs == y->fcs && x->fds == y->fds;
+
+    for (unsigned i = 0; i < 8; i++)
+        same = same && x->physical[i].mantissa == y->physical[i].mantissa &&
+               x->physical[i].sign_exponent == y->physical[i].sign_exponent;
+    return same;
+}
+
+/*
+ * The components that needn't be written: an XRSTOR from this place, at this level and in this form, loaded them, and
+ * they are the same since. Processors watch for writes, we compare: what was written and has its old value again they
+ * save and we don't, which shows only where somebody changed the area in the meantime.
+ */
+static u64 unmodified(const struct vcpu *cpu, u64 linear, u64 layout)
+{
+    const struct restored *r = &cpu->restored;
+    u64 same = r->components;
+
+    if (!same || r->linear != linear || r->layout != layout || r->cpl != cpu->cpl)
+        return 0;
+    if (!is_same_x87(&cpu->x87, &r->x87))
+        same &= ~STATE_X87;
+    if (cpu->pkru != r->pkru)
+        same &= ~STATE_PKRU;
+    if ((layout & XCOMP_COMPACTED) && cpu->mxcsr != r->mxcsr) /* else MXCSR is written anyway */
+        same &= ~STATE_SSE;
+    for (unsigned i = 0; i < 16; i++) {
+        same &= memcmp(cpu->vec[i].b, r->ymm[i], 16) ? ~STATE_SSE : ~(u64)0;
+        same &= memcmp(cpu->vec[i].b + 16, r->ymm[i] + 16, 16) ? ~STATE_AVX : ~(u64)0;
+    }
+    return same;
+}
+
 /* ---- the components behind the header, whose bytes at `at` were reached ---- */
 
 static void component_put(const struct vcpu *cpu, struct area *a, const struct xstate *x, unsigned at)
@@ -105,8 +158,8 @@ static void xsave(CPU, IN, bool is_64, bool optimized)
     fp_sync(cpu);
     wanted = requested(cpu);
     used = xstate_in_use(cpu);
-    moved = optimized ? wanted & used : wanted;
     area_open(cpu, in, &a, xstate_end(0, wanted), 64, ACCESS_WRITE);
+    moved = optimized ? wanted & used & ~unmodified(cpu, a.linear, 0) : wanted;
     reach(cpu, &a, 0, moved, ACCESS_WRITE | ACCESS_READ_TOO);
     area_read(&a, XSTATE_BV, &bits, 8);
     bits = (bits & ~wanted) | (wanted & used);
@@ -118,13 +171,13 @@ static void xsave(CPU, IN, bool is_64, bool optimized)
 }
 
 /*
- * XSAVEC and XSAVES: XCOMP_BV names what the area has room for, one after the other, and what is initial isn't written.
- * MXCSR belongs to the SSE component here. SDM 1, 13.10 and 13.11.
+ * XSAVEC and XSAVES: XCOMP_BV names what the area has room for, one after the other, and what is initial isn't written,
+ * nor by XSAVES what is unmodified. MXCSR belongs to the SSE component here. SDM 1, 13.10 and 13.11.
  */
-static void xsave_compacted(CPU, IN, bool is_64)
+static void xsave_compacted(CPU, IN, bool is_64, bool optimized)
 {
     struct area a;
-    u64 wanted, used, layout;
+    u64 wanted, used, moved, layout;
 
     xsave_allowed(cpu);
     fp_sync(cpu);
@@ -132,12 +185,13 @@ static void xsave_compacted(CPU, IN, bool is_64)
     used = wanted & (xstate_in_use(cpu) | (cpu->mxcsr != MXCSR_INITIAL ? STATE_SSE : 0));
     layout = XCOMP_COMPACTED | wanted;
     area_open(cpu, in, &a, xstate_end(layout, wanted), 64, ACCESS_WRITE);
-    reach(cpu, &a, layout, used, ACCESS_WRITE | ACCESS_READ_TOO);
+    moved = optimized ? used & ~unmodified(cpu, a.linear, layout) : used;
+    reach(cpu, &a, layout, moved, ACCESS_WRITE | ACCESS_READ_TOO);
     area_write(&a, XSTATE_BV, &used, 8);
     area_write(&a, XCOMP_BV, &layout, 8);
-    if (used & STATE_SSE)
+    if (moved & STATE_SSE)
         fx_put_mxcsr(cpu, &a);
-    put(cpu, &a, layout, used, is_64);
+    put(cpu, &a, layout, moved, is_64);
     area_commit(cpu, &a);
 }
 
@@ -193,6 +247,7 @@ static void xrstor(CPU, IN, bool is_64, bool wants_compacted)
     for (unsigned i = 0; i < XSTATE_OTHERS; i++)
         if (wanted & xstate_bit(&xstates[i]))
             component_get(cpu, &a, &xstates[i], xstate_at(layout, &xstates[i]), present & xstate_bit(&xstates[i]));
+    note_restored(cpu, a.linear, layout, wanted);
     fp_reload(cpu);
     mode_update(cpu);
 }
@@ -227,15 +282,25 @@ void op_xrstor64(CPU, IN)
     xrstor(cpu, in, true, false);
 }
 
-/* No component is the supervisor's in IA32_XSS, so XSAVES saves what XSAVEC does. */
 void op_xsavec(CPU, IN)
 {
-    xsave_compacted(cpu, in, false);
+    xsave_compacted(cpu, in, false, false);
 }
 
 void op_xsavec64(CPU, IN)
 {
-    xsave_compacted(cpu, in, true);
+    xsave_compacted(cpu, in, true, false);
+}
+
+/* No component is the supervisor's in IA32_XSS, so XSAVES saves what XSAVEC does. */
+void op_xsaves(CPU, IN)
+{
+    xsave_compacted(cpu, in, false, true);
+}
+
+void op_xsaves64(CPU, IN)
+{
+    xsave_compacted(cpu, in, true, true);
 }
 
 void op_xrstors(CPU, IN)

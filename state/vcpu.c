@@ -52,6 +52,7 @@ void vcpu_reset(struct vcpu *cpu)
     cpu->mxcsr = 0x1f80;
     memset(cpu->vec, 0, sizeof cpu->vec);
     memset(cpu->opmask, 0, sizeof cpu->opmask);
+    cpu->restored.components = 0;
 
     cpu->fault = cpu->interruption = cpu->delivering = cpu->queued = (struct event){ 0 };
     memset(cpu->pending_event, 0, sizeof cpu->pending_event);

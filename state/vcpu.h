@@ -100,6 +100,19 @@ union vector {
     double f64[8];
 };
 
+/*
+ * What XRSTOR loaded last, and from where: XSAVEOPT and XSAVES to the same place needn't write what still is so.
+ * Intel SDM 1, 13.6: XRSTOR_INFO and XMODIFIED_BM.
+ */
+struct restored {
+    u64 linear, layout;
+    u64 components;  /* 0: nothing was loaded, or it doesn't count any more */
+    u8 cpl;
+    struct x87 x87;
+    u32 mxcsr, pkru;
+    u8 ymm[16][32];
+};
+
 /* What kind of thing is being delivered (WHV_X64_PENDING_INTERRUPTION_TYPE, and VMX's numbers for software events). */
 enum event_type {
     EVENT_INTERRUPT = 0,
@@ -280,6 +293,7 @@ struct vcpu {
     u32 mxcsr;           /* flags of it may stand in the host's MXCSR meanwhile: cpu/fp.h */
     union vector vec[32];
     u64 opmask[8];
+    struct restored restored;
 
     /* Events. */
     struct event fault;          /* raised by the instruction, to be delivered by the loop */

@@ -14,6 +14,7 @@
 #include "tests/whp/guest.h"
 
 Suite *xsave_suite(void);
+TCase *xsave_modified_case(void);
 
 enum op { XSAVE, XSAVEOPT, XSAVEC, XRSTOR };
 enum { NO_FAULT = -1, ROOM = 2560 };
@@ -342,5 +343,6 @@ Suite *xsave_suite(void)
     tcase_add_test(t, the_api_shows_it);
     tcase_add_test(t, the_api_shows_what_is_there);
     suite_add_tcase(s, t);
+    suite_add_tcase(s, xsave_modified_case());
     return s;
 }
