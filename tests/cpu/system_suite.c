@@ -6,9 +6,13 @@ Suite *system_suite(void)
 {
     Suite *s = suite_create("system");
 
+    suite_add_tcase(s, system_delivery_cases());
     suite_add_tcase(s, system_long_cases());
+    suite_add_tcase(s, system_ports_cases());
     suite_add_tcase(s, system_protected_cases());
     suite_add_tcase(s, system_real_cases());
+    suite_add_tcase(s, system_registers_cases());
+    suite_add_tcase(s, system_task_cases());
     suite_add_tcase(s, system_vector_cases());
     return s;
 }
