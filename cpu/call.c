@@ -20,7 +20,7 @@ static struct segment flat(u32 selector, unsigned attributes, unsigned dpl)
 /* APM 3 SYSCALL. */
 void op_syscall(CPU, IN)
 {
-    u32 selector = (u32)(cpu->star >> 32) & 0xfffc;
+    u32 selector = (u32)(cpu->star >> 32) & 0xffff;
     bool is_long = in_long_mode(cpu);
 
     (void)in;
@@ -39,8 +39,8 @@ void op_syscall(CPU, IN)
         cpu->rip = (u32)cpu->star;
         cpu->rflags &= ~(u64)(IF | RF | VM);
     }
-    cpu->seg[CS] = flat(selector, is_long ? FLAT_CODE64 : FLAT_CODE32, 0);
-    cpu->seg[SS] = flat(selector + 8, FLAT_DATA, 0);
+    cpu->seg[CS] = flat(selector & 0xfffc, is_long ? FLAT_CODE64 : FLAT_CODE32, 0);
+    cpu->seg[SS] = flat(selector + 8, FLAT_DATA, 0); /* with STAR's RPL, should it have one */
     cpu->cpl = 0;
     mode_update(cpu);
 }

@@ -68,6 +68,7 @@ struct scenario {
 
 void play(const struct scenario *s);
 
+TCase *system_calls_cases(void);
 TCase *system_delivery_cases(void);
 TCase *system_long_cases(void);
 TCase *system_ports_cases(void);

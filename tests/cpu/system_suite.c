@@ -6,6 +6,7 @@ Suite *system_suite(void)
 {
     Suite *s = suite_create("system");
 
+    suite_add_tcase(s, system_calls_cases());
     suite_add_tcase(s, system_delivery_cases());
     suite_add_tcase(s, system_long_cases());
     suite_add_tcase(s, system_ports_cases());

@@ -168,179 +168,173 @@ static const struct scenario scenarios[] = {
 };
 
 START_TEST(one)
-    {
-        play(&scenarios[_i]);
-    }
-    END_TEST
+{
+    play(&scenarios[_i]);
+}
+END_TEST
 
-    enum source { BY_JMP, BY_GATE, BY_INT, BY_INTERRUPT, BY_IRET, SOURCES };
+enum source { BY_JMP, BY_GATE, BY_INT, BY_INTERRUPT, BY_IRET, SOURCES };
 
-    static unsigned room(const struct scenario *s)
-    {
-        unsigned n = 0;
+static unsigned room(const struct scenario *s)
+{
+    unsigned n = 0;
 
-        while (s->poke[n].size)
-            n++;
-        return n;
-    }
+    while (s->poke[n].size)
+        n++;
+    return n;
+}
 
-    /* The same switch from each source, to `selector`. */
-    static struct scenario from(enum source source, const struct scenario *row, UINT16 selector)
-    {
-        static const char *const codes[] = { JMP, "9a 00 00 00 00 90 00", "cd 30", "90", "cf" };
-        static char jmp[32];
-        struct scenario s = *row;
-        unsigned n = room(row);
+/* The same switch from each source, to `selector`. */
+static struct scenario from(enum source source, const struct scenario *row, UINT16 selector)
+{
+    static const char *const codes[] = { JMP, "9a 00 00 00 00 90 00", "cd 30", "90", "cf" };
+    static char jmp[32];
+    struct scenario s = *row;
+    unsigned n = room(row);
 
-        s.mode = PROTECTED0;
-        s.code = codes[source];
-        if (source == BY_JMP) {
-            snprintf(jmp, sizeof jmp, "ea 00 00 00 00 %02x %02x", selector & 0xff, selector >> 8);
-            s.code = jmp;
-        } else if (source == BY_GATE) {
-            s.poke[n] = (struct poke){ GDT + TASK_GATE_SELECTOR + 2, 2, selector };
-        } else if (source == BY_IRET) {
-            s.set[0] = (struct reg)RETURNS;
-            s.poke[n] = (struct poke){ TSS, 2, selector };
-        } else {
-            s.poke[n] = (struct poke){ IDT + 0x30 * 8 + 2, 2, selector };
-            s.poke[n + 1] = (struct poke){ IDT + 0x30 * 8 + 5, 1, 0xe5 };
-            if (source == BY_INTERRUPT) {
-                s.set[0] = (struct reg)INJECTED(0x30);
-                s.error |= 1;
-            }
+    s.mode = PROTECTED0;
+    s.code = codes[source];
+    if (source == BY_JMP) {
+        snprintf(jmp, sizeof jmp, "ea 00 00 00 00 %02x %02x", selector & 0xff, selector >> 8);
+        s.code = jmp;
+    } else if (source == BY_GATE) {
+        s.poke[n] = (struct poke){ GDT + TASK_GATE_SELECTOR + 2, 2, selector };
+    } else if (source == BY_IRET) {
+        s.set[0] = (struct reg)RETURNS;
+        s.poke[n] = (struct poke){ TSS, 2, selector };
+    } else {
+        s.poke[n] = (struct poke){ IDT + 0x30 * 8 + 2, 2, selector };
+        s.poke[n + 1] = (struct poke){ IDT + 0x30 * 8 + 5, 1, 0xe5 };
+        if (source == BY_INTERRUPT) {
+            s.set[0] = (struct reg)INJECTED(0x30);
+            s.error |= 1;
         }
-        return s;
     }
+    return s;
+}
 
-    /* Checks of the descriptor: #GP, where IRET has #TS; then presence and the limit. */
-    START_TEST(descriptors_of_tasks)
-        {
-            enum source source = (enum source)_i;
-            UINT32 refused = source == BY_IRET ? 10 : 13;
-            UINT64 good = source == BY_IRET ? 0xb : 9, good16 = source == BY_IRET ? 3 : 1;
-            static const UINT16 selectors[] = { 0, 3, 0x1f8, SECOND_TASK | 4 };
+/* Checks of the descriptor: #GP, where IRET has #TS; then presence and the limit. */
+START_TEST(descriptors_of_tasks)
+{
+    enum source source = (enum source)_i;
+    UINT32 refused = source == BY_IRET ? 10 : 13;
+    UINT64 good = source == BY_IRET ? 0xb : 9, good16 = source == BY_IRET ? 3 : 1;
+    static const UINT16 selectors[] = { 0, 3, 0x1f8, SECOND_TASK | 4 };
 
-            for (unsigned type = 0; type < 32; type++) {
-                struct scenario s = { "a task's type", .poke = { NEW_TYPE(0xe0 | type) } };
+    for (unsigned type = 0; type < 32; type++) {
+        struct scenario s = { "a task's type", .poke = { NEW_TYPE(0xe0 | type) } };
 
-                if (type == good || type == good16)
-                    continue;
-                if (source == BY_JMP && (type & 0x17) != 1 && (type & 0x17) != 3)
-                    continue; /* other kinds of far transfers */
-                s.reason = WHvRunVpExitReasonException;
-                s.vector = refused;
-                s.error = SECOND_TASK;
-                s = from(source, &s, SECOND_TASK);
-                play(&s);
-                s.poke[0].value &= 0x7f; /* absent, too */
-                play(&s);
-            }
-            for (unsigned i = 0; i < 4; i++) {
-                struct scenario s = { .name = "a task's selector" };
+        if (type == good || type == good16)
+            continue;
+        if (source == BY_JMP && (type & 0x17) != 1 && (type & 0x17) != 3)
+            continue; /* other kinds of far transfers */
+        s.reason = WHvRunVpExitReasonException;
+        s.vector = refused;
+        s.error = SECOND_TASK;
+        s = from(source, &s, SECOND_TASK);
+        play(&s);
+        s.poke[0].value &= 0x7f; /* absent, too */
+        play(&s);
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        struct scenario s = { .name = "a task's selector" };
 
-                s.reason = WHvRunVpExitReasonException;
-                s.vector = refused;
-                s.error = selectors[i] & 0xfffc;
-                s = from(source, &s, selectors[i]);
-                play(&s);
-            }
-            for (unsigned i = 0; i < 4; i++) {
-                static const UINT64 limits[] = { 0, 0x66, 0x2a, 0 };
-                struct scenario s = { "a task that is too short", .poke = { NEW_LIMIT(limits[i]) } };
+        s.reason = WHvRunVpExitReasonException;
+        s.vector = refused;
+        s.error = selectors[i] & 0xfffc;
+        s = from(source, &s, selectors[i]);
+        play(&s);
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        static const UINT64 limits[] = { 0, 0x66, 0x2a, 0 };
+        struct scenario s = { "a task that is too short", .poke = { NEW_LIMIT(limits[i]) } };
 
-                s.poke[1] = (struct poke)NEW_TYPE((i < 2 ? 0 : 0x80) | 0x60 | (i & 1 ? good : good16));
-                s.reason = WHvRunVpExitReasonException;
-                s.vector = i < 2 ? 11 : 10; /* the first two are absent */
-                s.error = SECOND_TASK;
-                s = from(source, &s, SECOND_TASK);
-                play(&s);
-            }
-        }
-        END_TEST
+        s.poke[1] = (struct poke)NEW_TYPE((i < 2 ? 0 : 0x80) | 0x60 | (i & 1 ? good : good16));
+        s.reason = WHvRunVpExitReasonException;
+        s.vector = i < 2 ? 11 : 10; /* the first two are absent */
+        s.error = SECOND_TASK;
+        s = from(source, &s, SECOND_TASK);
+        play(&s);
+    }
+}
+END_TEST
 
-        /* What fails in the new task's context: TR and EIP are its own. */
-        static const struct scenario inside[] = {
-            { "an LDT past the GDT", .poke = { IN_NEW(0x60, 2, 0x1f8) }, TS(0x1f8) },
-            { "an LDT of an LDT", .poke = { IN_NEW(0x60, 2, LDT_SELECTOR | 4) }, TS(LDT_SELECTOR | 4) },
-            { "an LDT that is a TSS", .poke = { IN_NEW(0x60, 2, TSS32) }, TS(TSS32) },
-            { "an absent LDT", .poke = { IN_NEW(0x60, 2, LDT_SELECTOR), ACCESS_BYTE(LDT_SELECTOR, 2) },
-              TS(LDT_SELECTOR) },
-            { "a null CS", .poke = { IN_NEW(0x4c, 2, 0) }, TS(0) },
-            { "a CS past the GDT", .poke = { IN_NEW(0x4c, 2, 0x1f8) }, TS(0x1f8) },
-            { "a CS without an LDT", .poke = { IN_NEW(0x4c, 2, 0xc) }, TS(0xc) },
-            { "a CS of data", .poke = { IN_NEW(0x4c, 2, DATA0) }, TS(DATA0) },
-            { "a CS of another RPL", .poke = { IN_NEW(0x4c, 2, CODE32 | 3) }, TS(CODE32) },
-            { "a CS of another DPL", .poke = { IN_NEW(0x4c, 2, USER_CODE32 & ~3) }, TS(USER_CODE32 & ~3) },
-            { "conforming code below", .poke = { IN_NEW(0x4c, 2, CONFORMING), ACCESS_BYTE(CONFORMING, 0xff) },
-              TS(CONFORMING) },
-            { "an absent CS", .poke = { IN_NEW(0x4c, 2, ABSENT_CODE) }, NP(ABSENT_CODE) },
-            { "a null SS", .poke = { IN_NEW(0x50, 2, 0) }, TS(0) },
-            { "an SS past the GDT", .poke = { IN_NEW(0x50, 2, 0x1f8) }, TS(0x1f8) },
-            { "an SS of another RPL", .poke = { IN_NEW(0x50, 2, DATA0 | 3) }, TS(DATA0) },
-            { "an SS of another DPL", .poke = { IN_NEW(0x50, 2, USER_DATA & ~3) }, TS(USER_DATA & ~3) },
-            { "an SS of code", .poke = { IN_NEW(0x50, 2, CODE32) }, TS(CODE32) },
-            { "an SS for reading", .poke = { ACCESS_BYTE(DATA0, 0x91) }, TS(DATA0) },
-            { "an absent SS", .poke = { IN_NEW(0x50, 2, ABSENT_DATA), ACCESS_BYTE(ABSENT_DATA, 0x13) },
-              SS(ABSENT_DATA) },
-            { "a DS past the GDT", .poke = { IN_NEW(0x54, 2, 0x1f8) }, TS(0x1f8) },
-            { "an ES past the GDT", .poke = { IN_NEW(0x48, 2, 0x1f8) }, TS(0x1f8) },
-            { "an FS past the GDT", .poke = { IN_NEW(0x58, 2, 0x1f8) }, TS(0x1f8) },
-            { "a GS past the GDT", .poke = { IN_NEW(0x5c, 2, 0x1f8) }, TS(0x1f8) },
-            { "a DS of a TSS", .poke = { IN_NEW(0x54, 2, TSS32) }, TS(TSS32) },
-            { "a DS of code for execution", .poke = { IN_NEW(0x54, 2, CODE16), ACCESS_BYTE(CODE16, 0x99) },
-              TS(CODE16) },
-            { "a DS by RPL 3", .poke = { IN_NEW(0x54, 2, DATA0 | 3) }, TS(DATA0) },
-            { "an absent ES", .poke = { IN_NEW(0x48, 2, ABSENT_DATA) }, NP(ABSENT_DATA) },
-            { "a DS of level 0 at level 3",
-              .poke = { IN_NEW(0x4c, 2, USER_CODE32), IN_NEW(0x50, 2, USER_DATA), IN_NEW(0x24, 4, 2),
-                        IN_NEW(0x54, 2, DATA0) },
-              TS(DATA0) },
-            { "an EIP past its segment", .poke = { IN_NEW(0x4c, 2, CODE16), IN_NEW(0x20, 4, 0x10000) }, GP(0),
-              .rip = 0x10000 },
-            { "T waits for a context without faults", .poke = { IN_NEW(0x64, 1, 1), IN_NEW(0x50, 2, 0) }, TS(0) },
-        };
+/* What fails in the new task's context: TR and EIP are its own. */
+static const struct scenario inside[] = {
+    { "an LDT past the GDT", .poke = { IN_NEW(0x60, 2, 0x1f8) }, TS(0x1f8) },
+    { "an LDT of an LDT", .poke = { IN_NEW(0x60, 2, LDT_SELECTOR | 4) }, TS(LDT_SELECTOR | 4) },
+    { "an LDT that is a TSS", .poke = { IN_NEW(0x60, 2, TSS32) }, TS(TSS32) },
+    { "an absent LDT", .poke = { IN_NEW(0x60, 2, LDT_SELECTOR), ACCESS_BYTE(LDT_SELECTOR, 2) }, TS(LDT_SELECTOR) },
+    { "a null CS", .poke = { IN_NEW(0x4c, 2, 0) }, TS(0) },
+    { "a CS past the GDT", .poke = { IN_NEW(0x4c, 2, 0x1f8) }, TS(0x1f8) },
+    { "a CS without an LDT", .poke = { IN_NEW(0x4c, 2, 0xc) }, TS(0xc) },
+    { "a CS of data", .poke = { IN_NEW(0x4c, 2, DATA0) }, TS(DATA0) },
+    { "a CS of another RPL", .poke = { IN_NEW(0x4c, 2, CODE32 | 3) }, TS(CODE32) },
+    { "a CS of another DPL", .poke = { IN_NEW(0x4c, 2, USER_CODE32 & ~3) }, TS(USER_CODE32 & ~3) },
+    { "conforming code below", .poke = { IN_NEW(0x4c, 2, CONFORMING), ACCESS_BYTE(CONFORMING, 0xff) }, TS(CONFORMING) },
+    { "an absent CS", .poke = { IN_NEW(0x4c, 2, ABSENT_CODE) }, NP(ABSENT_CODE) },
+    { "a null SS", .poke = { IN_NEW(0x50, 2, 0) }, TS(0) },
+    { "an SS past the GDT", .poke = { IN_NEW(0x50, 2, 0x1f8) }, TS(0x1f8) },
+    { "an SS of another RPL", .poke = { IN_NEW(0x50, 2, DATA0 | 3) }, TS(DATA0) },
+    { "an SS of another DPL", .poke = { IN_NEW(0x50, 2, USER_DATA & ~3) }, TS(USER_DATA & ~3) },
+    { "an SS of code", .poke = { IN_NEW(0x50, 2, CODE32) }, TS(CODE32) },
+    { "an SS for reading", .poke = { ACCESS_BYTE(DATA0, 0x91) }, TS(DATA0) },
+    { "an absent SS", .poke = { IN_NEW(0x50, 2, ABSENT_DATA), ACCESS_BYTE(ABSENT_DATA, 0x13) }, SS(ABSENT_DATA) },
+    { "a DS past the GDT", .poke = { IN_NEW(0x54, 2, 0x1f8) }, TS(0x1f8) },
+    { "an ES past the GDT", .poke = { IN_NEW(0x48, 2, 0x1f8) }, TS(0x1f8) },
+    { "an FS past the GDT", .poke = { IN_NEW(0x58, 2, 0x1f8) }, TS(0x1f8) },
+    { "a GS past the GDT", .poke = { IN_NEW(0x5c, 2, 0x1f8) }, TS(0x1f8) },
+    { "a DS of a TSS", .poke = { IN_NEW(0x54, 2, TSS32) }, TS(TSS32) },
+    { "a DS of code for execution", .poke = { IN_NEW(0x54, 2, CODE16), ACCESS_BYTE(CODE16, 0x99) }, TS(CODE16) },
+    { "a DS by RPL 3", .poke = { IN_NEW(0x54, 2, DATA0 | 3) }, TS(DATA0) },
+    { "an absent ES", .poke = { IN_NEW(0x48, 2, ABSENT_DATA) }, NP(ABSENT_DATA) },
+    { "a DS of level 0 at level 3",
+      .poke = { IN_NEW(0x4c, 2, USER_CODE32), IN_NEW(0x50, 2, USER_DATA), IN_NEW(0x24, 4, 2), IN_NEW(0x54, 2, DATA0) },
+      TS(DATA0) },
+    { "an EIP past its segment", .poke = { IN_NEW(0x4c, 2, CODE16), IN_NEW(0x20, 4, 0x10000) }, GP(0), .rip = 0x10000 },
+    { "T waits for a context without faults", .poke = { IN_NEW(0x64, 1, 1), IN_NEW(0x50, 2, 0) }, TS(0) },
+};
 
-        START_TEST(what_fails_in_the_new_task)
-            {
-                for (unsigned source = 0; source < SOURCES; source++) {
-                    struct scenario s = inside[_i];
+START_TEST(what_fails_in_the_new_task)
+{
+    for (unsigned source = 0; source < SOURCES; source++) {
+        struct scenario s = inside[_i];
 
-                    if (!s.rip)
-                        s.rip = TARGET;
-                    s.want[0] = (struct reg)GPR(Tr, SECOND_TASK);
-                    s.see[0] = (struct poke){ GDT + SECOND_TASK + 5, 1, 0xeb };
-                    if (source == BY_IRET)
-                        s.poke[room(&s)] = (struct poke)NEW_TYPE(0xeb);
-                    s = from((enum source)source, &s, SECOND_TASK);
-                    play(&s);
-                }
-            }
-            END_TEST
+        if (!s.rip)
+            s.rip = TARGET;
+        s.want[0] = (struct reg)GPR(Tr, SECOND_TASK);
+        s.see[0] = (struct poke){ GDT + SECOND_TASK + 5, 1, 0xeb };
+        if (source == BY_IRET)
+            s.poke[room(&s)] = (struct poke)NEW_TYPE(0xeb);
+        s = from((enum source)source, &s, SECOND_TASK);
+        play(&s);
+    }
+}
+END_TEST
 
-            /* An exception with an error code, for whose push the new stack has no room. */
-            START_TEST(no_room_for_the_error_code)
-                {
-                    struct scenario s = { "no room",
-                                          PROTECTED3,
-                                          "90",
-                                          .set = { { WHvRegisterPendingInterruption, 0x1f8000d0017 } },
-                                          .poke = { GATE_OF_GP, IN_NEW(0x38, 4, 2) },
-                                          SS(1),
-                                          .rip = TARGET,
-                                          .want = { GPR(Tr, SECOND_TASK), GPR(Rsp, 2) } };
+/* An exception with an error code, for whose push the new stack has no room. */
+START_TEST(no_room_for_the_error_code)
+{
+    struct scenario s = { "no room",
+                          PROTECTED3,
+                          "90",
+                          .set = { { WHvRegisterPendingInterruption, 0x1f8000d0017 } },
+                          .poke = { GATE_OF_GP, IN_NEW(0x38, 4, 2) },
+                          SS(1),
+                          .rip = TARGET,
+                          .want = { GPR(Tr, SECOND_TASK), GPR(Rsp, 2) } };
 
-                    play(&s);
-                }
-                END_TEST
+    play(&s);
+}
+END_TEST
 
-                TCase *system_task_cases(void)
-                {
-                    TCase *t = tcase_create("tasks");
+TCase *system_task_cases(void)
+{
+    TCase *t = tcase_create("tasks");
 
-                    tcase_add_loop_test(t, one, 0, sizeof scenarios / sizeof *scenarios);
-                    tcase_add_loop_test(t, descriptors_of_tasks, 0, SOURCES);
-                    tcase_add_loop_test(t, what_fails_in_the_new_task, 0, sizeof inside / sizeof *inside);
-                    tcase_add_test(t, no_room_for_the_error_code);
-                    return t;
-                }
+    tcase_add_loop_test(t, one, 0, sizeof scenarios / sizeof *scenarios);
+    tcase_add_loop_test(t, descriptors_of_tasks, 0, SOURCES);
+    tcase_add_loop_test(t, what_fails_in_the_new_task, 0, sizeof inside / sizeof *inside);
+    tcase_add_test(t, no_room_for_the_error_code);
+    return t;
+}
