@@ -72,6 +72,7 @@ TCase *system_calls_cases(void);
 TCase *system_delivery_cases(void);
 TCase *system_long_cases(void);
 TCase *system_ports_cases(void);
+TCase *system_priorities_cases(void);
 TCase *system_protected_cases(void);
 TCase *system_real_cases(void);
 TCase *system_registers_cases(void);

@@ -10,6 +10,7 @@ Suite *system_suite(void)
     suite_add_tcase(s, system_delivery_cases());
     suite_add_tcase(s, system_long_cases());
     suite_add_tcase(s, system_ports_cases());
+    suite_add_tcase(s, system_priorities_cases());
     suite_add_tcase(s, system_protected_cases());
     suite_add_tcase(s, system_real_cases());
     suite_add_tcase(s, system_registers_cases());

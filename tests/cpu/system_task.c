@@ -106,6 +106,8 @@ static const struct scenario scenarios[] = {
       .see = { { 0x6000 - 12, 4, TARGET } } },
     { "which comes then", PROTECTED0, CALL, .set = { GPR(Dr0, TARGET), GPR(Dr7, 2) }, DELIVERS(1),
       .want = { GPR(Dr6, 0xffff0ff1) } },
+    { "which RF of the new task passes over", PROTECTED0, CALL, .poke = { IN_NEW(0x24, 4, 0x10002) },
+      .set = { GPR(Dr0, TARGET), GPR(Dr7, 2) }, HALTS, .rip = TARGET + 1, .want = { GPR(Rflags, 0x4002) } },
     { "local breakpoints are gone", PROTECTED0, CALL, .set = { GPR(Dr0, TARGET), GPR(Dr7, 1) }, HALTS },
     { "an error code on the new stack", PROTECTED3, "8e d8", .set = { GPR(Rax, 0x1f8) }, .poke = { GATE_OF_GP },
       .deliver = true, HALTS, .want = { GPR(Rsp, 0x5ffc) }, .see = { { 0x5ffc, 4, 0x1f8 } } },
