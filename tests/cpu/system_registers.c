@@ -293,6 +293,8 @@ END_TEST
 
 /* ---- rows ---- */
 
+#define PDPTES { 0x13000, 8, 0x15001 }, { 0x15000, 8, 0x87 }
+#define PAE .set = { GPR(Rax, 0x14000), GPR(Cr4, 0x20), GPR(Cr3, 0x13000), GPR(Cr0, 0x80000031) }
 /* LGDT and SGDT of 16 bytes behind; see it at 6010. */
 #define STORED(bytes, v) .see = { { 0x6010, 2, 0x1234 }, { 0x6012, bytes, v } }
 #define TABLE(v) .set = { GPR(Rbx, 0x6000), GPR(Rdi, 0x6000) }, .poke = { { 0x6000, 2, 0x1234 }, { 0x6002, 8, v } }
@@ -381,6 +383,25 @@ static const struct scenario scenarios[] = {
       .want = { GPR(Cr0, 0x31), GPR(Efer, 0x101) } },
     { "PG off with PCIDE", LONG0, "0f 22 c0", .set = { GPR(Cs, CODE32), GPR(Rax, 0x31), GPR(Cr4, 0x20020) }, GP(0) },
     { "PAE off in compatibility mode", LONG0, "0f 22 e0", .set = { GPR(Cs, CODE32) }, GP(0) },
+    /* What PAE's CR3, CR0 and CR4 load: four entries, all or none. */
+    { "CR3 of PAE", PROTECTED0, "0f 22 d8", PAE, .poke = { PDPTES, { 0x14000, 8, 0x15001 } }, HALTS,
+      .want = { GPR(Cr3, 0x14000) } },
+    { "CR3 of PAE with a bad entry", PROTECTED0, "0f 22 d8", PAE, .poke = { PDPTES, { 0x14018, 8, 0x15003 } }, GP(0),
+      .want = { GPR(Cr3, 0x13000) } },
+    { "CR3 of PAE ignores bits 4 to 0", PROTECTED0, "0f 22 d8",
+      .set = { GPR(Rax, 0x1403f), GPR(Cr4, 0x20), GPR(Cr3, 0x13000), GPR(Cr0, 0x80000031) },
+      .poke = { PDPTES, { 0x14020, 8, 0x15001 } }, HALTS, .want = { GPR(Cr3, 0x1403f) } },
+    { "CR4.PGE loads them again", PROTECTED0, "c6 05 00 30 01 00 03 0f 22 e0",
+      .set = { GPR(Rax, 0xa0), GPR(Cr4, 0x20), GPR(Cr3, 0x13000), GPR(Cr0, 0x80000031) }, .poke = { PDPTES }, GP(0),
+      .rip = CODE + 7, .want = { GPR(Cr4, 0x20) } },
+    { "CR4.TSD doesn't", PROTECTED0, "c6 05 00 30 01 00 03 0f 22 e0",
+      .set = { GPR(Rax, 0x24), GPR(Cr4, 0x20), GPR(Cr3, 0x13000), GPR(Cr0, 0x80000031) }, .poke = { PDPTES }, HALTS },
+    { "CR0.CD loads them again", PROTECTED0, "c6 05 00 30 01 00 03 0f 22 c0",
+      .set = { GPR(Rax, 0xc0000031), GPR(Cr4, 0x20), GPR(Cr3, 0x13000), GPR(Cr0, 0x80000031) }, .poke = { PDPTES },
+      GP(0), .rip = CODE + 7 },
+    { "CR0.PG with a bad entry", PROTECTED0, "0f 22 c0",
+      .set = { GPR(Rax, 0x80000031), GPR(Cr4, 0x20), GPR(Cr3, 0x14000) }, .poke = { PDPTES, { 0x14000, 8, 0x15003 } },
+      GP(0), .want = { GPR(Cr0, 0x31) } },
     { "PE off while paging", PROTECTED0, "0f 22 c0", .set = { GPR(Rax, 0x80000030), GPR(Cr4, 0x10) },
       .poke = { { 0, 4, 0x87 } }, GP(0) },
 };

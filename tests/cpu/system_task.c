@@ -20,6 +20,8 @@
 #define OLD_TYPE(t) { GDT + TSS32 + 5, 1, t }
 #define OLD_LIMIT(l) { GDT + TSS32, 2, l }
 #define IN_NEW(at, size, v) { TASK2 + (at), size, v }
+#define PAGED { 0x13000, 4, 0x87 }
+#define PAGING .set = { GPR(Cr3, 0x13000), GPR(Cr4, 0x10), GPR(Cr0, 0x80010031) }
 #define ACCESS_BYTE(s, b) { GDT + ((s) & ~7u) + 5, 1, b }
 
 /* The new task as a 16-bit TSS has it, at level 0: IP, FLAGS, AX to DI, ES CS SS DS, LDT. */
@@ -139,6 +141,14 @@ static const struct scenario scenarios[] = {
     { "an old 16-bit TSS that is too short", PROTECTED0, JMP, .poke = { OLD_TYPE(0x83), OLD_LIMIT(0x28) },
       .set = { GPR(Tr, TSS32) }, TS(TSS32) },
     { "IRET without a back link", PROTECTED0, "cf", .set = { RETURNS }, TS(0) },
+
+    /* Pages of the tasks: supervisor accesses, whatever the level. */
+    { "a new TSS that isn't there", PROTECTED3, JMP, .poke = { PAGED, { GDT + SECOND_TASK + 7, 1, 1 } }, PAGING,
+      FAULT(14, 0), .see = { { GDT + SECOND_TASK + 5, 1, 0xe9 } } },
+    { "an old TSS for reading", PROTECTED3, JMP, .poke = { { 0x13000, 4, 0x85 } }, PAGING, FAULT(14, 3),
+      .want = { GPR(Tr, TSS32) }, .see = { { GDT + SECOND_TASK + 5, 1, 0xe9 }, { GDT + TSS32 + 5, 1, 0x8b } } },
+    { "a new CR3 without anything", PROTECTED0, JMP, .poke = { PAGED, IN_NEW(0x1c, 4, 0x15000) }, PAGING, FAULT(14, 0),
+      .rip = TARGET, .want = { GPR(Tr, SECOND_TASK), GPR(Cr3, 0x15000) } },
 
     /* Privilege: of the TSS or the gate, for JMP and CALL; the TSS of a gate may have any. */
     { "a TSS of DPL 0 at level 3", PROTECTED3, JMP, .poke = { NEW_TYPE(0x89) }, GP(SECOND_TASK) },
