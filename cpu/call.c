@@ -62,6 +62,8 @@ void op_sysret(CPU, IN)
 
         cpu->seg[CS] = to64 ? flat((selector + 16) | 3, FLAT_CODE64, 3) : flat(selector | 3, FLAT_CODE32, 3);
         cpu->rip = to64 ? cpu->gpr[RCX] : (u32)cpu->gpr[RCX];
+        if (!is_canonical(cpu, cpu->rip))
+            cpu->stray_rip = cpu->rip;
         rflags_write(cpu, cpu->gpr[R11] & ~(u64)(RF | VM));
         cpu->trap_due = false;
         if (cpu->rflags & TF) { /* trapped at once, as if the SYSCALL had been stepped over */

@@ -98,6 +98,20 @@ START_TEST(traps_before_breakpoints_before_fetching_before_decoding_before_the_r
 END_TEST
 
 static const struct scenario scenarios[] = {
+    { "a frame that meets a breakpoint", LONG0, "cd 30", .set = { GPR(Dr0, STACK0 - 16), GPR(Dr7, 0x90002) },
+      FAULT(1, 0), .rip = HANDLER(0x30) },
+    { "an exception's frame that does", LONG3, "0f 0b", .set = { GPR(Dr0, STACK0 - 8), GPR(Dr7, 0x90002) }, DELIVERS(1),
+      .want = { GPR(Dr6, 0xffff0ff1), GPR(Rsp, STACK0 - 48 - 40) }, .see = { { STACK0 - 88, 8, HANDLER(6) } } },
+    { "a frame that meets one and fails", LONG0, "cd 30", .set = { GPR(Dr0, STACK0 - 16), GPR(Dr7, 0x90002) },
+      .poke = { { IDT + 0x30 * 16 + 8, 4, 0x8000 } }, FAULT(13, 0) },
+    { "STI's shadow doesn't hide a breakpoint", LONG0, "fb f4", .set = { GPR(Dr0, CODE + 1), GPR(Dr7, 2) }, FAULT(1, 0),
+      .rip = CODE + 1 },
+    { "MOV SS's does", LONG0, "8e d0 f4", .set = { GPR(Rax, DATA0), GPR(Dr0, CODE + 2), GPR(Dr7, 2) }, HALTS,
+      .rip = CODE + 3 },
+    { "MOV SS that faults casts none", LONG0, "8e d0", .set = { GPR(Rax, 0x1f8), GPR(Dr0, HANDLER(13)), GPR(Dr7, 2) },
+      DELIVERS(1), .see = { { STACK0 - 48, 8, 0x1f8 } } },
+    { "ICEBP under TF traps once", LONG0, "f1", .set = { GPR(Rflags, 0x102) }, DELIVERS(1),
+      .want = { GPR(Dr6, 0xffff0ff0), GPR(Rsp, STACK0 - 40) }, .see = { { STACK0 - 40, 8, CODE + 1 } } },
     { "a breakpoint before the segment's end", PROTECTED0, "f4",
       .set = { { WHvX64RegisterRip, 0x10000 }, GPR(Cs, CODE16), GPR(Dr0, 0x10000), GPR(Dr7, 2) }, FAULT(1, 0),
       .rip = 0x10000 },
