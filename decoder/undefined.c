@@ -59,9 +59,29 @@ static void skip_prefixes(struct reader *r, bool code64, bool *operand, bool *ad
     }
 }
 
-static bool is_of_map1(u8 op)
+/* What follows an opcode of the one-byte map that may be undefined; `wide`: immediates have 32 bits. */
+static bool follows_one_byte(u8 op, bool wide, unsigned *immediate)
 {
+    if (op == 0x80 || op == 0x82 || op == 0x83 || op == 0xc6 || op == 0xd4 || op == 0xd5)
+        *immediate = 1;
+    else if (op == 0x81 || op == 0xc7)
+        *immediate = wide ? 4 : 2;
+    else if (op == 0x9a || op == 0xea)
+        *immediate = wide ? 6 : 4;
     return (op >= 0x80 && op <= 0x8f) || op == 0xc6 || op == 0xc7 || (op >= 0xd8 && op <= 0xdf) || op >= 0xfe;
+}
+
+/* Of map 0F, which VEX has as its first. */
+static bool follows_0f(u8 op, unsigned *immediate)
+{
+    if ((op >= 0x70 && op <= 0x73) || op == 0xc2 || (op >= 0xc4 && op <= 0xc6) || op == 0xa4 || op == 0xac ||
+        op == 0xba || op == 0x0f)
+        *immediate = 1;
+    else if (op == 0x78) /* EXTRQ and INSERTQ */
+        *immediate = 2;
+    else if ((op & 0xf0) == 0x80) /* branches, which are none with VEX */
+        *immediate = 4;
+    return with_modrm[op >> 4] >> (op & 15) & 1;
 }
 
 bool undefined_at_once(u32 mode, const u8 *bytes, unsigned size)
@@ -88,32 +108,33 @@ unsigned undefined_length(u32 mode, const u8 *bytes, unsigned size)
 
     bool wide = rex_w || (code64 || code32) != operand, modrm;
     u8 op = take(&r);
-    unsigned immediate = 0;
+    unsigned immediate = 0, map = 0;
 
-    if (op != 0x0f) {
-        modrm = is_of_map1(op);
-        if (op == 0x80 || op == 0x82 || op == 0x83 || op == 0xc6 || op == 0xd4 || op == 0xd5)
-            immediate = 1;
-        else if (op == 0x81 || op == 0xc7)
-            immediate = wide ? 4 : 2;
-        else if (op == 0x9a || op == 0xea)
-            immediate = wide ? 6 : 4;
-    } else {
+    if ((op == 0xc4 || op == 0xc5) && (code64 || (r.at < size && r.bytes[r.at] >= 0xc0))) { /* VEX */
+        u8 second = take(&r);
+
+        map = op == 0xc5 ? 1 : second & 31;
+        if (op == 0xc4)
+            take(&r);
         op = take(&r);
-        modrm = with_modrm[op >> 4] >> (op & 15) & 1;
+        modrm = map == 1 ? follows_0f(op, &immediate) : true;
+    } else if (op != 0x0f) {
+        modrm = follows_one_byte(op, wide, &immediate);
+    } else {
+        map = 1;
+        op = take(&r);
+        modrm = follows_0f(op, &immediate);
         if (op == 0x38 || op == 0x3a) {
+            map = op == 0x38 ? 2 : 3;
+            op = take(&r);
             modrm = true;
-            immediate = op == 0x3a;
-            take(&r);
-        } else if ((op >= 0x70 && op <= 0x73) || op == 0xc2 || (op >= 0xc4 && op <= 0xc6) || op == 0xa4 || op == 0xac ||
-                   op == 0xba || op == 0x0f) {
-            immediate = 1;
-        } else if (op == 0x78) { /* EXTRQ and INSERTQ */
-            immediate = 2;
-        } else if (op >= 0x20 && op <= 0x23) { /* MOV of CRn and DRn: a register, whatever mod says */
-            take(&r);
-            modrm = false;
         }
+    }
+    if (map == 3)
+        immediate = 1;
+    if (map == 1 && op >= 0x20 && op <= 0x23) { /* MOV of CRn and DRn: a register, whatever mod says */
+        take(&r);
+        modrm = false;
     }
     if (modrm)
         skip_address(&r, take(&r), !code64 && code32 == address);

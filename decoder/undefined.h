@@ -5,7 +5,7 @@
 
 #include "state/vcpu.h"
 
-/* More than `size`, where the bytes end before that is known. Encodings of VEX aren't looked into. */
+/* More than `size`, where the bytes end before that is known. EVEX and XOP aren't looked into. */
 unsigned undefined_length(u32 mode, const u8 *bytes, unsigned size);
 
 /* 0F A6, A7, B9 (UD1) and FF (UD0), which Zydis has ModRM bytes for. */
