@@ -157,6 +157,8 @@ static const struct scenario scenarios[] = {
     { "the second", REAL, "cd 21", .set = { GPR(Rsp, 3) }, SS(0) },
     { "a stack that wraps amid the frame", REAL, "cd 21", .set = { GPR(Rsp, 0x12340004) }, DELIVERS(0x21),
       .want = { GPR(Rsp, 0x1234fffe) }, .see = { { 0, 2, 0 }, { 2, 2, 2 }, { 0xfffe, 2, CODE + 2 } } },
+    { "a 32-bit stack that protected mode left", REAL, "cd 21", .set = { GPR(Ss, DATA0), GPR(Rsp, 0x16000) },
+      DELIVERS(0x21), .want = { GPR(Rsp, 0x15ffa) }, .see = { { 0x15ffa, 2, CODE + 2 } } },
     { "real mode clears IF, TF, AC and RF", REAL, "cd 21", .set = { GPR(Rflags, 0x57fd7) }, DELIVERS(0x21),
       .want = { GPR(Rflags, 0x7cd7) }, .see = { { STACK0 - 2, 2, 0x7fd7 } } },
     { "INT3 in real mode", REAL, "cc", DELIVERS(3), .see = { { STACK0 - 6, 2, CODE + 1 } } },
