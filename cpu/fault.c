@@ -209,7 +209,7 @@ void event_check_state(CPU)
     check_segments(cpu);
     RULE(!(cpu->rflags & ~(u64)RFLAGS_ALL) && (cpu->rflags & RFLAGS_FIXED), "RFLAGS has reserved bits");
     if ((cpu->efer & EFER_LMA) && (cpu->seg[CS].attributes & SEG_L))
-        RULE(is_canonical(cpu, cpu->rip), "RIP isn't canonical");
+        RULE(is_canonical(cpu, cpu->rip) || cpu->rip == cpu->stray_rip, "RIP isn't canonical");
     else
         cpu->rip = (u32)cpu->rip; /* callers add lengths without wrapping: reference 4.1 */
     if (e->pending) {

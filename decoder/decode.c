@@ -5,6 +5,7 @@
 #include <Zydis/Zydis.h>
 
 #include "decoder/correction.h"
+#include "decoder/undefined.h"
 
 /* The decoder's state is a few words of configuration: made anew each time, it needs no owner. */
 void decoder_init(ZydisDecoder *decoder, const struct features *features, u32 mode)
@@ -285,6 +286,12 @@ static enum decode_result invalid(struct insn *in, struct decoded *d)
     return DECODE_INVALID;
 }
 
+/* The bytes end too soon: where a page does, or where no instruction may be longer. */
+static enum decode_result more(unsigned size)
+{
+    return size >= 15 ? DECODE_TOO_LONG : DECODE_MORE;
+}
+
 enum decode_result decode(const struct features *features, u32 mode, const u8 *bytes, unsigned size, unsigned offset,
                           struct insn *in, struct decoded *d)
 {
@@ -302,11 +309,11 @@ enum decode_result decode(const struct features *features, u32 mode, const u8 *b
     ZyanStatus status = ZydisDecoderDecodeFull(&decoder, bytes, size, &z, operand);
 
     if (status == ZYDIS_STATUS_NO_MORE_DATA)
-        return size >= 15 ? DECODE_TOO_LONG : DECODE_MORE;
+        return undefined_at_once(mode, bytes, size) ? invalid(in, d) : more(size);
     if (status == ZYDIS_STATUS_INSTRUCTION_TOO_LONG)
         return DECODE_TOO_LONG;
     if (ZYAN_FAILED(status) && !correct_failure(&decoder, features, bytes, size, status, &z, operand))
-        return invalid(in, d);
+        return undefined_length(mode, bytes, size) > size ? more(size) : invalid(in, d);
 
     in->length = z.length & 15u;
     in->op = row_of(&z, operand);

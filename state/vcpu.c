@@ -59,6 +59,7 @@ void vcpu_reset(struct vcpu *cpu)
     cpu->shadow = cpu->shadow_ss = cpu->nmi_masked = cpu->running_shadow = cpu->in_delivery = false;
     cpu->deliverability = cpu->activity = cpu->pending_debug = 0;
     cpu->fault_depth = 0;
+    cpu->stray_rip = 0;
     cpu->left_instruction = cpu->trap_due = cpu->running_rf = cpu->between_rounds = false;
     cpu->stales = 0;
     cpu->until = ~(u64)0;

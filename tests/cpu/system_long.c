@@ -222,7 +222,7 @@ static const struct scenario scenarios[] = {
     { "RDSEED too", LONG3, "0f c7 f8 f4", .set = { GPR(Rflags, 0x8d6) }, GP(0), .rip = CODE + 3,
       .want = { GPR(Rflags, 3) } },
     { "LOCK RDRAND", LONG0, "f0 0f c7 f0", FAULT(6, 0) },
-    { "UD0 takes a ModRM byte", LONG0, "0f ff 00", FAULT(6, 0) },
+    { "UD0", LONG0, "0f ff 00", FAULT(6, 0) },
     { "UD1", LONG0, "0f b9 00", FAULT(6, 0) },
     { "MONITOR, which the profile hasn't", LONG0, "0f 01 c8", FAULT(6, 0) },
     { "MONITOR at level 3", LONG3, "0f 01 c8", FAULT(6, 0) },
