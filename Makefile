@@ -84,6 +84,8 @@ $B/tests/vmm-suites: $B/tests/vmm-suites.o $(VMM_TESTS:%.c=$B/%.o) $(filter-out 
 $B/tests/suites $B/tests/vmm-suites:
 	$(CC) $(SANITIZE) -o $@ $^ -lcheck -lsubunit -lrt $(LIBS)
 
+$(TESTS): SOFTWHP_CFLAGS += -include tests/marks.h
+
 # A suite is a function NAME_suite(), wherever it stands.
 SUITES = $(sort $(shell sed -n 's/^Suite \*\([a-z0-9_]*\)_suite(void)$$/\1/p' $(filter-out %main.c,$^)))
 $B/tests/suites.o: $(FLOOR_TESTS)
