@@ -81,7 +81,9 @@ static void compute(struct x87_run *run, struct x87_register *r, real_fn *f, con
     real_load(x, a);
     real_load(y, b);
     real_round(f, x, y, run->guest, r, &run->sw);
-    run->sw |= X87_PE; /* exact or not */
+    run->sw |= X87_PE; /* exact or not, as seen on a Zen 3 and a Zen 4 */
+    if (real_is_denormal(r))
+        run->sw |= X87_UE;
     mpfr_clear(x);
     mpfr_clear(y);
     mpfr_free_cache(); /* it belongs to the thread, which may end */
@@ -323,19 +325,30 @@ static bool is_special_product(struct x87_run *run, enum real_class logarithm, b
     return true;
 }
 
+/* A negative x, beside a y that is a number: on a Zen 3 this comes before DE. */
+static bool has_no_log(const struct x87_register *x, const struct x87_register *y)
+{
+    enum real_class class = real_classify(x), other = real_classify(y);
+
+    return real_is_negative(x) && (class == REAL_FINITE || class == REAL_INFINITE) &&
+           (other == REAL_ZERO || other == REAL_FINITE || other == REAL_INFINITE);
+}
+
 void x87_yl2x(struct x87_run *run)
 {
     const struct x87_register *x = &run->a;
     enum real_class class = real_classify(x);
 
+    if (has_no_log(x, &run->b)) {
+        invalid(run);
+        return;
+    }
     if (!are_numbers(run, x, &run->b))
         return;
     if (class == REAL_ZERO) {
         if (real_classify(&run->b) == REAL_FINITE)
             run->sw = X87_ZE;
         (void)is_special_product(run, REAL_INFINITE, true);
-    } else if (real_is_negative(x)) {
-        invalid(run);
     } else if (class == REAL_INFINITE) {
         (void)is_special_product(run, REAL_INFINITE, false);
     } else if (!is_special_product(run, compare_one(x) ? REAL_FINITE : REAL_ZERO, compare_one(x) < 0)) {

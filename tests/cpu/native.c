@@ -4,6 +4,7 @@
  * fault that ends it is a signal that saves it.
  */
 #define _GNU_SOURCE
+#include <cpuid.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,6 +102,15 @@ static void on_fault(int signal, siginfo_t *info, void *context)
     save(native.end, c);
     memcpy(c->uc_mcontext.gregs, native.gregs, sizeof native.gregs);
     *c->uc_mcontext.fpregs = native.fp;
+}
+
+/* Hygon's are AMD's own design. */
+bool native_is_amd(void)
+{
+    u32 a, b, c, d;
+
+    __cpuid(0, a, b, c, d);
+    return (b == signature_AMD_ebx && c == signature_AMD_ecx && d == signature_AMD_edx) || c == 0x656e6975;
 }
 
 static bool map(u64 at, size_t size, int rights)

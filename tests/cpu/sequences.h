@@ -94,7 +94,9 @@ u32 sequence_tainted(const struct sequence *s, u64 rip);
 /* layout.c: puts the items after each other. False: they don't fit. */
 bool sequence_layout(struct sequence *s);
 
-/* native.c: runs at those addresses of this process. False: the host doesn't let us. */
+/* native.c: is the host's processor an AMD's, as the profile is? */
+bool native_is_amd(void);
+/* Runs at those addresses of this process. False: the host doesn't let us. */
 bool native_open(struct arena *a);
 void native_close(void);
 void native_run(const struct state *start, struct state *end);

@@ -316,13 +316,18 @@ void states(const Form *f, Test *t)
 		bool agen = o->mem.type == ZYDIS_MEMOP_TYPE_AGEN, vsib = o->mem.type == ZYDIS_MEMOP_TYPE_VSIB;
 		if (mn == ZYDIS_MNEMONIC_LEAVE && stk) continue;
 		u64 want = pick_target(sg, seg_base(s, sg), in->address_width, n, stk);
-		if (vsib) { /* indices stay inside the window: no partial-fault cases */
+		if (vsib) { /* mostly all elements lie inside the window; else some in a hole, across a page's end or anywhere */
 			want = (mode == 64 ? (in->address_width == 64 ? 0x400010010800 : 0x20010800) : mode == 32 ? 0x10010800 : seg_base(s, sg) + 0x4800) + below(0x100);
 			int id = ZydisRegisterGetId(o->mem.index), q = strchr(ZydisMnemonicGetString(mn), 'q') && (!strcmp(ZydisMnemonicGetString(mn) + strlen(ZydisMnemonicGetString(mn)) - 2, "qd") ||
 				 !strcmp(ZydisMnemonicGetString(mn) + strlen(ZydisMnemonicGetString(mn)) - 2, "qq") || strstr(ZydisMnemonicGetString(mn), "qp"));
+			bool strays = pct(40);
+			int64_t sc = o->mem.scale ? o->mem.scale : 1;
 			for (int k = 0; k < (q ? 4 : 8); k++) {
 				int64_t v = (int64_t)below(0x40) - 0x20;
 				u8 *p = k < (q ? 2 : 4) ? s->xmm[id & 15] : s->ymmh[id & 15];
+				if (strays && pct(25)) v = (pct(50) ? 0x1700 : pct(50) ? 0x2700 : -0x900) / sc + (int64_t)below(0x100);
+				else if (strays && pct(30)) v = (0x800 - (int64_t)(want & 0xFF)) / sc - (int64_t)below(2);
+				else if (strays && pct(3)) v = (int64_t)rnd();
 				memcpy(p + (q ? 8 * (k & 1) : 4 * (k & 3)), &v, q ? 8 : 4);
 			}
 		}

@@ -88,6 +88,7 @@ static bool excluded(const Insn *in)
 #define X(m) ZYDIS_MNEMONIC_##m
 		X(SYSCALL), X(SYSENTER), X(SYSEXIT), X(SYSRET), X(INT), X(INT1), X(INT3),
 		X(RDTSC), X(RDTSCP), X(RDRAND), X(RDSEED), X(CPUID), X(XGETBV), X(RDPMC), X(RDPID),
+		X(RDPKRU), X(WRPKRU), /* the state has no PKRU */
 		X(RDPRU), X(SLDT), X(STR), X(SGDT), X(SIDT), X(SMSW),
 		X(MONITOR), X(MWAIT), X(MONITORX), X(MWAITX), X(UD0), X(UD1), X(UD2),
 		X(XBEGIN), X(XEND), X(XABORT), X(XTEST), X(VMCALL), X(VMMCALL), X(VMFUNC),
