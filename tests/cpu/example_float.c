@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Examples of x87 and vector instructions, of what an AMD processor does its own way: example.h. */
+/* Examples of what an AMD processor does its own way, x87 and vector instructions above all: example.h. */
 #include "tests/cpu/example.h"
 
 /* A denormal operand is pushed also when DM is clear; another exception keeps FLD from pushing. */
@@ -19,3 +19,21 @@ EXAMPLE("fld tbyte ptr [" MEMORY "]; fld1; fyl2xp1; fnstsw ax", IN(.mem = 1), OU
 /* MASKMOVDQU is two stores: where the page of the first is missing, the end of addresses in the second isn't reached. */
 EXAMPLE("maskmovdqu xmm0, xmm1", IN(.rdi = 0x7ffffffffff4), FAULTS(VECTOR_PF, .rdi = 0x7ffffffffff4), ON_AMD)
 EXAMPLE("maskmovdqu xmm0, xmm1", IN(.rdi = 0x7ffffffffffa), FAULTS(VECTOR_GP, .rdi = 0x7ffffffffffa))
+
+/* FXSAVE has the last instruction and its operand only while an exception is pending; FNSTENV always. */
+EXAMPLE("fld qword ptr [" MEMORY "]; fxsave [rsp]; mov rax, [rsp + 8]; mov rcx, [rsp + 16]; movzx edx, word ptr [rsp + 6]",
+        IN(.rsp = STACK_TOP), OUT(.rsp = STACK_TOP), ON_AMD)
+EXAMPLE("fld qword ptr [" MEMORY "]; fnstenv [rsp]; mov eax, [rsp + 20]; movzx edx, word ptr [rsp + 18]",
+        IN(.rsp = STACK_TOP), OUT(.rsp = STACK_TOP, .rax = MEMORY_AT, .rdx = 0x504), ON_AMD)
+EXAMPLE("push 0x37e; fldcw [rsp]; pop rax; fld dword ptr [" MEMORY "]; fxsave [rsp]; mov eax, [rsp + 16]; fnclex",
+        IN(.rsp = STACK_TOP, .mem = 0x7f800001), OUT(.rsp = STACK_TOP, .rax = MEMORY_AT, .mem = 0x7f800001), ON_AMD)
+/* FLDENV with 66 has no place for FOP, and makes it zero. */
+EXAMPLE("fld qword ptr [" MEMORY "]; .byte 0x66; fnstenv [rsp]; .byte 0x66; fldenv [rsp]; fnstenv [rsp]; "
+        "movzx edx, word ptr [rsp + 18]",
+        IN(.rsp = STACK_TOP), OUT(.rsp = STACK_TOP), ON_AMD)
+
+/* Flags that are undefined: AAA's and AAS's are those of AX before AL's high digit goes, AAD's those of the addition. */
+EXAMPLE32("aas", IN(.rax = 0xff00), OUT(.rax = 0xff00, .flags = SF | PF), ON_AMD)
+EXAMPLE32("aas", IN(.rax = 0x8412, .flags = AF), OUT(.rax = 0x830c, .flags = CF | PF | AF | SF), ON_AMD)
+EXAMPLE32("aaa", IN(.rax = 0x7f0a), OUT(.rax = 0x8000, .flags = CF | AF | SF | OF), ON_AMD)
+EXAMPLE32("aad 0x79", IN(.rax = 0x8080), OUT(.rax = 0, .flags = CF | PF | ZF | OF), ON_AMD)

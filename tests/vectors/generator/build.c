@@ -235,7 +235,7 @@ void states(const Form *f, Test *t)
 		int g = gpr_index(o->reg.value, &sh), id = ZydisRegisterGetId(o->reg.value);
 		if (g >= 0 && o->reg.value != ZYDIS_REGISTER_RSP && o->reg.value != ZYDIS_REGISTER_ESP && (g != 4 || o->encoding != ZYDIS_OPERAND_ENCODING_NONE)) {
 			u64 v = rnd_int();
-			set_gpr(s, g, sh ? v << 8 | (v & 0xFF) : v);
+			set_gpr(s, g, sh ? (pct(50) ? v : rnd_int()) << 8 | (v & 0xFF) : v);
 		}
 		if (c == ZYDIS_REGCLASS_XMM || c == ZYDIS_REGCLASS_YMM || c == ZYDIS_REGCLASS_ZMM) {
 			ZydisElementType et = o->element_type;
