@@ -65,23 +65,41 @@ struct area {
     unsigned pieces;
 };
 
+/* A byte of the area alone; its offset wraps as the address size has it, before the limit counts. */
+static void area_probe(CPU, IN, struct area *a, unsigned distance, unsigned access)
+{
+    u64 offset = (operand_offset(cpu, in) + distance) & ones(16u << (in->address - W16));
+
+    place_segment(cpu, &a->piece[0], in->segment, offset, 1, access | ACCESS_PLAIN);
+}
+
 /*
- * Opens an area whose address must be aligned. The order of faults is a Zen 4's: the first byte's segment,
- * #AC for what isn't even 4-byte aligned where such checks are on, #GP for the rest, the segment's limit,
- * the last byte's page.
+ * Opens an area whose address must be aligned. The order of faults is a Zen 4's for FXSAVE: the first byte's segment,
+ * #AC for what isn't even 4-byte aligned where such checks are on, #GP for the rest, the last byte's page, the segment's
+ * limit. And a Zen 3's for XSAVE: no #AC, #GP for what isn't aligned before anything else, the first byte, and then
+ * XRSTOR's header or XSAVE's last byte.
  */
 static void area_open(CPU, IN, struct area *a, unsigned size, unsigned alignment, unsigned access)
 {
     bool checks = cpu->cpl == 3 && (cpu->cr0 & CR0_AM) && (cpu->rflags & AC);
 
     a->pieces = 0;
-    a->linear = operand_linear(cpu, in, 1, access);
-    if (checks && (a->linear & 3))
-        vcpu_raise(cpu, VECTOR_AC, 0);
-    if (a->linear & (alignment - 1))
-        vcpu_raise(cpu, VECTOR_GP, 0);
-    operand_linear(cpu, in, size, access);
-    place_linear(cpu, &a->piece[0], a->linear + size - 1, 1, access | ACCESS_PLAIN);
+    if (alignment == 64) {
+        bool is_flat = in_code64(cpu) && in->segment != FS && in->segment != GS;
+
+        if ((operand_offset(cpu, in) + (is_flat ? 0 : cpu->seg[in->segment].base)) & (alignment - 1))
+            vcpu_raise(cpu, VECTOR_GP, 0);
+        area_probe(cpu, in, a, 0, access);
+        area_probe(cpu, in, a, access & ACCESS_WRITE ? size - 1 : XSTATE_BV, access);
+    } else {
+        a->linear = operand_linear(cpu, in, 1, access);
+        if (checks && (a->linear & 3))
+            vcpu_raise(cpu, VECTOR_AC, 0);
+        if (a->linear & (alignment - 1))
+            vcpu_raise(cpu, VECTOR_GP, 0);
+        area_probe(cpu, in, a, size - 1, access);
+    }
+    a->linear = operand_linear(cpu, in, size, access);
 }
 
 /* Resolves what lies below `end`. */

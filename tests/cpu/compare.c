@@ -245,8 +245,12 @@ static const char *differs_from_host(const struct bench *b, const struct sequenc
                      (host->state.mxcsr & MXCSR_PE); /* is PE reported beside UE and OE? */
     if (mine.vector == VECTOR_PF && mine.cr2 >= NO_USERS)
         theirs.error = mine.error; /* the kernel doesn't tell whether one of its own pages is present */
-    if (mine.vector == VECTOR_PF && is_compare_of_strings(s, mine.rip, is_amd ? 0xff : 0xfe))
-        theirs.cr2 = mine.cr2, theirs.error = mine.error; /* which of two that both fault: tests/vectors/README.md */
+    if (mine.vector != VECTOR_UD && is_compare_of_strings(s, mine.rip, is_amd ? 0xff : 0xfe)) {
+        /* which of two that both fault: tests/vectors/README.md */
+        theirs.vector = mine.vector;
+        theirs.cr2 = mine.cr2;
+        theirs.error = mine.error;
+    }
     what = differs(&mine, &theirs, flags, s->uses_x87, is_amd ? 0xffff : FSW_COMPARED);
     return what ? what : o->memory != host->memory ? memory_differs(b) : NULL;
 }

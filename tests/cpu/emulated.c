@@ -15,7 +15,6 @@ struct emulated {
     WHV_PARTITION_HANDLE partition;
     WHV_RUN_VP_EXIT_CONTEXT exit;
     u8 *memory, *tables;
-    u8 mode;
 };
 
 /* Outside of Check too: the fuzzer uses this. */
@@ -35,14 +34,6 @@ static void give_up_unless(bool well, const char *call)
 static void set64(struct emulated *m, WHV_REGISTER_NAME name, u64 value)
 {
     WHV_REGISTER_VALUE v = { .Reg64 = value };
-
-    must(WHvSetVirtualProcessorRegisters(m->partition, 0, &name, 1, &v));
-}
-
-static void set_segment(struct emulated *m, WHV_REGISTER_NAME name, u16 selector, u16 attributes)
-{
-    WHV_REGISTER_VALUE v = { .Segment = {
-                                 .Limit = 0xffffffff, .Selector = selector, .Attributes = attributes } };
 
     must(WHvSetVirtualProcessorRegisters(m->partition, 0, &name, 1, &v));
 }
@@ -71,15 +62,18 @@ static void build_tables(struct emulated *m)
 }
 
 /* What Linux has in a process: in 64-bit code null selectors. */
-static void set_code(struct emulated *m, u8 mode)
+static void set_segments(struct emulated *m, u8 mode)
 {
+    static const WHV_REGISTER_NAME names[] = { WHvX64RegisterCs, WHvX64RegisterSs, WHvX64RegisterDs,
+                                               WHvX64RegisterEs, WHvX64RegisterFs, WHvX64RegisterGs };
     u16 data = mode == 64 ? 0 : 0x2b;
+    u16 selectors[] = { mode == 64 ? 0x33 : 0x23, 0x2b, data, data, 0, data };
+    WHV_REGISTER_VALUE v[6];
 
-    set_segment(m, WHvX64RegisterCs, mode == 64 ? 0x33 : 0x23, mode == 64 ? 0xa0fb : 0xc0fb);
-    set_segment(m, WHvX64RegisterDs, data, 0xc0f3);
-    set_segment(m, WHvX64RegisterEs, data, 0xc0f3);
-    set_segment(m, WHvX64RegisterGs, data, 0xc0f3);
-    m->mode = mode;
+    for (unsigned i = 0; i < 6; i++)
+        v[i].Segment = (WHV_X64_SEGMENT_REGISTER){ .Limit = 0xffffffff, .Selector = selectors[i], .Attributes = 0xc0f3 };
+    v[0].Segment.Attributes = mode == 64 ? 0xa0fb : 0xc0fb;
+    must(WHvSetVirtualProcessorRegisters(m->partition, 0, names, 6, v));
 }
 
 struct emulated *emulated_open(struct arena *a)
@@ -116,9 +110,7 @@ struct emulated *emulated_open(struct arena *a)
                                 { .Reg64 = 7 } };
 
     must(WHvSetVirtualProcessorRegisters(m->partition, 0, names, 5, v));
-    set_segment(m, WHvX64RegisterSs, 0x2b, 0xc0f3);
-    set_segment(m, WHvX64RegisterFs, 0, 0xc0f3);
-    set_code(m, 64);
+    set_segments(m, 64);
     set64(m, WHvX64RegisterRflags, 0x202);
     *a = (struct arena){ m->memory, m->memory + (DATA_AT - CODE_AT), m->memory + (STACK_AT - CODE_AT),
                          m->memory + (FIXED_AT - CODE_AT) };
@@ -153,8 +145,7 @@ void emulated_set(struct emulated *m, const struct state *s)
 
     memset(v, 0, sizeof v);
     name_registers(name);
-    if (s->mode != m->mode)
-        set_code(m, s->mode);
+    set_segments(m, s->mode); /* code that was overwritten at random may have loaded any */
     for (unsigned i = 0; i < 16; i++)
         v[i].Reg64 = s->gpr[i];
     v[16].Reg64 = s->rip;

@@ -85,6 +85,8 @@ static void save(struct state *s, const ucontext_t *context)
         __asm__ volatile("mov %0, %%ds; mov %0, %%es; mov %0, %%gs" ::"r"(0));
     }
     s->vector = (u32)g[REG_TRAPNO];
+    if (s->vector == VECTOR_BP || s->vector == VECTOR_OF)
+        s->rip--; /* INT3 and INTO are traps, and exits at the instruction */
     s->error = (u32)g[REG_ERR];
     s->cr2 = s->vector == VECTOR_PF ? (u64)g[REG_CR2] : 0;
 }

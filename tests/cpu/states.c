@@ -57,7 +57,12 @@ void emit_control(struct draft *d)
         d->s->uses_x87 = true;
         EMIT_AT(d, 7, at, 0xd9);
         break;
-    default: chance(d, 50) ? EMIT(d, 0x9b) : EMIT(d, 0xdb, 0xe2); break; /* FWAIT, FNCLEX */
+    default:
+        if (chance(d, 5))
+            EMIT(d, 0xcc); /* INT3 */
+        else
+            chance(d, 50) ? EMIT(d, 0x9b) : EMIT(d, 0xdb, 0xe2); /* FWAIT, FNCLEX */
+        break;
     }
 }
 
@@ -175,10 +180,10 @@ void emit_bit_string(struct draft *d)
     emit_rex(d, bytes + (width != 0), 10 - (width != 0));
 }
 
-/* What only 32-bit code has, and XLAT, CMPXCHG16B, PUSH and POP of memory, POPCNT with 66 for 64-bit code. */
+/* What only 32-bit code has; in both, XLAT, CMPXCHG8B and CMPXCHG16B, PUSH and POP of memory. */
 void emit_old(struct draft *d)
 {
-    static const u8 alone[] = { 0x37, 0x3f, 0x27, 0x2f, 0xd6 }; /* AAA, AAS, DAA, DAS, SALC */
+    static const u8 alone[] = { 0x37, 0x3f, 0x27, 0x2f, 0xd6, 0xce }; /* AAA, AAS, DAA, DAS, SALC, INTO */
     static const u8 segments[] = { 0x06, 0x0e, 0x16, 0x1e };
     unsigned reg = free_register(d), base = d->base[0];
     u8 pop[2] = { (u8)(0x40 | reg >> 3), (u8)(0x58 | (reg & 7)) };
@@ -205,7 +210,7 @@ void emit_old(struct draft *d)
         return;
     }
     switch (pick(d, 7)) {
-    case 0: emit_bytes(d, &alone[pick(d, 5)], 1); break;
+    case 0: emit_bytes(d, &alone[pick(d, 6)], 1); break;
     case 1: emit_bytes(d, (u8[]){ chance(d, 50) ? 0xd4 : 0xd5, (u8)(chance(d, 50) ? 10 : pick(d, 256)) }, 2); break;
     case 2: emit_bytes(d, (u8[]){ (u8)((chance(d, 50) ? 0x40 : 0x48) + reg) }, 1); break;
     case 3: /* PUSH of a segment register, POP */
