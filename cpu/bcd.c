@@ -47,8 +47,8 @@ void op_das(CPU, IN)
 }
 
 /*
- * AAA and AAS carry into or borrow from AH. SF, ZF, PF and OF, which are undefined, are those of an addition to AX, before
- * AL's high digit goes: seen on a Zen 3, and in a Zen 4's vectors.
+ * AAA and AAS carry into or borrow from AH. SF, ZF, PF and OF, which are undefined, are those of an addition to AX,
+ * before AL's high digit goes: seen on a Zen 3, and in a Zen 4's vectors.
  */
 static void adjust_unpacked(CPU, int sign)
 {

@@ -137,7 +137,8 @@ void op_movlhps(CPU, IN)
 /*
  * Bytes of the source whose mask byte has its top bit set go to DS:rDI; the others aren't touched. As seen on a Zen 3
  * and a Zen 4, all of the bytes must be writable whatever the mask, 8 of them after the other 8 (the end of canonical
- * addresses in the second half is no #GP while the first half's page is missing), and a fault finds the MMX state entered.
+ * addresses in the second half is no #GP while the first half's page is missing), and a fault finds the MMX state
+ * entered.
  */
 static void move_masked(CPU, IN, unsigned size)
 {

@@ -75,9 +75,9 @@ static void area_probe(CPU, IN, struct area *a, unsigned distance, unsigned acce
 
 /*
  * Opens an area whose address must be aligned. The order of faults is a Zen 4's for FXSAVE: the first byte's segment,
- * #AC for what isn't even 4-byte aligned where such checks are on, #GP for the rest, the last byte's page, the segment's
- * limit. And a Zen 3's for XSAVE: no #AC, #GP for what isn't aligned before anything else, the first byte, and then
- * XRSTOR's header or XSAVE's last byte.
+ * #AC for what isn't even 4-byte aligned where such checks are on, #GP for the rest, the last byte's page, the
+ * segment's limit. And a Zen 3's for XSAVE: no #AC, #GP for what isn't aligned before anything else, the first byte,
+ * and then XRSTOR's header or XSAVE's last byte.
  */
 static void area_open(CPU, IN, struct area *a, unsigned size, unsigned alignment, unsigned access)
 {

@@ -71,7 +71,8 @@ static void set_segments(struct emulated *m, u8 mode)
     WHV_REGISTER_VALUE v[6];
 
     for (unsigned i = 0; i < 6; i++)
-        v[i].Segment = (WHV_X64_SEGMENT_REGISTER){ .Limit = 0xffffffff, .Selector = selectors[i], .Attributes = 0xc0f3 };
+        v[i].Segment = (WHV_X64_SEGMENT_REGISTER){
+            .Limit = 0xffffffff, .Selector = selectors[i], .Attributes = 0xc0f3 };
     v[0].Segment.Attributes = mode == 64 ? 0xa0fb : 0xc0fb;
     must(WHvSetVirtualProcessorRegisters(m->partition, 0, names, 6, v));
 }

@@ -48,7 +48,8 @@ static void compare(const struct example *e, const struct arena *a, const struct
                       (unsigned long long)s->rip - CODE_AT);
     else
         ck_assert_msg(s->rip < CODE_AT + (u64)(e->end - e->code), "%s: %s it doesn't fault", e->text, is);
-    ck_assert_msg(s->vector == (e->out.fault ? e->out.fault - 1 : (u32)VECTOR_GP), "%s: %s vector %u", e->text, is, s->vector);
+    ck_assert_msg(s->vector == (e->out.fault ? e->out.fault - 1 : (u32)VECTOR_GP), "%s: %s vector %u", e->text, is,
+                  s->vector);
 }
 
 START_TEST(example_comes_out_as_written)

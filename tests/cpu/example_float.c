@@ -16,7 +16,7 @@ EXAMPLE("push 0x37d; fldcw [rsp]; pop rax; fld tbyte ptr [" MEMORY "]; fld1; fch
 /* FYL2XP1 calls all inexact, so that a denormal which is exact is an underflow too. */
 EXAMPLE("fld tbyte ptr [" MEMORY "]; fld1; fyl2xp1; fnstsw ax", IN(.mem = 1), OUT(.rax = 0x3832, .mem = 1), ON_AMD)
 
-/* MASKMOVDQU is two stores: where the page of the first is missing, the end of addresses in the second isn't reached. */
+/* MASKMOVDQU is two stores: where the first's page is missing, the end of addresses in the second isn't reached. */
 EXAMPLE("maskmovdqu xmm0, xmm1", IN(.rdi = 0x7ffffffffff4), FAULTS(VECTOR_PF, .rdi = 0x7ffffffffff4), ON_AMD)
 EXAMPLE("maskmovdqu xmm0, xmm1", IN(.rdi = 0x7ffffffffffa), FAULTS(VECTOR_GP, .rdi = 0x7ffffffffffa))
 

@@ -49,7 +49,8 @@ static const struct form integer[] = {
     { M(BZHI), "GEG", BIG, 0 }, { M(BEXTR), "GEG", BIG, 0 }, { M(PDEP), "GGE", BIG, 0 },
     { M(PEXT), "GGE", BIG, 0 }, { M(SHLX), "GEG", BIG, 0 }, { M(SARX), "GEG", BIG, 0 },
     { M(SHRX), "GEG", BIG, 0 }, { M(RORX), "GEb", BIG, 0 }, { M(MULX), "GGE", BIG, TWO },
-    { M(MOVBE), "Gq", 8, 0 }, { M(MOVBE), "lG", 4, 0 }, { M(PREFETCHW), "l", 8, READS }, { M(CBW), "", 1, 0 }, { M(CWDE), "", 1, 0 }, { M(CDQE), "", 1, 0 },
+    { M(MOVBE), "Gq", 8, 0 }, { M(MOVBE), "lG", 4, 0 }, { M(PREFETCHW), "l", 8, READS }, { M(CBW), "", 1, 0 },
+    { M(CWDE), "", 1, 0 }, { M(CDQE), "", 1, 0 },
     { M(CWD), "", 1, 0 }, { M(CDQ), "", 1, 0 }, { M(CQO), "", 1, 0 }, { M(LAHF), "", 1, 0 },
     { M(SAHF), "", 1, 0 }, { M(CLC), "", 1, 0 }, { M(STC), "", 1, 0 }, { M(CMC), "", 1, 0 },
     { M(NOP), "", 1, 0 }, CC(SET), CC(CMOV),
@@ -104,7 +105,7 @@ static const struct form newer_vector[] = {
     { M(PEXTRB), "GXb", 4, 0 }, { M(PINSRD), "XEb", 4, 0 }, { M(PINSRQ), "XEb", 8, 0 }, { M(INSERTPS), "Xzb", 8, 0 },
     { M(EXTRACTPS), "GXb", 4, 0 }, { M(PCMPISTRM), "Xxb", 8, READS },
     PACKED(AESENC), PACKED(AESDECLAST), PACKED(AESIMC), { M(AESKEYGENASSIST), "Xxb", 8, 0 },
-    { M(PCLMULQDQ), "Xxb", 8, 0 }, { M(SHA1MSG1), "XX", 8, 0 }, { M(SHA256MSG2), "XX", 8, 0 }, /* with memory, processors differ in alignment */
+    { M(PCLMULQDQ), "Xxb", 8, 0 }, { M(SHA1MSG1), "XX", 8, 0 }, { M(SHA256MSG2), "XX", 8, 0 },
     { M(SHA256RNDS2), "XX", 8, 0 }, { M(SHA1RNDS4), "XXb", 8, 0 },
     PACKED(GF2P8MULB), { M(GF2P8AFFINEQB), "Xxb", 8, 0 }, { M(CRC32), "GE", BIG, 0 }, { M(ADCX), "GE", BIG, 0 },
     { M(ADOX), "GE", BIG, 0 },

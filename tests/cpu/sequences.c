@@ -12,7 +12,7 @@ Suite *sequences_suite(void);
 TCase *rewrite_case(void);
 TCase *example_case(void);
 
-enum { BATCHES = 8, IN_ALL = 20000 };
+enum { BATCHES = 8, IN_ALL = 6000 };
 
 static u64 setting(const char *name, u64 otherwise)
 {
