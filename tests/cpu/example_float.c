@@ -37,3 +37,14 @@ EXAMPLE32("aas", IN(.rax = 0xff00), OUT(.rax = 0xff00, .flags = SF | PF), ON_AMD
 EXAMPLE32("aas", IN(.rax = 0x8412, .flags = AF), OUT(.rax = 0x830c, .flags = CF | PF | AF | SF), ON_AMD)
 EXAMPLE32("aaa", IN(.rax = 0x7f0a), OUT(.rax = 0x8000, .flags = CF | AF | SF | OF), ON_AMD)
 EXAMPLE32("aad 0x79", IN(.rax = 0x8080), OUT(.rax = 0, .flags = CF | PF | ZF | OF), ON_AMD)
+
+/* A single step that is due after an element was gathered comes in lieu of a later element's fault. */
+#define GATHER(element, flags)                                                                                          \
+    "vpcmpeqd xmm2, xmm2, xmm2; mov eax, 0x40000000; vmovd xmm1, eax; vpslldq xmm1, xmm1, " element "; push " flags     \
+    "; popfq; vpgatherdd xmm0, [rdi + xmm1], xmm2; vmovd ebx, xmm2"
+EXAMPLE(GATHER("4", "0x302"), IN(.rsp = STACK_TOP, .rdi = MEMORY_AT),
+        FAULTS(VECTOR_DB, .rax = 0x40000000, .rsp = STACK_TOP, .rdi = MEMORY_AT), ON_AMD)
+EXAMPLE(GATHER("0", "0x302"), IN(.rsp = STACK_TOP, .rdi = MEMORY_AT),
+        FAULTS(VECTOR_PF, .rax = 0x40000000, .rsp = STACK_TOP, .rdi = MEMORY_AT), ON_AMD)
+EXAMPLE(GATHER("4", "0x202"), IN(.rsp = STACK_TOP, .rdi = MEMORY_AT),
+        FAULTS(VECTOR_PF, .rax = 0x40000000, .rsp = STACK_TOP, .rdi = MEMORY_AT), ON_AMD)

@@ -121,7 +121,7 @@ static void on_fault(int signal, siginfo_t *info, void *context)
     *c->uc_mcontext.fpregs = native.fp;
 }
 
-/* Hygon's are AMD's own design. */
+/* Families from 17h on, which is Zen. Hygon's are AMD's own design. */
 bool native_is_amd(void)
 {
     static int known; /* 1: no, 2: yes; a hypervisor makes CPUID slow */
@@ -130,6 +130,9 @@ bool native_is_amd(void)
     if (!known) {
         __cpuid(0, a, b, c, d);
         known = 1 + ((b == signature_AMD_ebx && c == signature_AMD_ecx && d == signature_AMD_edx) || c == 0x656e6975);
+        __cpuid(1, a, b, c, d);
+        if ((a >> 8 & 15) + (a >> 20 & 255) < 0x17)
+            known = 1;
     }
     return known == 2;
 }

@@ -107,7 +107,7 @@ bool sequence_layout(struct sequence *s);
 struct ZydisDecoder_;
 void sequence_decoder(const struct sequence *s, struct ZydisDecoder_ *decoder);
 
-/* native.c: is the host's processor an AMD's, as the profile is? */
+/* native.c: is the host's processor an AMD's Zen, as the profile is? */
 bool native_is_amd(void);
 /* Runs at those addresses of this process. False: the host doesn't let us. */
 bool native_open(struct arena *a);
