@@ -325,13 +325,12 @@ static bool is_special_product(struct x87_run *run, enum real_class logarithm, b
     return true;
 }
 
-/* A negative x, beside a y that is a number: on a Zen 3 this comes before DE. */
-static bool has_no_log(const struct x87_register *x, const struct x87_register *y)
+/* On a Zen 3 what x says about the logarithm comes before DE, where y is a number. */
+static bool is_number(const struct x87_register *y)
 {
-    enum real_class class = real_classify(x), other = real_classify(y);
+    enum real_class class = real_classify(y);
 
-    return real_is_negative(x) && (class == REAL_FINITE || class == REAL_INFINITE) &&
-           (other == REAL_ZERO || other == REAL_FINITE || other == REAL_INFINITE);
+    return class == REAL_ZERO || class == REAL_FINITE || class == REAL_INFINITE;
 }
 
 void x87_yl2x(struct x87_run *run)
@@ -339,15 +338,14 @@ void x87_yl2x(struct x87_run *run)
     const struct x87_register *x = &run->a;
     enum real_class class = real_classify(x);
 
-    if (has_no_log(x, &run->b)) {
+    if (is_number(&run->b) && real_is_negative(x) && (class == REAL_FINITE || class == REAL_INFINITE)) {
         invalid(run);
+    } else if (class == REAL_ZERO && real_classify(&run->b) == REAL_FINITE) {
+        run->sw = X87_ZE;
+        (void)is_special_product(run, REAL_INFINITE, true);
+    } else if (!are_numbers(run, x, &run->b)) {
         return;
-    }
-    if (!are_numbers(run, x, &run->b))
-        return;
-    if (class == REAL_ZERO) {
-        if (real_classify(&run->b) == REAL_FINITE)
-            run->sw = X87_ZE;
+    } else if (class == REAL_ZERO) {
         (void)is_special_product(run, REAL_INFINITE, true);
     } else if (class == REAL_INFINITE) {
         (void)is_special_product(run, REAL_INFINITE, false);
@@ -363,10 +361,10 @@ void x87_yl2xp1(struct x87_run *run)
     enum real_class class = real_classify(x);
     struct x87_register magnitude = { x->mantissa, (u16)(x->sign_exponent & 0x7fff) };
 
-    if (!are_numbers(run, x, &run->b))
-        return;
-    if (class == REAL_INFINITE && real_is_negative(x)) {
+    if (class == REAL_INFINITE && real_is_negative(x) && is_number(&run->b)) {
         invalid(run);
+    } else if (!are_numbers(run, x, &run->b)) {
+        return;
     } else if (is_special_product(run, class, real_is_negative(x))) {
         return;
     } else if (real_is_negative(x) && compare_one(&magnitude) >= 0) {

@@ -13,6 +13,9 @@ EXAMPLE("push 0x37e; fldcw [rsp]; pop rax; fld dword ptr [" MEMORY "]; fnstsw ax
 /* FYL2X of a negative number is invalid before a denormal beside it counts, unmasked as it is. */
 EXAMPLE("push 0x37d; fldcw [rsp]; pop rax; fld tbyte ptr [" MEMORY "]; fld1; fchs; fyl2x; fnstsw ax; fnclex",
         IN(.rsp = STACK_TOP, .mem = 1), OUT(.rsp = STACK_TOP, .rax = 0x3801, .mem = 1), ON_AMD)
+/* So is its division by zero. */
+EXAMPLE("push 0x37d; fldcw [rsp]; pop rax; fld tbyte ptr [" MEMORY "]; fldz; fyl2x; fnstsw ax; fnclex",
+        IN(.rsp = STACK_TOP, .mem = 1), OUT(.rsp = STACK_TOP, .rax = 0x3804, .mem = 1), ON_AMD)
 /* FYL2XP1 calls all inexact, so that a denormal which is exact is an underflow too. */
 EXAMPLE("fld tbyte ptr [" MEMORY "]; fld1; fyl2xp1; fnstsw ax", IN(.mem = 1), OUT(.rax = 0x3832, .mem = 1), ON_AMD)
 
