@@ -66,11 +66,12 @@ struct area {
 };
 
 /* A byte of the area alone; its offset wraps as the address size has it, before the limit counts. */
-static void area_probe(CPU, IN, struct area *a, unsigned distance, unsigned access)
+static void area_probe(CPU, IN, unsigned distance, unsigned access)
 {
+    struct place p;
     u64 offset = (operand_offset(cpu, in) + distance) & ones(16u << (in->address - W16));
 
-    place_segment(cpu, &a->piece[0], in->segment, offset, 1, access | ACCESS_PLAIN);
+    place_segment(cpu, &p, in->segment, offset, 1, access | ACCESS_PLAIN);
 }
 
 /*
@@ -89,15 +90,15 @@ static void area_open(CPU, IN, struct area *a, unsigned size, unsigned alignment
 
         if ((operand_offset(cpu, in) + (is_flat ? 0 : cpu->seg[in->segment].base)) & (alignment - 1))
             vcpu_raise(cpu, VECTOR_GP, 0);
-        area_probe(cpu, in, a, 0, access);
-        area_probe(cpu, in, a, access & ACCESS_WRITE ? size - 1 : XSTATE_BV, access);
+        area_probe(cpu, in, 0, access);
+        area_probe(cpu, in, access & ACCESS_WRITE ? size - 1 : XSTATE_BV, access);
     } else {
         a->linear = operand_linear(cpu, in, 1, access);
         if (checks && (a->linear & 3))
             vcpu_raise(cpu, VECTOR_AC, 0);
         if (a->linear & (alignment - 1))
             vcpu_raise(cpu, VECTOR_GP, 0);
-        area_probe(cpu, in, a, size - 1, access);
+        area_probe(cpu, in, size - 1, access);
     }
     a->linear = operand_linear(cpu, in, size, access);
 }
@@ -383,6 +384,8 @@ static void xrstor(CPU, IN, bool is_64, bool wants_compacted)
     area_read(&a, XSTATE_BV, &present, 8);
     area_read(&a, XCOMP_BV, &format, 8);
     area_read(&a, FX_MXCSR, &mxcsr, 4);
+    if (!(format & COMPACTED) && (wanted & STATE_AVX)) /* a Zen 3 looks before the header counts, present or not */
+        area_probe(cpu, in, XSAVE_SIZE - 1, ACCESS_READ);
     if (!is_header(cpu, &a, present, format) || (wants_compacted && !(format & COMPACTED)))
         vcpu_raise(cpu, VECTOR_GP, 0);
     sets_mxcsr = wanted & (format & COMPACTED ? STATE_SSE : STATE_SSE | STATE_AVX);
