@@ -2,25 +2,40 @@
 /* The memory of FXSAVE, XSAVE and their counterparts. */
 #include "cpu/fx_area.h"
 
+/* A byte of the area alone; its offset wraps as the address size has it, before the limit counts. */
+static void probe(CPU, IN, unsigned distance, unsigned access)
+{
+    struct place p;
+    u64 offset = (operand_offset(cpu, in) + distance) & ones(width_bits(in->address));
+
+    place_segment(cpu, &p, in->segment, offset, 1, access | ACCESS_PLAIN);
+}
+
 void area_open(CPU, IN, struct area *a, unsigned size, unsigned alignment, unsigned access)
 {
     bool checks = cpu->cpl == 3 && (cpu->cr0 & CR0_AM) && (cpu->rflags & AC);
 
     a->pieces = 0;
-    a->linear = operand_linear(cpu, in, 1, access);
-    if (checks && (a->linear & 3))
-        vcpu_raise(cpu, VECTOR_AC, 0);
-    if (a->linear & (alignment - 1))
-        vcpu_raise(cpu, VECTOR_GP, 0);
-    area_grow(cpu, in, a, size, access);
+    if (alignment == 64) {
+        if (is_misaligned(cpu, in, alignment))
+            vcpu_raise(cpu, VECTOR_GP, 0);
+        probe(cpu, in, 0, access);
+        probe(cpu, in, access & ACCESS_WRITE ? size - 1 : XSTATE_BV, access);
+    } else {
+        a->linear = operand_linear(cpu, in, 1, access);
+        if (checks && (a->linear & 3))
+            vcpu_raise(cpu, VECTOR_AC, 0);
+        if (a->linear & (alignment - 1))
+            vcpu_raise(cpu, VECTOR_GP, 0);
+        probe(cpu, in, size - 1, access);
+    }
+    a->linear = operand_linear(cpu, in, size, access);
 }
 
-void area_grow(CPU, IN, struct area *a, unsigned size, unsigned access)
+void area_grow(CPU, IN, unsigned size, unsigned access)
 {
-    struct place last;
-
+    probe(cpu, in, size - 1, access);
     operand_linear(cpu, in, size, access);
-    place_linear(cpu, &last, a->linear + size - 1, 1, access | ACCESS_PLAIN);
 }
 
 void area_reach(CPU, struct area *a, unsigned from, unsigned end, unsigned access)

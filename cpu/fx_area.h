@@ -32,14 +32,15 @@ struct area {
 };
 
 /*
- * Opens an area whose address must be aligned. The order of faults is a Zen 4's: the first byte's segment,
- * #AC for what isn't even 4-byte aligned where such checks are on, #GP for the rest, the segment's limit,
- * the last byte's page.
+ * Opens an area whose address must be aligned. The order of faults is a Zen 4's for FXSAVE: the first byte's segment,
+ * #AC for what isn't even 4-byte aligned where such checks are on, #GP for the rest, the last byte's page, the segment's
+ * limit. And a Zen 3's for XSAVE, whose alignment is 64: no #AC, #GP for what isn't aligned before anything else, the first
+ * byte, and then XRSTOR's header or XSAVE's last byte.
  */
 void area_open(CPU, IN, struct area *a, unsigned size, unsigned alignment, unsigned access);
 
-/* The last two for an area that turns out to be larger. */
-void area_grow(CPU, IN, struct area *a, unsigned size, unsigned access);
+/* The last byte and the limit of an area that turns out to be larger. */
+void area_grow(CPU, IN, unsigned size, unsigned access);
 
 /* Resolves the bytes from..end. */
 void area_reach(CPU, struct area *a, unsigned from, unsigned end, unsigned access);

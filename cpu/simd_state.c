@@ -33,8 +33,9 @@ void op_stmxcsr(CPU, IN)
 }
 
 /*
- * Processors whose CPUID doesn't tell otherwise leave the last instruction's opcode and pointers alone, in memory and in
- * the x87, unless an exception is pending. APM 2 11.4.4, and CPUID 8000_0008 EBX bit 2.
+ * The last instruction's opcode and pointers count while an exception is pending. Without one, processors whose CPUID says
+ * so store zeros, as seen on a Zen 3, and load what is there; others leave them alone, in memory and in the x87. APM 2
+ * 11.4.4, and CPUID 8000_0008 EBX bit 2.
  */
 static bool has_pointers(const struct vcpu *cpu, u16 fsw)
 {
@@ -45,13 +46,16 @@ void fx_put_x87(const struct vcpu *cpu, struct area *a, bool is_64)
 {
     const struct x87 *x = &cpu->x87;
     u8 image[FX_XMM] = { 0 };
+    bool is_pending = x->fsw & 0x80; /* ES */
 
     store_bytes(image + 0, x->fcw, 2);
     store_bytes(image + 2, (u64)x->fsw | (u64)x->top << 11, 2);
     image[4] = x->valid;
-    store_bytes(image + 6, x->fop, 2);
-    store_bytes(image + 8, is_64 ? x->fip : (u32)x->fip | (u64)x->fcs << 32, 8);
-    store_bytes(image + 16, is_64 ? x->fdp : (u32)x->fdp | (u64)x->fds << 32, 8);
+    if (is_pending) {
+        store_bytes(image + 6, x->fop, 2);
+        store_bytes(image + 8, is_64 ? x->fip : (u32)x->fip | (u64)x->fcs << 32, 8);
+        store_bytes(image + 16, is_64 ? x->fdp : (u32)x->fdp | (u64)x->fds << 32, 8);
+    }
     for (unsigned i = 0; i < 8; i++) {
         const struct x87_register *r = &x->physical[(x->top + i) & 7];
 

@@ -234,8 +234,7 @@ static unsigned environment_get(struct vcpu *cpu, bool wide, const u8 *bytes)
         x->fcs = (u16)field[4];
         x->fdp = field[5];
         x->fds = (u16)field[6];
-        if (wide)
-            x->fop = field[4] >> 16 & 0x7ff;
+        x->fop = field[4] >> 16 & 0x7ff; /* the narrow form has no place for it: a Zen 3 makes it zero */
     }
     return wide ? ENVIRONMENT32 : ENVIRONMENT16;
 }

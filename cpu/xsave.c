@@ -223,10 +223,12 @@ static void xrstor(CPU, IN, bool is_64, bool wants_compacted)
     area_read(&a, XCOMP_BV, &layout, 8);
     area_read(&a, FX_MXCSR, &mxcsr, 4);
     is_compacted = layout & XCOMP_COMPACTED;
+    if (!is_compacted) /* as large as what is asked for, present or not; a Zen 3 looks before it judges the header */
+        area_grow(cpu, in, xstate_end(layout, wanted), ACCESS_READ);
     if (!is_header(cpu, &a, present, layout) || (wants_compacted && !is_compacted))
         vcpu_raise(cpu, VECTOR_GP, 0);
-    /* The standard form's size follows from what is asked for, whether or not it's there; before MXCSR is looked at. */
-    area_grow(cpu, in, &a, xstate_end(layout, is_compacted ? wanted & present : wanted), ACCESS_READ);
+    if (is_compacted)
+        area_grow(cpu, in, xstate_end(layout, wanted & present), ACCESS_READ);
     reach(cpu, &a, layout, wanted & present, ACCESS_READ);
     sets_mxcsr = wanted & (is_compacted ? STATE_SSE : STATE_SSE | STATE_AVX);
     if (is_compacted && !(present & STATE_SSE))

@@ -262,6 +262,7 @@ struct vcpu {
     bool link_taken;
     bool trap_due;       /* TF was set when the instruction under way began */
     bool running_rf;     /* RF was: it is clear meanwhile, and comes back if the instruction doesn't retire */
+    bool has_gathered;   /* a gather is under way, and has an element */
     bool between_rounds; /* RIP stands at a string instruction that has begun: RF is as good as set */
     u64 cs_base;         /* CS as blocks were last looked up under */
     u32 cs_limit;
