@@ -86,9 +86,9 @@ static const struct row rows[] = {
       UD, 0, 0 },
     { "ANDN needs no AVX", 2, BIT(2), GUEST_LONG, 0, "c4e268f2c0 f4", NONE, 0, 0, 0 },
 
-    /* fninit; fld1; mov word [rbx+6], 0x1234; fxsave [rbx]; movzx eax, word [rbx+6]: FOP of FLD1 or what was there */
-    { "x87 pointers", 0, BIT(42), GUEST_LONG, CR4_OSFXSR, "dbe3 d9e8 66c743063412 0fae03 0fb74306 f4", NONE, 0, 0x1e8,
-      0x1234 },
+    /* fninit; fld1; mov word [rbx+6], 0x1234; fxsave [rbx]; movzx eax, word [rbx+6]; inc eax: zero or what was there */
+    { "x87 pointers", 0, BIT(42), GUEST_LONG, CR4_OSFXSR, "dbe3 d9e8 66c743063412 0fae03 0fb74306 ffc0 f4", NONE, 0, 1,
+      0x1235 },
     /* the same with an exception pending: fnstcw's word gets all unmasked; fldz; fdiv by itself is 0/0 */
     { "x87 pointers of an exception", 0, BIT(42), GUEST_LONG, CR4_OSFXSR,
       "dbe3 66c7034003 d92b d9ee d8f0 66c743063412 0fae03 0fb74306 f4", NONE, 0, 0xf0, 0xf0 },
