@@ -39,7 +39,7 @@ static u32 some_data(struct draft *d, unsigned size, unsigned alignment)
 void emit_control(struct draft *d)
 {
     u32 at = some_data(d, 8, 4), masked = chance(d, 70) ? 0x1f80 : (u32)random_next(&d->random) & 0x1f80;
-    u32 mxcsr = masked | ((u32)random_next(&d->random) & 0xe040) | (chance(d, 5) ? 0x10000 << pick(d, 16) : 0);
+    u32 mxcsr = masked | ((u32)random_next(&d->random) & 0xe040) | (chance(d, 5) ? 0x10000u << pick(d, 16) : 0);
 
     switch (pick(d, 5)) {
     case 0:
