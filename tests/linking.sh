@@ -69,10 +69,10 @@ libs=$("$make" -s libs)
 # shellcheck disable=SC2086
 {
     claim "a client links with the static library" \
-        "$cc" "$work/client.c" -Iinclude "$build/libsoftwhp.a" $libs -o "$work/static-client"
+        $cc "$work/client.c" -Iinclude "$build/libsoftwhp.a" $libs -o "$work/static-client"
     claim "and runs" "$work/static-client"
     claim "a client links with the shared library" \
-        "$cc" "$work/client.c" -Iinclude -L"$build" -lsoftwhp -o "$work/shared-client"
+        $cc "$work/client.c" -Iinclude -L"$build" -lsoftwhp -o "$work/shared-client"
     claim "and runs" env LD_LIBRARY_PATH="$build" "$work/shared-client"
 }
 
@@ -88,9 +88,9 @@ done
 links() {
     where=$1 at=$2
     shift 2
-    # shellcheck disable=SC2046
+    # shellcheck disable=SC2046,SC2086
     claim "a client builds by pkg-config, $where" \
-        "$cc" "$work/client.c" $(PKG_CONFIG_LIBDIR="$at/lib/pkgconfig" pkg-config "$@" --cflags --libs softwhp) \
+        $cc "$work/client.c" $(PKG_CONFIG_LIBDIR="$at/lib/pkgconfig" pkg-config "$@" --cflags --libs softwhp) \
         -o "$work/installed-client"
     claim "and runs" env LD_LIBRARY_PATH="$at/lib" "$work/installed-client"
 }
