@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A processor's loop as VirtualBox' native execution manager has it on WHP: it keeps what an exit told and writes back
- * only what it changed, in one batch; pages are mapped when they are first touched, and for writing when first written.
+ * only what it changed, in one batch. Pages are mapped when they are first touched, and for writing when first written.
  *
  *   cc nem_loop.c $(pkg-config --cflags --libs softwhp) -o nem_loop
  */
@@ -31,20 +31,15 @@ static WHV_PARTITION_HANDLE guest;
 static unsigned maps, in_delivery;
 static struct {
     UINT64 rip, rflags, rax;
-    bool shadow, changed; /* by us since the exit, with RIP and RAX; all else is the platform's */
-    bool timer, inject, wants_window, has_window;
+    bool shadow, delivering; /* as the exit told, like those above */
+    bool changed;            /* RIP, RAX and the shadow, since then; all else is the platform's */
+    bool timer, has_window;
 } cpu;
 
-/* What the devices want, before each run: an event if it can be delivered at once, else a window. */
-static void handle_interrupts(void)
-{
-    cpu.inject = cpu.timer && (cpu.rflags & IF) && !cpu.shadow;
-    cpu.wants_window = cpu.timer && !cpu.inject;
-    cpu.timer = cpu.wants_window;
-}
-
+/* In one batch what changed here and what devices want: an event if it can be delivered at once, else a window. */
 static void copy_to_platform(void)
 {
+    bool inject = cpu.timer && (cpu.rflags & IF) && !cpu.shadow && !cpu.delivering, window = cpu.timer && !inject;
     WHV_REGISTER_NAME names[5];
     WHV_REGISTER_VALUE values[5];
     UINT32 n = 0;
@@ -55,18 +50,19 @@ static void copy_to_platform(void)
         names[n] = WHvX64RegisterRax, values[n++].Reg64 = cpu.rax;
         names[n] = WHvRegisterInterruptState, values[n++].InterruptState.InterruptShadow = cpu.shadow;
     }
-    if (cpu.inject) {
+    if (inject) {
         names[n] = WHvRegisterPendingInterruption;
         values[n].PendingInterruption.InterruptionPending = 1;
         values[n++].PendingInterruption.InterruptionVector = TIMER;
     }
-    if (cpu.wants_window != cpu.has_window) {
+    if (window != cpu.has_window) {
         names[n] = WHvX64RegisterDeliverabilityNotifications;
-        values[n++].DeliverabilityNotifications.InterruptNotification = cpu.has_window = cpu.wants_window;
+        values[n++].DeliverabilityNotifications.InterruptNotification = cpu.has_window = window;
     }
     if (n)
         NEED(WHvSetVirtualProcessorRegisters(guest, 0, names, n, values));
-    cpu.changed = cpu.inject = false;
+    cpu.changed = false;
+    cpu.timer = window;
 }
 
 /* An event that the access was part of is delivered anew by itself: it's still in PendingInterruption. */
@@ -80,7 +76,7 @@ static bool handle_memory(const WHV_RUN_VP_EXIT_CONTEXT *x)
     if (x->MemoryAccess.AccessInfo.AccessType == WHvMemoryAccessWrite)
         flags |= WHvMapGpaRangeFlagWrite;
     NEED(WHvMapGpaRange(guest, ram + page, page, PAGE, flags));
-    maps++, in_delivery += x->VpContext.ExecutionState.InterruptionPending;
+    maps++, in_delivery += cpu.delivering;
     return true;
 }
 
@@ -97,19 +93,19 @@ static bool handle_port(const WHV_RUN_VP_EXIT_CONTEXT *x)
     return cpu.changed = true;
 }
 
-/* Until the guest sleeps, which is true, or an exit that isn't ours. */
+/* Until the guest sleeps; false if it left for something that isn't handled. */
 static bool run(void)
 {
     WHV_RUN_VP_EXIT_CONTEXT x;
     bool good = true;
 
     while (good) {
-        handle_interrupts();
         copy_to_platform();
         NEED(WHvRunVirtualProcessor(guest, 0, &x, sizeof x));
         cpu.rip = x.VpContext.Rip;
         cpu.rflags = x.VpContext.Rflags;
         cpu.shadow = x.VpContext.ExecutionState.InterruptShadow;
+        cpu.delivering = x.VpContext.ExecutionState.InterruptionPending;
         if (x.ExitReason == WHvRunVpExitReasonMemoryAccess)
             good = handle_memory(&x);
         else if (x.ExitReason == WHvRunVpExitReasonX64IoPortAccess)

@@ -37,6 +37,8 @@ static struct {
 static HRESULT CALLBACK on_port(VOID *guest, WHV_EMULATOR_IO_ACCESS_INFO *io)
 {
     (void)guest;
+    if (!io->Direction)
+        io->Data = UINT32_MAX; /* nobody there */
     cpu.interrupt_request |= io->Port == 0x70;
     served += io->Port == 0x20;
     return S_OK;
@@ -45,7 +47,9 @@ static HRESULT CALLBACK on_port(VOID *guest, WHV_EMULATOR_IO_ACCESS_INFO *io)
 static HRESULT CALLBACK on_memory(VOID *guest, WHV_EMULATOR_MEMORY_ACCESS_INFO *m)
 {
     (void)guest;
-    if (m->Direction && m->GpaAddress == 0xb8000)
+    if (!m->Direction)
+        memset(m->Data, 0xff, sizeof m->Data);
+    else if (m->GpaAddress == 0xb8000)
         screen = m->Data[0];
     return S_OK;
 }
@@ -123,7 +127,7 @@ static WHV_RUN_VP_EXIT_REASON run(WHV_PARTITION_HANDLE guest, WHV_EMULATOR_HANDL
         else if (x.ExitReason == WHvRunVpExitReasonX64MsrAccess)
             complete_msr(guest, &x);
         else if (x.ExitReason == WHvRunVpExitReasonX64InterruptWindow)
-            windows++, cpu.window_registered = false;
+            windows++, cpu.window_registered = false; /* it was for one exit */
         else if (x.ExitReason != WHvRunVpExitReasonX64Halt || !cpu.interrupt_request || !(cpu.rflags & IF))
             return x.ExitReason; /* asleep, kicked, or something has gone wrong */
         if (!status.EmulationSuccessful)
