@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# The examples as their readers meet them: each is copied alone to a folder, is built there by the one line that its first
-# comment gives, with what make install put somewhere, and runs to a good end.
+# The examples as their readers meet them: each is copied alone to a folder, is built there by the one line that its
+# first comment gives, with what make install put somewhere, and runs to a good end.
 #
 #   examples.sh BUILD
 set -eu

@@ -88,6 +88,7 @@ done
 links() {
     where=$1 at=$2
     shift 2
+    rm -f "$work/installed-client"
     # shellcheck disable=SC2046,SC2086
     claim "a client builds by pkg-config, $where" \
         $cc "$work/client.c" $(PKG_CONFIG_LIBDIR="$at/lib/pkgconfig" pkg-config "$@" --cflags --libs softwhp) \
@@ -95,7 +96,7 @@ links() {
     claim "and runs" env LD_LIBRARY_PATH="$at/lib" "$work/installed-client"
 }
 
-# Headers and library of PREFIX, not of some other softwhp that the machine has; and Zydis is none of a client's business.
+# Headers and library of PREFIX, not of some other softwhp that the machine has; and Zydis is no business of a client.
 flags_of() {
     PKG_CONFIG_LIBDIR="$1/lib/pkgconfig" pkg-config --cflags --libs softwhp |
         tr ' ' '\n' | sed -n 's/^-[IL]//p' | while read -r folder; do realpath "$folder"; done | xargs
