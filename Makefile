@@ -44,8 +44,9 @@ $B/libsoftwhp.a: $(OBJECTS)
 	rm -f $@
 	$(AR) rcs $@ $B/libsoftwhp.o
 
-$B/libsoftwhp.so.0: $(OBJECTS)
-	$(CC) -shared -Wl,-soname,libsoftwhp.so.0 -o $@ $^ $(SANITIZE) $(LIBS)
+$B/libsoftwhp.so.0: $(OBJECTS) packaging/libsoftwhp.map
+	$(CC) -shared -Wl,-soname,libsoftwhp.so.0 -Wl,--version-script=packaging/libsoftwhp.map -o $@ $(OBJECTS) \
+		$(SANITIZE) $(LIBS)
 
 $B/libsoftwhp.so: $B/libsoftwhp.so.0
 	ln -sf libsoftwhp.so.0 $@
@@ -152,8 +153,8 @@ install: all
 	install -m 644 $(HEADERS:%=include/%) $(DESTDIR)$(PREFIX)/include
 	install -m 644 $B/libsoftwhp.a $B/libsoftwhp.so.0 $(DESTDIR)$(PREFIX)/lib
 	ln -sf libsoftwhp.so.0 $(DESTDIR)$(PREFIX)/lib/libsoftwhp.so
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBS@|$(LIBS)|' -e "s|@VERSION@|$$(sed -n \
-		's/^#define SWHP_VERSION "\(.*\)"/\1/p' include/softwhp.h)|" packaging/softwhp.pc.in \
+	sed -e 's|@LIBS@|$(LIBS)|' -e "s|@VERSION@|$$(sed -n 's/^#define SWHP_VERSION "\(.*\)"/\1/p' \
+		include/softwhp.h)|" packaging/softwhp.pc.in \
 		>$(DESTDIR)$(PREFIX)/lib/pkgconfig/softwhp.pc
 
 clean:

@@ -20,6 +20,7 @@ check python3               module  termios
 check gcc-mingw-w64-x86-64  command x86_64-w64-mingw32-gcc
 check lz4                   command lz4
 check cpio                  command cpio
+check pkgconf               command pkg-config
 run   cpio                  command cpio
 bench python3               module  statistics
 '

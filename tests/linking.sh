@@ -29,13 +29,17 @@ claim() {
 
 grep -ho '\(WHv\|Swhp\)[A-Za-z0-9]*(' include/WinHvPlatform.h include/WinHvEmulation.h include/softwhp.h |
     tr -d '(' | sort -u >"$work/declared"
-nm -D --defined-only "$build/libsoftwhp.so" | awk '{ print $NF }' | sort >"$work/shared"
+nm -D --defined-only "$build/libsoftwhp.so" | awk '$2 != "A" { print $NF }' >"$work/versioned"
+sed 's/@.*//' "$work/versioned" | sort >"$work/shared"
 nm -g --defined-only "$build/libsoftwhp.a" | awk 'NF == 3 { print $NF }' | sort >"$work/static"
 claim "the shared library exports what the headers declare, and nothing else" diff "$work/declared" "$work/shared"
 claim "the static library exports what the headers declare, and nothing else" diff "$work/declared" "$work/static"
 
 soname() { readelf -d "$build/libsoftwhp.so" | grep -q 'SONAME.*\[libsoftwhp.so.0\]'; }
 claim "the soname is libsoftwhp.so.0" soname
+
+unversioned() { ! grep -v '@@SOFTWHP_0$' "$work/versioned"; }
+claim "each function that the shared library exports has the version SOFTWHP_0" unversioned
 
 # A client that has functions called as ours are inside.
 cat >"$work/client.c" <<'END'
@@ -65,10 +69,10 @@ libs=$("$make" -s libs)
 # shellcheck disable=SC2086
 {
     claim "a client links with the static library" \
-        "$cc" "$work/client.c" -Iinclude "$build/libsoftwhp.a" $libs -o "$work/static-client"
+        $cc "$work/client.c" -Iinclude "$build/libsoftwhp.a" $libs -o "$work/static-client"
     claim "and runs" "$work/static-client"
     claim "a client links with the shared library" \
-        "$cc" "$work/client.c" -Iinclude -L"$build" -lsoftwhp -o "$work/shared-client"
+        $cc "$work/client.c" -Iinclude -L"$build" -lsoftwhp -o "$work/shared-client"
     claim "and runs" env LD_LIBRARY_PATH="$build" "$work/shared-client"
 }
 
@@ -79,12 +83,52 @@ for file in include/WinHvPlatform.h include/WinHvPlatformDefs.h include/WinHvEmu
     lib/libsoftwhp.a lib/libsoftwhp.so.0 lib/libsoftwhp.so lib/pkgconfig/softwhp.pc bin/softwhp; do
     claim "installs $file" test -e "$root$prefix/$file"
 done
+
+# links WHERE PREFIX OPTION...: a client builds by pkg-config, with what's installed under PREFIX, and runs.
+links() {
+    where=$1 at=$2
+    shift 2
+    rm -f "$work/installed-client"
+    # shellcheck disable=SC2046,SC2086
+    claim "a client builds by pkg-config, $where" \
+        $cc "$work/client.c" $(PKG_CONFIG_LIBDIR="$at/lib/pkgconfig" pkg-config "$@" --cflags --libs softwhp) \
+        -o "$work/installed-client"
+    claim "and runs" env LD_LIBRARY_PATH="$at/lib" "$work/installed-client"
+}
+
+# Headers and library of PREFIX, not of some other softwhp that the machine has; and Zydis is no business of a client.
+flags_of() {
+    PKG_CONFIG_LIBDIR="$1/lib/pkgconfig" pkg-config --cflags --libs softwhp |
+        tr ' ' '\n' | sed -n 's/^-[IL]//p' | while read -r folder; do realpath "$folder"; done | xargs
+}
+flags_are_of() { [ "$(flags_of "$1")" = "$(realpath "$1/include") $(realpath "$1/lib")" ]; }
+no_zydis() { ! PKG_CONFIG_LIBDIR="$1/lib/pkgconfig" pkg-config --cflags --libs softwhp | grep -i -e zy -e mpfr; }
+needs_zydis() { readelf -d "$work/installed-client" | grep 'NEEDED.*libZydis'; }
+version() {
+    [ "$(PKG_CONFIG_LIBDIR="$1/lib/pkgconfig" pkg-config --modversion softwhp)" = \
+        "$(sed -n 's/^#define SWHP_VERSION "\(.*\)"/\1/p' include/softwhp.h)" ]
+}
+
 if command -v pkg-config >/dev/null; then
-    export PKG_CONFIG_SYSROOT_DIR="$root" PKG_CONFIG_LIBDIR="$root$prefix/lib/pkgconfig"
-    # shellcheck disable=SC2046
-    claim "a client builds by pkg-config" \
-        "$cc" "$work/client.c" $(pkg-config --cflags --libs softwhp) -o "$work/installed-client"
-    claim "and runs" env LD_LIBRARY_PATH="$root$prefix/lib" "$work/installed-client"
+    staged=$root$prefix
+    links "staged in DESTDIR" "$staged"
+    claim "its flags lead there, and nowhere else" flags_are_of "$staged"
+    claim "they leave Zydis to the library" no_zydis "$staged"
+    claim "pkg-config knows the version" version "$staged"
+    export PKG_CONFIG_SYSROOT_DIR="$root"
+    links "with DESTDIR as the system root" "$staged"
+    claim "its flags lead there, and nowhere else" flags_are_of "$staged"
+    unset PKG_CONFIG_SYSROOT_DIR
+    moved="$(cd "$work" && pwd)/moved/elsewhere"
+    mkdir -p "$moved"
+    cp -a "$staged/." "$moved"
+    rm -rf "$root"
+    links "moved elsewhere" "$moved"
+    claim "its flags lead there, and nowhere else" flags_are_of "$moved"
+    links "with --define-prefix" "$moved" --define-prefix
+    rm "$moved"/lib/libsoftwhp.so*
+    links "without the shared library, by --static" "$moved" --static
+    claim "and has Zydis as a shared library" needs_zydis
 else
     echo "skipped: softwhp.pc, pkg-config is missing"
 fi
