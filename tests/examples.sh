@@ -23,7 +23,7 @@ unset SOFTWHP PKG_CONFIG_SYSROOT_DIR
 # The cc of those lines, which adds what should find nothing.
 cc() {
     # shellcheck disable=SC2086
-    $cc -std=c11 -Wall -Wextra -Wpedantic -Wshadow -Werror "$@"
+    command $cc -std=c11 -Wall -Wextra -Wpedantic -Wshadow -Werror "$@"
 }
 
 # example FILE
