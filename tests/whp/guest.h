@@ -68,6 +68,7 @@ TCase *property_case(void);
 TCase *register_case(void);
 TCase *memory_case(void);
 TCase *dirty_case(void);
+TCase *vp_state_case(void);
 TCase *cancel_case(void);
 TCase *exit_case(void);
 TCase *emulator_case(void);
