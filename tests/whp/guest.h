@@ -69,6 +69,7 @@ TCase *register_case(void);
 TCase *memory_case(void);
 TCase *dirty_case(void);
 TCase *vp_state_case(void);
+TCase *counter_case(void);
 TCase *cancel_case(void);
 TCase *exit_case(void);
 TCase *emulator_case(void);
