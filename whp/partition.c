@@ -20,6 +20,7 @@ static void destroy(struct partition *p)
         fclose(p->trace_file);
     free(p->cpuid_list);
     free(p->cpuid_results);
+    free(p->cpuid_masks);
     pthread_cond_destroy(&p->met);
     pthread_mutex_destroy(&p->lock);
     free(p);

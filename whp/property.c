@@ -242,6 +242,48 @@ static HRESULT set_cpuid_results(struct partition *p, const void *buffer, u32 si
     return S_OK;
 }
 
+static struct cpuid_mask mask_of(const WHV_X64_CPUID_RESULT2 *from)
+{
+    struct cpuid_mask m = { from->Function, from->Index, from->VpIndex, false, false, { 0 }, { 0 } };
+
+    m.is_of_subleaf = from->Flags & WHvX64CpuidResult2FlagSubleafSpecific;
+    m.is_of_processor = from->Flags & WHvX64CpuidResult2FlagVpSpecific;
+    memcpy(m.mask, &from->Mask, sizeof m.mask);
+    memcpy(m.value, &from->Output, sizeof m.value);
+    for (unsigned i = 0; i < 4; i++)
+        m.value[i] &= m.mask[i];
+    return m;
+}
+
+static HRESULT set_cpuid_masks(struct partition *p, const void *buffer, u32 size)
+{
+    const u32 flags = WHvX64CpuidResult2FlagSubleafSpecific | WHvX64CpuidResult2FlagVpSpecific;
+    HRESULT hr = check_list("CpuidResultList2", size, sizeof(WHV_X64_CPUID_RESULT2));
+
+    if (FAILED(hr))
+        return hr;
+
+    u32 count = size / (u32)sizeof(WHV_X64_CPUID_RESULT2);
+    struct cpuid_mask *masks = calloc(count ? count : 1, sizeof *masks);
+
+    if (!masks)
+        return fail(E_OUTOFMEMORY, "CpuidResultList2: no memory");
+    for (u32 i = 0; i < count; i++) {
+        WHV_X64_CPUID_RESULT2 from;
+
+        memcpy(&from, (const char *)buffer + i * sizeof from, sizeof from);
+        if ((u32)from.Flags & ~flags) {
+            free(masks);
+            return fail(E_INVALIDARG, "CpuidResultList2[%u]: Flags %#x, there are 1 and 2", i, (u32)from.Flags);
+        }
+        masks[i] = mask_of(&from);
+    }
+    free(p->cpuid_masks);
+    p->cpuid_masks = masks;
+    p->cpuid_masked = count;
+    return S_OK;
+}
+
 /* ---- banks, names, time ---- */
 
 static HRESULT set_banks(struct partition *p, const void *buffer, u32 size, bool synthetic)
@@ -320,6 +362,7 @@ HRESULT property_set(struct partition *p, u32 code, const void *buffer, u32 size
     switch (code) {
     case WHvPartitionPropertyCodeCpuidExitList: return set_cpuid_exits(p, buffer, size);
     case WHvPartitionPropertyCodeCpuidResultList: return set_cpuid_results(p, buffer, size);
+    case WHvPartitionPropertyCodeCpuidResultList2: return set_cpuid_masks(p, buffer, size);
     case WHvPartitionPropertyCodeProcessorFeaturesBanks: return set_banks(p, buffer, size, false);
     case WHvPartitionPropertyCodeSyntheticProcessorFeaturesBanks: return set_banks(p, buffer, size, true);
     case WHvPartitionPropertyCodeReferenceTime: return set_time(p, buffer, size);
@@ -344,6 +387,7 @@ static HRESULT property_get(struct partition *p, u32 code, void *buffer, u32 siz
     switch (code) {
     case WHvPartitionPropertyCodeCpuidExitList:
     case WHvPartitionPropertyCodeCpuidResultList:
+    case WHvPartitionPropertyCodeCpuidResultList2:
         return fail(HRESULT_FROM_WIN32(ERROR_NOT_SUPPORTED),
                     "PropertyCode: lists of CPUID leaves can't be read back");
     case WHvPartitionPropertyCodeProcessorFeaturesBanks:

@@ -70,6 +70,7 @@ TCase *memory_case(void);
 TCase *dirty_case(void);
 TCase *vp_state_case(void);
 TCase *counter_case(void);
+TCase *cpuid_case(void);
 TCase *cancel_case(void);
 TCase *exit_case(void);
 TCase *emulator_case(void);
