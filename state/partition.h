@@ -49,6 +49,9 @@ struct partition {
     u32 cpuid_resulted;
     struct cpuid_mask *cpuid_masks;
     u32 cpuid_masked;
+    WHV_MSR_ACTION_ENTRY *msr_actions;
+    u32 msr_listed;
+    u32 unknown_msr;              /* WHV_MSR_ACTION for MSRs that nobody has or lists */
     u32 physical_width;           /* bits of a guest-physical address */
     u64 features, features1, xsave_features; /* the API's banks, and what follows from them: */
     struct features has;

@@ -71,6 +71,7 @@ TCase *dirty_case(void);
 TCase *vp_state_case(void);
 TCase *counter_case(void);
 TCase *cpuid_case(void);
+TCase *msr_action_case(void);
 TCase *cancel_case(void);
 TCase *exit_case(void);
 TCase *emulator_case(void);
