@@ -120,9 +120,23 @@ static struct segment check_handler_code(CPU, u16 selector, unsigned *cpl)
     return cs;
 }
 
+static void count_delivered(CPU)
+{
+    switch (cpu->delivering.type) {
+    case EVENT_INTERRUPT:
+    case EVENT_NMI: cpu->counters[COUNT_INTERRUPTS]++; break;
+    case EVENT_SOFTWARE_INTERRUPT: break;
+    default:
+        cpu->counters[COUNT_EXCEPTIONS]++;
+        cpu->counters[COUNT_FAULTED_PAGES] += cpu->delivering.vector == VECTOR_PF;
+        break;
+    }
+}
+
 /* The handler runs: what all deliveries end with. */
 static void delivered(CPU, bool is_instruction)
 {
+    count_delivered(cpu);
     if (cpu->delivering.type == EVENT_NMI)
         cpu->nmi_masked = true;
     if (!is_instruction)

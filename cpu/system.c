@@ -116,14 +116,40 @@ static bool msr_exits(const struct vcpu *cpu, u32 index, bool is_write)
     }
 }
 
-/* Raises or leaves unless it was done. */
-static void settle_msr(CPU, enum msr_result result, u32 index, bool is_write)
+enum { NOT_LISTED = -1 };
+
+/* The caller's WHV_MSR_ACTION for an access: reference 2.2, 2.5. */
+static int msr_action(const struct partition *p, u32 index, bool is_write)
+{
+    for (u32 i = 0; i < p->msr_listed; i++)
+        if (p->msr_actions[i].Index == index)
+            return is_write ? p->msr_actions[i].WriteAction : p->msr_actions[i].ReadAction;
+    return NOT_LISTED;
+}
+
+/* Leaves if the caller asked for it. True: the access is nothing, and reads 0. All exits need X64MsrExit. */
+static bool msr_is_void(CPU, int action, u32 index, bool is_write)
+{
+    if (action == WHvMsrActionExit && cpu->partition->exits.X64MsrExit)
+        exit_msr(cpu, index, is_write);
+    if (action != WHvMsrActionIgnoreWriteReadZero && msr_exits(cpu, index, is_write))
+        exit_msr(cpu, index, is_write);
+    return action == WHvMsrActionIgnoreWriteReadZero;
+}
+
+/* Raises or leaves unless it was done, or is to be nothing. */
+static void settle_msr(CPU, enum msr_result result, int action, u32 index, bool is_write)
 {
     const struct partition *p = cpu->partition;
+    bool leaves = p->msr_bitmap.UnhandledMsrs;
 
     if (result == MSR_DONE)
         return;
-    if (result == MSR_UNKNOWN && p->exits.X64MsrExit && p->msr_bitmap.UnhandledMsrs)
+    if (result == MSR_UNKNOWN && action == NOT_LISTED && p->unknown_msr == WHvMsrActionIgnoreWriteReadZero)
+        return;
+    if (action == NOT_LISTED && p->unknown_msr == WHvMsrActionExit)
+        leaves = true;
+    if (result == MSR_UNKNOWN && p->exits.X64MsrExit && leaves)
         exit_msr(cpu, index, is_write);
     vcpu_raise(cpu, VECTOR_GP, 0);
 }
@@ -132,11 +158,11 @@ void op_rdmsr(CPU, IN)
 {
     u32 index = (u32)cpu->gpr[RCX];
     u64 value = 0;
+    int action = msr_action(cpu->partition, index, false);
 
     (void)in;
-    if (msr_exits(cpu, index, false))
-        exit_msr(cpu, index, false);
-    settle_msr(cpu, msr_read(cpu, index, &value), index, false);
+    if (!msr_is_void(cpu, action, index, false))
+        settle_msr(cpu, msr_read(cpu, index, &value), action, index, false);
     put_pair(cpu, value);
 }
 
@@ -146,10 +172,12 @@ void op_wrmsr(CPU, IN)
     u64 value = cpu->gpr[RDX] << 32 | (u32)cpu->gpr[RAX];
     u64 efer = cpu->efer;
 
+    int action = msr_action(cpu->partition, index, true);
+
     (void)in;
-    if (msr_exits(cpu, index, true))
-        exit_msr(cpu, index, true);
-    settle_msr(cpu, msr_write(cpu, index, value), index, true);
+    if (msr_is_void(cpu, action, index, true))
+        return;
+    settle_msr(cpu, msr_write(cpu, index, value), action, index, true);
     if (cpu->efer != efer) {
         tlb_flush(cpu, false);
         mode_update(cpu);

@@ -71,6 +71,7 @@ u8 context_bytes(const struct vcpu *cpu, UINT8 bytes[16])
 void exit_unrecoverable(struct vcpu *cpu)
 {
     context_begin(cpu, WHvRunVpExitReasonUnrecoverableException, 0);
+    cpu->counters[COUNT_OTHER]++;
     vcpu_land(cpu);
 }
 
@@ -95,6 +96,7 @@ void exit_halt(struct vcpu *cpu)
         __atomic_fetch_or(&cpu->attention, (u32)ATTENTION_DEBUG, __ATOMIC_SEQ_CST);
     }
     context_begin(cpu, WHvRunVpExitReasonX64Halt, 0);
+    cpu->counters[COUNT_HALT]++;
 }
 
 void exit_count(struct vcpu *cpu)
@@ -111,6 +113,7 @@ void exit_ferr_freeze(struct vcpu *cpu)
     cpu->shadow = cpu->shadow_ss = false;
     x->VpContext.ExecutionState.InterruptShadow = 0;
     cpu->left_instruction = false;
+    cpu->counters[COUNT_OTHER]++;
     vcpu_land(cpu);
 }
 
@@ -127,6 +130,7 @@ void exit_interrupt_window(struct vcpu *cpu, u32 type)
     WHV_RUN_VP_EXIT_CONTEXT *x = context_begin(cpu, WHvRunVpExitReasonX64InterruptWindow, 0);
 
     x->InterruptWindow.DeliverableType = (WHV_X64_PENDING_INTERRUPTION_TYPE)type;
+    cpu->counters[COUNT_WINDOW]++;
     vcpu_land(cpu);
 }
 

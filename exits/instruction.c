@@ -17,6 +17,7 @@ void exit_memory(struct vcpu *cpu, u64 gpa, u64 linear, bool has_linear, unsigne
     m->AccessInfo.GvaValid = has_linear;
     m->Gpa = gpa;
     m->Gva = has_linear ? linear : 0;
+    cpu->counters[COUNT_MEMORY]++;
     vcpu_land(cpu);
 }
 
@@ -56,6 +57,7 @@ void exit_io(struct vcpu *cpu, u16 port, unsigned size, bool is_write, bool stri
     context_segment(&io->Ds, &cpu->seg[DS]);
     context_segment(&io->Es, &cpu->seg[ES]);
     cpu->completed_debug = io_breakpoints(cpu, port, size);
+    cpu->counters[COUNT_IO]++;
 }
 
 void exit_msr(struct vcpu *cpu, u32 index, bool is_write)
@@ -66,6 +68,7 @@ void exit_msr(struct vcpu *cpu, u32 index, bool is_write)
     x->MsrAccess.MsrNumber = index;
     x->MsrAccess.Rax = cpu->gpr[RAX];
     x->MsrAccess.Rdx = cpu->gpr[RDX];
+    cpu->counters[COUNT_MSR]++;
     vcpu_land(cpu);
 }
 
@@ -81,6 +84,7 @@ void exit_cpuid(struct vcpu *cpu, const u32 defaults[4])
     x->CpuidAccess.DefaultResultRbx = defaults[1];
     x->CpuidAccess.DefaultResultRcx = defaults[2];
     x->CpuidAccess.DefaultResultRdx = defaults[3];
+    cpu->counters[COUNT_CPUID]++;
 }
 
 void exit_rdtsc(struct vcpu *cpu, u64 tsc, bool is_rdtscp)
@@ -91,6 +95,7 @@ void exit_rdtsc(struct vcpu *cpu, u64 tsc, bool is_rdtscp)
     x->ReadTsc.VirtualOffset = cpu->tsc_offset;
     x->ReadTsc.Tsc = tsc;
     x->ReadTsc.RdtscInfo.IsRdtscp = is_rdtscp;
+    cpu->counters[COUNT_OTHER]++;
     vcpu_land(cpu);
 }
 
@@ -107,6 +112,7 @@ void exit_exception(struct vcpu *cpu, const struct event *event)
     e->ExceptionType = event->vector;
     e->ErrorCode = event->error;
     e->ExceptionParameter = event->parameter;
+    cpu->counters[event->vector == VECTOR_PF ? COUNT_PAGE_FAULT : COUNT_OTHER]++;
     cpu->left_instruction = false;
     vcpu_land(cpu);
 }
@@ -124,5 +130,6 @@ void exit_unsupported(struct vcpu *cpu, u32 feature, u64 parameter)
     x->UnsupportedFeature.FeatureCode = (WHV_X64_UNSUPPORTED_FEATURE_CODE)feature;
     x->UnsupportedFeature.FeatureParameter = parameter;
     cpu->left_instruction = false;
+    cpu->counters[COUNT_OTHER]++;
     vcpu_land(cpu);
 }

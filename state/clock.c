@@ -72,6 +72,24 @@ u64 clock_reference_time(struct partition *p)
     return host_elapsed(p) / (NANOSECONDS / REFERENCE_UNITS) + p->reference_offset;
 }
 
+u64 clock_runtime(struct vcpu *cpu)
+{
+    const struct partition *p = cpu->partition;
+
+    if (p->clock == SwhpClockVirtual)
+        return scale(retired(cpu) * p->rate, REFERENCE_UNITS, p->frequency);
+
+    u64 now = host_nanoseconds();
+
+    if (!cpu->is_timed) {
+        cpu->is_timed = true;
+        cpu->ran_since = now;
+    }
+    if (!__atomic_load_n(&cpu->is_running, __ATOMIC_RELAXED))
+        return cpu->ran / (NANOSECONDS / REFERENCE_UNITS);
+    return (cpu->ran + now - cpu->ran_since) / (NANOSECONDS / REFERENCE_UNITS);
+}
+
 /* The finalizer of SplitMix64 (Steele, Lea, Flood 2014): a permutation of 64 bits. */
 static u64 mix(u64 v)
 {

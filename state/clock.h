@@ -19,6 +19,10 @@ u64 clock_ticks(struct vcpu *cpu);
 /* 100 ns units since the partition began. */
 u64 clock_reference_time(struct partition *p);
 
+/* 100 ns units that the processor spent running: what it retired with the virtual clock, else time inside Run since
+ * this was first asked. It stands still. */
+u64 clock_runtime(struct vcpu *cpu);
+
 /* RDRAND and RDSEED: from the seed with the virtual clock, else from the host. */
 u64 clock_random(struct partition *p);
 

@@ -25,6 +25,12 @@ struct cpuid_result {      /* WHV_X64_CPUID_RESULT */
     u32 function, eax, ebx, ecx, edx;
 };
 
+struct cpuid_mask {        /* WHV_X64_CPUID_RESULT2: EAX EBX ECX EDX become (what they are & ~mask) | value */
+    u32 function, subleaf, processor;
+    bool is_of_subleaf, is_of_processor;
+    u32 value[4], mask[4];
+};
+
 struct partition {
     const struct profile *profile;
     struct ram *ram;
@@ -41,6 +47,11 @@ struct partition {
     u32 cpuid_listed;
     struct cpuid_result *cpuid_results;
     u32 cpuid_resulted;
+    struct cpuid_mask *cpuid_masks;
+    u32 cpuid_masked;
+    WHV_MSR_ACTION_ENTRY *msr_actions;
+    u32 msr_listed;
+    u32 unknown_msr;              /* WHV_MSR_ACTION for MSRs that nobody has or lists */
     u32 physical_width;           /* bits of a guest-physical address */
     u64 features, features1, xsave_features; /* the API's banks, and what follows from them: */
     struct features has;

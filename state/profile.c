@@ -277,7 +277,8 @@ static bool overridden(const struct partition *p, u32 leaf, u32 out[4])
     return false;
 }
 
-void profile_cpuid(const struct vcpu *cpu, u32 leaf, u32 subleaf, u32 out[4])
+/* Before the caller's masks. */
+static void unmasked(const struct vcpu *cpu, u32 leaf, u32 subleaf, u32 out[4])
 {
     const struct partition *p = cpu->partition;
     bool has_subleaves = leaf == 7 || leaf == 0xd;
@@ -302,4 +303,21 @@ void profile_cpuid(const struct vcpu *cpu, u32 leaf, u32 subleaf, u32 out[4])
         }
     if (leaf != 7 || subleaf == 0)
         dynamic(cpu, leaf, subleaf, out);
+}
+
+/* The caller's masks, each on what those before it left. */
+void profile_cpuid(const struct vcpu *cpu, u32 leaf, u32 subleaf, u32 out[4])
+{
+    const struct partition *p = cpu->partition;
+
+    unmasked(cpu, leaf, subleaf, out);
+    for (u32 i = 0; i < p->cpuid_masked; i++) {
+        const struct cpuid_mask *m = &p->cpuid_masks[i];
+
+        if (m->function != leaf || (m->is_of_subleaf && m->subleaf != subleaf) ||
+            (m->is_of_processor && m->processor != cpu->index))
+            continue;
+        for (unsigned n = 0; n < 4; n++)
+            out[n] = (out[n] & ~m->mask[n]) | m->value[n];
+    }
 }

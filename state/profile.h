@@ -30,7 +30,7 @@ void profile_use(struct partition *p, const struct profile *profile);
 /* What follows from the feature banks: the partition's `has` and valid bits of registers. After each change of a bank. */
 void profile_settle(struct partition *p);
 
-/* CPUID as the guest sees it, dynamic bits (OSXSAVE, APIC ID, XSAVE sizes) and the caller's CpuidResultList included. */
+/* CPUID as the guest sees it, dynamic bits (OSXSAVE, APIC ID, XSAVE sizes) and the caller's result lists included. */
 void profile_cpuid(const struct vcpu *cpu, u32 leaf, u32 subleaf, u32 out[4]); /* EAX EBX ECX EDX */
 
 /* An MSR: done, refused with #GP(0), or one that we don't have. */

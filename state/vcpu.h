@@ -114,6 +114,25 @@ struct restored {
 };
 
 /* What kind of thing is being delivered (WHV_X64_PENDING_INTERRUPTION_TYPE, and VMX's numbers for software events). */
+/* Rows of vcpu.counters. The first ones are those of WHV_PROCESSOR_INTERCEPT_COUNTERS, in its order: nothing that
+ * doesn't leave is intercepted here, so several stay 0. */
+enum counter {
+    COUNT_IO = 2,
+    COUNT_HALT,
+    COUNT_CPUID,
+    COUNT_MSR,
+    COUNT_OTHER,
+    COUNT_WINDOW,
+    COUNT_PAGE_FAULT = 10, /* exception exits for #PF */
+    COUNT_MEMORY,
+    INTERCEPTS = 14,
+
+    COUNT_FAULTED_PAGES = INTERCEPTS, /* what the guest's handlers got: #PF, exceptions (with #PF), interrupts */
+    COUNT_EXCEPTIONS,
+    COUNT_INTERRUPTS,
+    COUNTERS
+};
+
 enum event_type {
     EVENT_INTERRUPT = 0,
     EVENT_NMI = 2,
@@ -323,6 +342,8 @@ struct vcpu {
     u32 exit_reason;             /* 0: go on */
     bool entered;                /* this Run's entry checks are done */
     u32 is_running;              /* atomic: a thread is inside Run */
+    bool is_timed;               /* host clock: somebody asked for its time inside Run, which is kept from then on: */
+    u64 ran, ran_since;          /* nanoseconds of Runs that ended; when the Run that goes on began */
     bool is_parked;              /* under partition->lock: it stands still inside Run, for a meeting */
     u32 watched;                 /* under partition->lock: raised when another processor takes its write rights */
     void (*be_exact)(struct vcpu *cpu); /* called before others may read its state; NULL: it is exact */
@@ -336,7 +357,7 @@ struct vcpu {
     u64 stray_rip;               /* not canonical: where SYSRET went, for its #GP there; 0: nowhere yet */
     u64 completed_debug;         /* I/O breakpoints on its port: a trap once the caller has completed it */
     bool left_instruction;       /* the last exit left an instruction for the caller to complete */
-    u64 counters[16];            /* exits by kind, for whoever asks */
+    u64 counters[COUNTERS];
 
     struct tlb banks[BANKS];
     struct fetched fetched;

@@ -20,6 +20,8 @@ static void destroy(struct partition *p)
         fclose(p->trace_file);
     free(p->cpuid_list);
     free(p->cpuid_results);
+    free(p->cpuid_masks);
+    free(p->msr_actions);
     pthread_cond_destroy(&p->met);
     pthread_mutex_destroy(&p->lock);
     free(p);

@@ -242,8 +242,12 @@ INLINE HRESULT run(WHV_PARTITION_HANDLE handle, u32 index, u64 until, WHV_RUN_VP
     if (likely(SUCCEEDED(hr))) {
         cpu->exit = context;
         cpu->until = until;
+        if (unlikely(cpu->is_timed))
+            cpu->ran_since = host_nanoseconds();
         __atomic_store_n(&cpu->is_running, 1, __ATOMIC_RELAXED);
         vcpu_run(cpu);
+        if (unlikely(cpu->is_timed))
+            cpu->ran += host_nanoseconds() - cpu->ran_since;
         if (unlikely(p->trace != NULL))
             trace_exit(cpu);
         __atomic_store_n(&cpu->is_running, 0, __ATOMIC_RELAXED);

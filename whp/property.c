@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Partition properties: a table of the plain ones, and functions for lists, banks and time. Reference 2.2. */
-#include <stdlib.h>
-
+/* Partition properties: a table of the plain ones, and functions for banks and time. Reference 2.2. */
 #include "state/clock.h"
 #include "state/profile.h"
 #include "whp/partition.h"
@@ -58,6 +56,12 @@ static const char *check_msr_exits(const struct partition *p, u64 v)
 {
     (void)p;
     return v & ~(u64)OFFERED_MSR_EXITS ? "bits that the capability X64MsrExitBitmap doesn't offer" : NULL;
+}
+
+static const char *check_action(const struct partition *p, u64 v)
+{
+    (void)p;
+    return v > WHvMsrActionExit ? "there are the actions 0 to 2" : NULL;
 }
 
 static const char *check_features(const struct partition *p, u64 v)
@@ -149,6 +153,7 @@ static const struct property properties[] = {
     ROW(InterruptClockFrequency, 8, SETUP, AT(interrupt_frequency), check_frequency),
     ROW(ApicRemoteReadSupport, 4, SETUP, 0, check_zero),
     ROW(ProcessorPerfmonFeatures, 8, SETUP, 0, check_zero),
+    ROW(UnimplementedMsrAction, 4, SETUP, AT(unknown_msr), check_action),
     ROW(PhysicalAddressWidth, 4, SETUP, AT(physical_width), check_width),
     ROW(ProcessorCount, 4, SETUP, AT(processors), check_count),
     OWN(Clock, 4, AT(clock), check_clock),
@@ -178,67 +183,6 @@ static HRESULT set_plain(struct partition *p, const struct property *row, const 
         return fail(E_INVALIDARG, "%s: %#llx: %s", row->name, (unsigned long long)value, why);
     if (row->where)
         memcpy((char *)p + row->where, buffer, row->size);
-    return S_OK;
-}
-
-/* ---- lists ---- */
-
-enum { MOST_ENTRIES = 65536 };
-
-static HRESULT check_list(const char *name, u32 size, u32 element)
-{
-    if (size % element)
-        return fail(E_INVALIDARG, "%s: %u bytes are no whole number of entries of %u", name, size, element);
-    if (size / element > MOST_ENTRIES)
-        return fail(E_INVALIDARG, "%s: more than %u entries", name, MOST_ENTRIES);
-    return S_OK;
-}
-
-static HRESULT set_cpuid_exits(struct partition *p, const void *buffer, u32 size)
-{
-    HRESULT hr = check_list("CpuidExitList", size, sizeof(u32));
-
-    if (FAILED(hr))
-        return hr;
-
-    u32 *list = malloc(size ? size : 1);
-
-    if (!list)
-        return fail(E_OUTOFMEMORY, "CpuidExitList: no memory");
-    if (size)
-        memcpy(list, buffer, size);
-    free(p->cpuid_list);
-    p->cpuid_list = list;
-    p->cpuid_listed = size / (u32)sizeof(u32);
-    p->has_cpuid_list = true;
-    return S_OK;
-}
-
-static HRESULT set_cpuid_results(struct partition *p, const void *buffer, u32 size)
-{
-    HRESULT hr = check_list("CpuidResultList", size, sizeof(WHV_X64_CPUID_RESULT));
-
-    if (FAILED(hr))
-        return hr;
-
-    u32 count = size / (u32)sizeof(WHV_X64_CPUID_RESULT);
-    struct cpuid_result *results = calloc(count ? count : 1, sizeof *results);
-
-    if (!results)
-        return fail(E_OUTOFMEMORY, "CpuidResultList: no memory");
-    for (u32 i = 0; i < count; i++) {
-        WHV_X64_CPUID_RESULT from;
-
-        memcpy(&from, (const char *)buffer + i * sizeof from, sizeof from);
-        if (from.Reserved[0] || from.Reserved[1] || from.Reserved[2]) {
-            free(results);
-            return fail(E_INVALIDARG, "CpuidResultList[%u]: Reserved must be zero", i);
-        }
-        results[i] = (struct cpuid_result){ from.Function, from.Eax, from.Ebx, from.Ecx, from.Edx };
-    }
-    free(p->cpuid_results);
-    p->cpuid_results = results;
-    p->cpuid_resulted = count;
     return S_OK;
 }
 
@@ -318,8 +262,10 @@ HRESULT property_set(struct partition *p, u32 code, const void *buffer, u32 size
     default: break;
     }
     switch (code) {
-    case WHvPartitionPropertyCodeCpuidExitList: return set_cpuid_exits(p, buffer, size);
-    case WHvPartitionPropertyCodeCpuidResultList: return set_cpuid_results(p, buffer, size);
+    case WHvPartitionPropertyCodeCpuidExitList:
+    case WHvPartitionPropertyCodeCpuidResultList:
+    case WHvPartitionPropertyCodeCpuidResultList2:
+    case WHvPartitionPropertyCodeMsrActionList: return property_set_list(p, code, buffer, size);
     case WHvPartitionPropertyCodeProcessorFeaturesBanks: return set_banks(p, buffer, size, false);
     case WHvPartitionPropertyCodeSyntheticProcessorFeaturesBanks: return set_banks(p, buffer, size, true);
     case WHvPartitionPropertyCodeReferenceTime: return set_time(p, buffer, size);
@@ -344,8 +290,10 @@ static HRESULT property_get(struct partition *p, u32 code, void *buffer, u32 siz
     switch (code) {
     case WHvPartitionPropertyCodeCpuidExitList:
     case WHvPartitionPropertyCodeCpuidResultList:
+    case WHvPartitionPropertyCodeCpuidResultList2:
+    case WHvPartitionPropertyCodeMsrActionList:
         return fail(HRESULT_FROM_WIN32(ERROR_NOT_SUPPORTED),
-                    "PropertyCode: lists of CPUID leaves can't be read back");
+                    "PropertyCode: lists can't be read back");
     case WHvPartitionPropertyCodeProcessorFeaturesBanks:
         value[0] = WHV_PROCESSOR_FEATURES_BANKS_COUNT;
         value[1] = p->features;

@@ -102,26 +102,6 @@ HRESULT WINAPI WHvSetVirtualProcessorInterruptControllerState(WHV_PARTITION_HAND
     return WHvSetVirtualProcessorInterruptControllerState2(Partition, VpIndex, State, StateSize);
 }
 
-/* ---- counters ---- */
-
-HRESULT WINAPI WHvGetVirtualProcessorCounters(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex,
-                                              WHV_PROCESSOR_COUNTER_SET CounterSet, VOID *Buffer,
-                                              UINT32 BufferSizeInBytes, UINT32 *BytesWritten)
-{
-    struct vcpu *cpu;
-    HRESULT hr = vcpu_pin(Partition, VpIndex, &cpu);
-
-    (void)Buffer;
-    (void)BufferSizeInBytes;
-    (void)BytesWritten;
-    if (FAILED(hr))
-        return hr;
-    vcpu_unpin(Partition, VpIndex);
-    if ((u32)CounterSet > WHvProcessorCounterSetSyntheticFeatures)
-        return fail(WHV_E_UNKNOWN_PROPERTY, "CounterSet: there is no %#x", (u32)CounterSet);
-    return not_here("WHvGetVirtualProcessorCounters");
-}
-
 /* ---- the rest ---- */
 
 /* Parameters beyond the handle aren't looked at, so they have no names here. */

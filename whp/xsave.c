@@ -152,12 +152,11 @@ HRESULT WINAPI WHvSetVirtualProcessorXsaveState(WHV_PARTITION_HANDLE Partition, 
 
 /* ---- the newer calls: by kind of state ---- */
 
+/* A kind that has no function of its own. */
 static HRESULT check_kind(u32 kind)
 {
     switch (kind) {
     case WHvVirtualProcessorStateTypeXsaveState: return S_OK;
-    case WHvVirtualProcessorStateTypeInterruptControllerState2:
-        return fail(HV_OPERATION_DENIED, "StateType: the partition emulates no local APIC");
     case WHvVirtualProcessorStateTypeSynicMessagePage:
     case WHvVirtualProcessorStateTypeSynicEventFlagPage:
     case WHvVirtualProcessorStateTypeSynicTimerState:
@@ -173,6 +172,11 @@ HRESULT WINAPI WHvGetVirtualProcessorState(WHV_PARTITION_HANDLE Partition, UINT3
                                            UINT32 BufferSizeInBytes, UINT32 *BytesWritten)
 {
     struct vcpu *cpu;
+
+    if (StateType == WHvVirtualProcessorStateTypeInterruptControllerState2)
+        return WHvGetVirtualProcessorInterruptControllerState2(Partition, VpIndex, Buffer, BufferSizeInBytes,
+                                                               BytesWritten);
+
     HRESULT hr = vcpu_enter(Partition, VpIndex, &cpu);
 
     if (FAILED(hr))
@@ -189,6 +193,10 @@ HRESULT WINAPI WHvSetVirtualProcessorState(WHV_PARTITION_HANDLE Partition, UINT3
                                            UINT32 BufferSizeInBytes)
 {
     struct vcpu *cpu;
+
+    if (StateType == WHvVirtualProcessorStateTypeInterruptControllerState2)
+        return WHvSetVirtualProcessorInterruptControllerState2(Partition, VpIndex, Buffer, BufferSizeInBytes);
+
     HRESULT hr = vcpu_enter(Partition, VpIndex, &cpu);
 
     if (FAILED(hr))

@@ -148,7 +148,7 @@ static HRESULT xsave(u32 offset, u64 value)
     X(property(raw, PROP(X64MsrExitBitmap), 64, 8), E_INVALIDARG)                                            \
     X(property(raw, PROP(PhysicalAddressWidth), 60, 4), E_INVALIDARG)                                        \
     X(property(raw, PROP(CpuidExitList), 0, 3), E_INVALIDARG)                                                \
-    X(property(raw, PROP(CpuidResultList2), 0, 8), WHV_E_UNKNOWN_PROPERTY)                                   \
+    X(property(raw, PROP(CpuidResultList2), 0, 8), E_INVALIDARG)                                             \
     X(property(raw, 0x1234, 0, 8), WHV_E_UNKNOWN_PROPERTY)                                                   \
     X(property(raw, SwhpPartitionPropertyCodeClock, 2, 4), E_INVALIDARG)                                     \
     X(property(raw, SwhpPartitionPropertyCodeClockRate, 0, 4), E_INVALIDARG)                                 \

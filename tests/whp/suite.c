@@ -13,6 +13,10 @@ Suite *whp_suite(void)
     suite_add_tcase(s, register_case());
     suite_add_tcase(s, memory_case());
     suite_add_tcase(s, dirty_case());
+    suite_add_tcase(s, vp_state_case());
+    suite_add_tcase(s, counter_case());
+    suite_add_tcase(s, cpuid_case());
+    suite_add_tcase(s, msr_action_case());
     suite_add_tcase(s, cancel_case());
     suite_add_tcase(s, exit_case());
     suite_add_tcase(s, emulator_case());

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a processor counts: reference 7.5. An intercept is an exit to the caller; the time that it takes is the
+ * caller's own, so times of intercepts are 0, and so is the hypervisor's part of the runtime.
+ */
+#include "state/clock.h"
+#include "whp/handle.h"
+
+enum { INTERCEPTS_OF_1809 = 11 }; /* rows that the set had at first */
+
+_Static_assert(sizeof(WHV_PROCESSOR_ACTIVITY_COUNTERS) == INTERCEPTS * sizeof(WHV_PROCESSOR_INTERCEPT_COUNTER) &&
+                   offsetof(WHV_PROCESSOR_ACTIVITY_COUNTERS, IoInstructions) == COUNT_IO * 16 &&
+                   offsetof(WHV_PROCESSOR_ACTIVITY_COUNTERS, PendingInterrupts) == COUNT_WINDOW * 16 &&
+                   offsetof(WHV_PROCESSOR_ACTIVITY_COUNTERS, NestedPageFaultIntercepts) == COUNT_MEMORY * 16,
+               "counters are in the order of the set");
+
+/* A caller of an older SDK has a shorter set, and gets that much. */
+static HRESULT give_intercepts(const struct vcpu *cpu, void *buffer, u32 size, u32 *written)
+{
+    WHV_PROCESSOR_INTERCEPT_COUNTER rows[INTERCEPTS] = { 0 };
+    bool is_old = size >= INTERCEPTS_OF_1809 * sizeof rows[0] && size < sizeof rows;
+
+    for (unsigned i = 0; i < INTERCEPTS; i++)
+        rows[i].Count = cpu->counters[i];
+    return give(buffer, size, written, rows, is_old ? INTERCEPTS_OF_1809 * sizeof rows[0] : sizeof rows);
+}
+
+static HRESULT give_set(struct vcpu *cpu, u32 set, void *buffer, u32 size, u32 *written)
+{
+    switch (set) {
+    case WHvProcessorCounterSetRuntime: {
+        WHV_PROCESSOR_RUNTIME_COUNTERS runtime = { .TotalRuntime100ns = clock_runtime(cpu) };
+
+        return give(buffer, size, written, &runtime, sizeof runtime);
+    }
+    case WHvProcessorCounterSetIntercepts: return give_intercepts(cpu, buffer, size, written);
+    case WHvProcessorCounterSetEvents: {
+        WHV_PROCESSOR_GUEST_EVENT_COUNTERS events = { .PageFaultCount = cpu->counters[COUNT_FAULTED_PAGES],
+                                                      .ExceptionCount = cpu->counters[COUNT_EXCEPTIONS],
+                                                      .InterruptCount = cpu->counters[COUNT_INTERRUPTS] };
+
+        return give(buffer, size, written, &events, sizeof events);
+    }
+    case WHvProcessorCounterSetApic:
+    case WHvProcessorCounterSetSyntheticFeatures:
+        return fail(HRESULT_FROM_WIN32(ERROR_NOT_SUPPORTED), "CounterSet: %#x isn't counted in this version", set);
+    default: return fail(WHV_E_UNKNOWN_PROPERTY, "CounterSet: there is no %#x", set);
+    }
+}
+
+HRESULT WINAPI WHvGetVirtualProcessorCounters(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex,
+                                              WHV_PROCESSOR_COUNTER_SET CounterSet, VOID *Buffer,
+                                              UINT32 BufferSizeInBytes, UINT32 *BytesWritten)
+{
+    struct reading r;
+    HRESULT hr = vcpu_read_begin(Partition, VpIndex, &r);
+
+    if (FAILED(hr))
+        return hr;
+    hr = give_set(r.cpu, (u32)CounterSet, Buffer, BufferSizeInBytes, BytesWritten);
+    vcpu_read_end(&r);
+    return hr;
+}
