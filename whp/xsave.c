@@ -6,6 +6,7 @@
 #include "state/profile.h"
 #include "whp/fx_image.h"
 #include "whp/handle.h"
+#include "whp/interrupt.h"
 
 enum { XSTATE_BV = FX_SIZE, XCOMP_BV = FX_SIZE + 8, HEADER_END = FX_SIZE + 64, MOST = HEADER_END + 256 + 8 };
 #define X87 (1u << 0)
@@ -153,9 +154,8 @@ HRESULT WINAPI WHvSetVirtualProcessorXsaveState(WHV_PARTITION_HANDLE Partition, 
 static HRESULT check_kind(u32 kind)
 {
     switch (kind) {
-    case WHvVirtualProcessorStateTypeXsaveState: return S_OK;
-    case WHvVirtualProcessorStateTypeInterruptControllerState2:
-        return fail(HV_OPERATION_DENIED, "StateType: the partition emulates no local APIC");
+    case WHvVirtualProcessorStateTypeXsaveState:
+    case WHvVirtualProcessorStateTypeInterruptControllerState2: return S_OK;
     case WHvVirtualProcessorStateTypeSynicMessagePage:
     case WHvVirtualProcessorStateTypeSynicEventFlagPage:
     case WHvVirtualProcessorStateTypeSynicTimerState:
@@ -176,7 +176,9 @@ HRESULT WINAPI WHvGetVirtualProcessorState(WHV_PARTITION_HANDLE Partition, UINT3
     if (FAILED(hr))
         return hr;
     hr = check_kind((u32)StateType);
-    if (SUCCEEDED(hr))
+    if (SUCCEEDED(hr) && (u32)StateType == WHvVirtualProcessorStateTypeInterruptControllerState2)
+        hr = interrupt_state_get(cpu, Buffer, BufferSizeInBytes, BytesWritten);
+    else if (SUCCEEDED(hr))
         hr = xsave_get(cpu, Buffer, BufferSizeInBytes, BytesWritten);
     vcpu_leave_door(Partition, VpIndex);
     return hr;
@@ -192,6 +194,11 @@ HRESULT WINAPI WHvSetVirtualProcessorState(WHV_PARTITION_HANDLE Partition, UINT3
     if (FAILED(hr))
         return hr;
     hr = check_kind((u32)StateType);
+    if (SUCCEEDED(hr) && (u32)StateType == WHvVirtualProcessorStateTypeInterruptControllerState2) {
+        hr = Buffer ? interrupt_state_set(cpu, Buffer, BufferSizeInBytes, true) : fail(E_POINTER, "Buffer is NULL");
+        vcpu_leave_door(Partition, VpIndex);
+        return hr;
+    }
     if (SUCCEEDED(hr) && Buffer && BufferSizeInBytes != xsave_size(cpu))
         hr = fail(E_INVALIDARG, "BufferSizeInBytes: %u, this processor's state has %u", BufferSizeInBytes,
                   xsave_size(cpu));
