@@ -100,24 +100,41 @@ static bool timer_wakes(struct vcpu *cpu, u64 *ticks)
            apic_timer_next(cpu, ticks);
 }
 
-/* Virtual time doesn't wait: where nothing happens until the timer, it is that time now. */
+/*
+ * Virtual time doesn't wait: where nothing happens until the timer, it is that time now. A counted Run ends when the clock
+ * has gone as far as the counts that are left would have brought it. False: there is nothing to leap to.
+ */
+static bool leap(struct vcpu *cpu, bool is_timed, u64 ticks)
+{
+    u64 to_timer = is_timed ? counts_of(cpu, ticks) : ~(u64)0;
+    u64 to_end = cpu->until < BLOCK_DEAD - 1 ? cpu->until - cpu->count : ~(u64)0; /* not there yet: attend() has looked */
+
+    if (to_timer == ~(u64)0 && to_end == ~(u64)0)
+        return false;
+    if (__atomic_load_n(&cpu->attention, __ATOMIC_SEQ_CST) & ATTENTION_WAKES)
+        return true; /* a cancel, say, which comes first */
+    if (to_timer <= to_end) {
+        cpu->partition->advanced += to_timer;
+        return true;
+    }
+    cpu->partition->advanced += to_end;
+    exit_count(cpu);
+}
+
 static void sleep(struct vcpu *cpu)
 {
-    struct partition *p = cpu->partition;
-    bool is_virtual = p->clock == SwhpClockVirtual;
-    u64 ticks, nanoseconds = ~(u64)0;
+    const struct partition *p = cpu->partition;
+    u64 ticks = 0, most = 3600000000000u, nanoseconds = ~(u64)0;
+    bool is_timed = timer_wakes(cpu, &ticks);
 
     __atomic_fetch_or(&cpu->attention, (u32)ATTENTION_EVENT, __ATOMIC_SEQ_CST); /* the loop comes back to apic_attend() */
-    if (timer_wakes(cpu, &ticks)) {
+    if (p->clock == SwhpClockVirtual) {
+        if (leap(cpu, is_timed, ticks))
+            return;
+    } else if (is_timed) {
         u128 wait = ((u128)ticks * 1000000000u + p->frequency - 1) / p->frequency;
 
-        if (is_virtual) {
-            if (__atomic_load_n(&cpu->attention, __ATOMIC_SEQ_CST) & ATTENTION_WAKES)
-                return; /* a cancel stops the leap, too */
-            p->advanced += counts_of(cpu, ticks);
-            return;
-        }
-        nanoseconds = wait < 3600000000000u ? (u64)wait : 3600000000000u;
+        nanoseconds = wait < most ? (u64)wait : most;
     }
     vcpu_sleep(cpu, nanoseconds);
 }

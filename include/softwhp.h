@@ -52,8 +52,12 @@ typedef enum SWHP_UNDEFINED_RESULTS {
  */
 HRESULT WINAPI SwhpGetInstructionCount(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex, UINT64 *Count);
 
-/* As WHvRunVirtualProcessor, and leaves with SwhpRunVpExitReasonCount once the processor's count is
- * Count or more; at once if it is so already. A latched cancel comes first. */
+/*
+ * As WHvRunVirtualProcessor, and leaves with SwhpRunVpExitReasonCount once the processor's count is
+ * Count or more; at once if it is so already. A latched cancel comes first. Where a local APIC lets HLT
+ * sleep, a virtual clock leaps to its timer; without one that would end the sleep, or with one that is
+ * further away than the counts which are left, it leaps by those, and the run ends so too.
+ */
 HRESULT WINAPI SwhpRunVirtualProcessorUntil(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex, UINT64 Count,
                                             VOID *ExitContext, UINT32 ExitContextSizeInBytes);
 

@@ -129,6 +129,18 @@ START_TEST(the_page_hides_what_is_mapped_there)
 }
 END_TEST
 
+START_TEST(accesses_from_outside_go_there_too)
+{
+    WHV_ACCESS_GPA_CONTROLS controls = { .AsUINT64 = 6 };
+    u32 v = 0x40;
+
+    ck_ok(WHvWriteGpaRange(b.partition, 0, 0xfee00080, controls, &v, 4));
+    ck_assert_uint_eq(board_get(&b, 0, WHvX64RegisterCr8), 4);
+    ck_ok(WHvReadGpaRange(b.partition, 0, 0xfee00030, controls, &v, 4));
+    ck_assert_uint_eq(v, 0x50010);
+}
+END_TEST
+
 START_TEST(without_an_apic_the_page_is_memory_or_nothing)
 {
     struct code c = { .size = 0 };
@@ -342,6 +354,7 @@ TCase *apic_register_case(void)
     tcase_add_loop_test(t, reserved_registers_read_zero_and_note_an_error, 0, 12);
     tcase_add_test(t, accesses_of_other_sizes);
     tcase_add_test(t, the_page_hides_what_is_mapped_there);
+    tcase_add_test(t, accesses_from_outside_go_there_too);
     tcase_add_test(t, without_an_apic_the_page_is_memory_or_nothing);
     tcase_add_test(t, tpr_and_cr8_are_one);
     tcase_add_test(t, local_vectors_stay_masked_while_the_apic_is_off);

@@ -190,6 +190,38 @@ START_TEST(a_counted_run_that_has_its_count_leaves_a_halted_processor)
 }
 END_TEST
 
+/* So a caller with devices on the same clock gets its turn when they are due. */
+START_TEST(a_counted_run_bounds_the_leap)
+{
+    struct code c = { .size = 0 };
+    u64 clock, count;
+
+    put_halt(true);
+    count = board_count(&b, 0) + 3;
+    clock = board_clock(&b) + 3;
+    ck_ok(SwhpRunVirtualProcessorUntil(b.partition, 0, count + 1000, &b.exit[0], sizeof b.exit[0]));
+    ck_assert_uint_eq((u32)b.exit[0].ExitReason, (u32)SwhpRunVpExitReasonCount);
+    ck_assert_uint_eq(board_count(&b, 0), count);
+    ck_assert_uint_eq(board_clock(&b), clock + 1000);
+    board_set(&b, 0, WHvRegisterInternalActivityState, 0);
+    ck_assert_uint_eq(board_run(&b, 0), 3);
+
+    code_write(&c, APIC_LVT_TIMER, VECTOR);
+    code_write(&c, APIC_DIVIDE, DIVIDE_1);
+    code_write(&c, APIC_INITIAL_COUNT, 1000);
+    CODE(&c, 0xfb, 0xf4, 0xeb, 0xfd);
+    board_put(&b, 0, &c);
+    count = board_count(&b, 0);
+    clock = board_clock(&b) + 1 + 2 + 5000; /* of the deadline */
+    ck_ok(SwhpRunVirtualProcessorUntil(b.partition, 0, count + 4000, &b.exit[0], sizeof b.exit[0]));
+    ck_assert_uint_eq((u32)b.exit[0].ExitReason, (u32)SwhpRunVpExitReasonCount);
+    ck_assert_uint_eq(board_clock(&b), clock - 3 - 1000);
+    ck_ok(SwhpRunVirtualProcessorUntil(b.partition, 0, board_count(&b, 0) + 1500, &b.exit[0], sizeof b.exit[0]));
+    ck_assert_uint_eq(b.exit[0].IoPortAccess.PortNumber, VECTOR);
+    ck_assert_uint_eq(board_clock(&b), clock + 1);
+}
+END_TEST
+
 START_TEST(a_single_step_ends_a_hlt)
 {
     struct code c = { .size = 0 };
@@ -263,6 +295,7 @@ TCase *apic_sleep_case(void)
     tcase_add_test(t, virtual_time_leaps_to_the_deadline);
     tcase_add_test(t, a_timer_that_cannot_wake_moves_no_time);
     tcase_add_test(t, a_counted_run_that_has_its_count_leaves_a_halted_processor);
+    tcase_add_test(t, a_counted_run_bounds_the_leap);
     tcase_add_test(t, a_single_step_ends_a_hlt);
     tcase_add_test(t, on_the_hosts_clock_the_timer_ends_the_sleep);
     tcase_add_test(t, a_sleeper_holds_up_no_meeting);
