@@ -148,7 +148,7 @@ static void post(struct vcpu *cpu, const struct apic_message *m)
     }
 }
 
-/* The arbitration priority decides, between equals the number: APM 2 16.6, "Lowest priority messages and arbitration". */
+/* The arbitration priority decides, between equals the number: APM 2 16.6, "Lowest priority messages". */
 static struct vcpu *lowest(struct vcpu *const *cpus, u32 n, const struct apic_message *m)
 {
     struct vcpu *best = NULL;

@@ -7,7 +7,7 @@
 #include "state/profile.h"
 #include "state/vcpu.h"
 
-/* vcpu.apic_access: an access to the page. Any offset and size: what isn't one register reads zero and writes nothing. */
+/* vcpu.apic_access: an access to the page, of any offset and size. Beside registers it reads zero and writes nothing. */
 void apic_access(struct vcpu *cpu, u32 offset, u8 *bytes, unsigned size, bool is_write);
 
 /* MSRs 800 to 8FF. */
@@ -39,8 +39,8 @@ void apic_send(struct vcpu *const *cpus, u32 n, const struct apic_message *m);
 void apic_leave_for_trap(struct vcpu *cpu);
 
 /*
- * At an instruction boundary: takes INIT and SIPI, brings the timer up to now, sets cpu->stop, wakes or sleeps. False: the
- * processor doesn't execute, look again.
+ * At an instruction boundary: takes INIT and SIPI, brings the timer up to now, sets cpu->stop, wakes or sleeps. False:
+ * the processor doesn't execute, look again.
  */
 bool apic_attend(struct vcpu *cpu);
 

@@ -101,13 +101,13 @@ static bool timer_wakes(struct vcpu *cpu, u64 *ticks)
 }
 
 /*
- * Virtual time doesn't wait: where nothing happens until the timer, it is that time now. A counted Run ends when the clock
- * has gone as far as the counts that are left would have brought it. False: there is nothing to leap to.
+ * Virtual time doesn't wait: where nothing happens until the timer, it is that time now. A counted Run ends when the
+ * clock has gone as far as the counts that are left would have brought it. False: there is nothing to leap to.
  */
 static bool leap(struct vcpu *cpu, bool is_timed, u64 ticks)
 {
     u64 to_timer = is_timed ? counts_of(cpu, ticks) : ~(u64)0;
-    u64 to_end = cpu->until < BLOCK_DEAD - 1 ? cpu->until - cpu->count : ~(u64)0; /* not there yet: attend() has looked */
+    u64 to_end = cpu->until < BLOCK_DEAD - 1 ? cpu->until - cpu->count : ~(u64)0; /* more than none: attend() looks */
 
     if (to_timer == ~(u64)0 && to_end == ~(u64)0)
         return false;
@@ -127,7 +127,7 @@ static void sleep(struct vcpu *cpu)
     u64 ticks = 0, most = 3600000000000u, nanoseconds = ~(u64)0;
     bool is_timed = timer_wakes(cpu, &ticks);
 
-    __atomic_fetch_or(&cpu->attention, (u32)ATTENTION_EVENT, __ATOMIC_SEQ_CST); /* the loop comes back to apic_attend() */
+    __atomic_fetch_or(&cpu->attention, (u32)ATTENTION_EVENT, __ATOMIC_SEQ_CST); /* the loop comes back here */
     if (p->clock == SwhpClockVirtual) {
         if (leap(cpu, is_timed, ticks))
             return;

@@ -137,7 +137,8 @@ static NOINLINE bool attend(struct vcpu *cpu)
         return false;
     if (cpu->deliverability & 3)
         notify(cpu);
-    if ((cpu->deliverability & 3) || cpu->pending_debug || (cpu->apic && apic_is_waiting(cpu))) /* look again at each turn: blocks can't change what matters */
+    /* Look again at each turn: blocks can't change what matters. */
+    if ((cpu->deliverability & 3) || cpu->pending_debug || (cpu->apic && apic_is_waiting(cpu)))
         __atomic_fetch_or(&cpu->attention, ATTENTION_EVENT, __ATOMIC_SEQ_CST);
     else
         __atomic_fetch_and(&cpu->attention, ~(u32)ATTENTION_EVENT, __ATOMIC_SEQ_CST);

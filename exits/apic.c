@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Exits that writes to the local APIC ask for: RIP stands behind the instruction, which has happened. Reference 4.10. */
+/* Exits that writes to the local APIC ask for: RIP is behind the instruction, which has happened. Reference 4.10. */
 #include "exits/context.h"
 #include "exits/exit.h"
 

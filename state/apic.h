@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The local APIC's registers, and what follows from them alone: priorities, what a write leaves, when the timer fires. AMD64
- * APM 2 16, Intel SDM 3A "Advanced programmable interrupt controller". What accesses bring about is cpu/apic.c.
+ * The local APIC's registers, and what follows from them alone: priorities, what a write leaves, when the timer fires.
+ * AMD64 APM 2 16, Intel SDM 3A "Advanced programmable interrupt controller". What accesses bring about is cpu/apic.c.
  */
 #ifndef STATE_APIC_H
 #define STATE_APIC_H
@@ -143,7 +143,7 @@ bool apic_is_reserved(unsigned n); /* in the page */
 
 u32 apic_read(struct vcpu *cpu, unsigned n);
 
-/* Sets a register to what it is after a write of v, nothing else: the API's way. Read-only ones too where they are state. */
+/* Sets a register to what it is after a write of v, nothing else: the API's way, read-only state included. */
 void apic_put(struct vcpu *cpu, unsigned n, u64 v);
 
 /* ---- priorities ---- */
@@ -171,7 +171,7 @@ INLINE u32 apic_set_bit(u32 bits[8], unsigned v) /* what the word was */
     return __atomic_fetch_or(&bits[v / 32], 1u << (v & 31), __ATOMIC_SEQ_CST);
 }
 
-/* Would a halted processor go on? And does it halt? What it does at the next Run is what WHvRegisterInternalActivityState tells. */
+/* Would a halted processor go on? And vcpu.activity as the next Run will find it. */
 bool apic_wakes(struct vcpu *cpu);
 u64 apic_activity(struct vcpu *cpu);
 

@@ -19,7 +19,7 @@ static u64 divider(u32 divide)
     return (u64)1 << ((((divide & 3) | (divide >> 1 & 4)) + 1) & 7);
 }
 
-/* Units of one count: the timer's clock runs at the interrupt frequency over the divider, ticks at the TSC's frequency. */
+/* Units of one count: the timer runs at the interrupt frequency over the divider, ticks at the TSC's frequency. */
 static u64 unit(const struct vcpu *cpu)
 {
     return cpu->partition->frequency * divider(cpu->apic->divide);

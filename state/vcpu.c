@@ -60,7 +60,7 @@ void vcpu_reset(struct vcpu *cpu)
     memset(cpu->msr_other, 0, sizeof cpu->msr_other);
     cpu->pat = 0x0007040600070406;
     cpu->apic_base = 0xfee00000 | 1 << 11 | (cpu->index == 0) << 8;
-    cpu->apic_id = cpu->index;
+    __atomic_store_n(&cpu->apic_id, cpu->index, __ATOMIC_RELAXED);
 
     memset(&cpu->x87, 0, sizeof cpu->x87);
     cpu->x87.fcw = 0x37f;

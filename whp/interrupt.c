@@ -72,7 +72,10 @@ HRESULT WINAPI WHvRequestInterrupt(WHV_PARTITION_HANDLE Partition, const WHV_INT
     if (FAILED(hr))
         return hr;
     memcpy(&c, Interrupt, sizeof c);
-    hr = p->apic_mode ? check_control(&c) : no_apic();
+    if (!__atomic_load_n(&p->is_set_up, __ATOMIC_RELAXED))
+        hr = fail(HV_INVALID_PARTITION_STATE, "Partition: not set up");
+    else
+        hr = p->apic_mode ? check_control(&c) : no_apic();
     if (SUCCEEDED(hr)) { /* where nobody is addressed, it is lost as on the bus */
         struct apic_message m = { .delivery = (u8)c.Type,
                                   .vector = (u8)c.Vector,
@@ -105,7 +108,9 @@ HRESULT WINAPI WHvGetInterruptTargetVpSet(WHV_PARTITION_HANDLE Partition, UINT64
 
     if (FAILED(hr))
         return hr;
-    if (!p->apic_mode) {
+    if (!__atomic_load_n(&p->is_set_up, __ATOMIC_RELAXED)) {
+        hr = fail(HV_INVALID_PARTITION_STATE, "Partition: not set up");
+    } else if (!p->apic_mode) {
         hr = no_apic();
     } else if (Destination >> 32) {
         hr = fail(E_INVALIDARG, "Destination: an APIC ID has 32 bits");
@@ -140,7 +145,11 @@ struct beyond {
     u32 magic, signals, errors, reserved;
     u64 phase, deadline;
 };
-enum { BEYOND_AT = 0x800, BEYOND_MAGIC = 0x31434150 /* "PAC1" */, SMALLEST = 993 /* seen from Windows: up to the divider */ };
+enum {
+    BEYOND_AT = 0x800,
+    BEYOND_MAGIC = 0x31434150, /* "PAC1" */
+    SMALLEST = 993             /* what a Windows was seen to give: up to the divider's low byte */
+};
 
 HRESULT interrupt_state_get(struct vcpu *cpu, void *state, u32 size, u32 *written)
 {

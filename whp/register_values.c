@@ -310,9 +310,10 @@ static unsigned write_dr(struct vcpu *cpu, u64 n, u64 v)
 /* The ID that CPUID tells, the APIC's own in both modes, and what follows from it. */
 static void write_apic_id(struct vcpu *cpu, u32 id)
 {
-    cpu->apic_id = id;
     if (cpu->apic)
         apic_set_id(cpu, id);
+    else
+        cpu->apic_id = id;
 }
 
 unsigned register_write(struct vcpu *cpu, unsigned kind, u64 where, const WHV_REGISTER_VALUE *v)

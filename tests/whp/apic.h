@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A small machine with local APICs for the tests of them, made through the API alone. Processors run flat 32-bit code without
- * paging at level 0. Each vector of the IDT leads to an OUT to the port of its own number, so that what is delivered is an
- * exit; then IRET. Ports 1 to 15 are the tests' own marks (vectors that no test lets an APIC have).
+ * A small machine with local APICs for the tests of them, made through the API alone. Processors run flat 32-bit code
+ * without paging at level 0. Each vector of the IDT leads to an OUT to the port of its own number, so that what is
+ * delivered is an exit; then IRET. Ports 1 to 15 are the tests' own marks (vectors that no test lets an APIC have).
  */
 #ifndef TESTS_WHP_APIC_H
 #define TESTS_WHP_APIC_H
@@ -24,10 +24,10 @@ struct board {
     WHV_RUN_VP_EXIT_CONTEXT exit[4];
 };
 
-/* mode: WHV_X64_LOCAL_APIC_EMULATION_MODE; clock: SWHP_CLOCK; exits: extended VM exits. All processors are ready to run. */
+/* mode: WHV_X64_LOCAL_APIC_EMULATION_MODE; clock: SWHP_CLOCK; exits: extended VM exits. All processors may run. */
 void board_open(struct board *b, u32 mode, u32 processors, u32 clock, u64 exits);
 void board_close(struct board *b);
-extern u64 board_hz;   /* InterruptClockFrequency of those to be opened; 0: as it comes, 200 MHz beside the TSC's 1 GHz */
+extern u64 board_hz;   /* InterruptClockFrequency of those to be opened; 0: as it comes, 200 MHz, the TSC's is 1 GHz */
 extern u32 board_rate; /* TSC ticks a count, likewise */
 
 /* From now on handlers end their interrupts, behind the OUT. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Messages between processors: destinations, shorthands, delivery modes, errors; in turns, and on threads of their own. */
+/* Messages between processors: destinations, shorthands, delivery modes, errors; in turns, and on threads. */
 #include "tests/whp/apic.h"
 
 #include <pthread.h>

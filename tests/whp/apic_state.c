@@ -174,6 +174,7 @@ static void *run_forever(void *context)
 START_TEST(misuse_of_states)
 {
     static const WHV_REGISTER_NAME activity = WHvRegisterInternalActivityState;
+    static const WHV_VIRTUAL_PROCESSOR_STATE_TYPE type = WHvVirtualProcessorStateTypeInterruptControllerState2;
     u8 page[SIZE];
     u32 written = 0;
     WHV_REGISTER_VALUE v = { .Reg64 = 4 };
@@ -186,9 +187,9 @@ START_TEST(misuse_of_states)
     ck_hr(WHvSetVirtualProcessorInterruptControllerState2(b.partition, 0, NULL, SIZE), E_POINTER);
     ck_hr(WHvSetVirtualProcessorInterruptControllerState2(b.partition, 0, page, 512), E_POINTER);
     ck_hr(WHvSetVirtualProcessorInterruptControllerState2(b.partition, 1, page, SIZE), WHV_E_VP_DOES_NOT_EXIST);
-    ck_hr(WHvSetVirtualProcessorState(b.partition, 0, WHvVirtualProcessorStateTypeInterruptControllerState2, page, 1024),
-          E_INVALIDARG);
-    ck_ok(WHvSetVirtualProcessorState(b.partition, 0, WHvVirtualProcessorStateTypeInterruptControllerState2, page, SIZE));
+    ck_hr(WHvSetVirtualProcessorState(b.partition, 0, type, page, 1024), E_INVALIDARG);
+    ck_hr(WHvSetVirtualProcessorState(b.partition, 0, type, NULL, SIZE), E_POINTER);
+    ck_ok(WHvSetVirtualProcessorState(b.partition, 0, type, page, SIZE));
     ck_assert_uint_eq((u32)WHvSetVirtualProcessorRegisters(b.partition, 0, &activity, 1, &v), 0xc0350050u);
 
     board_loop(&b, 0);
