@@ -30,7 +30,7 @@ HEADERS := WinHvPlatform.h WinHvPlatformDefs.h WinHvEmulation.h softwhp.h
 OBJECTS := $(patsubst %.c,$B/%.o,$(sort $(wildcard $(FLOORS:%=%/*.c))))
 VMM := $(patsubst %.c,$B/%.o,$(wildcard vmm/*.c))
 VMM_TESTS := $(wildcard tests/vmm/*.c)
-FUZZ_SOURCES := $(wildcard tests/fuzz/*.c) $(patsubst %,tests/cpu/%.c,compare generate forms special layout native emulated)
+FUZZ_SOURCES := $(wildcard tests/fuzz/*.c) $(patsubst %,tests/cpu/%.c,compare generate forms special states layout native emulated)
 FLOOR_TESTS := $(filter-out $(VMM_TESTS) tests/vectors/% tests/fuzz/%,$(wildcard tests/*/*.c))
 TESTS := $(patsubst %.c,$B/%.o,$(FLOOR_TESTS) $(VMM_TESTS))
 PROGRAMS := $(patsubst %.c,$B/%.o,$(wildcard tests/fuzz/*.c)) $B/tests/vectors/thin.o $B/bench/exits.o
@@ -83,6 +83,8 @@ $B/tests/suites: $B/tests/suites.o $(FLOOR_TESTS:%.c=$B/%.o) $(OBJECTS)
 $B/tests/vmm-suites: $B/tests/vmm-suites.o $(VMM_TESTS:%.c=$B/%.o) $(filter-out $B/vmm/main.o,$(VMM)) $B/libsoftwhp.a
 $B/tests/suites $B/tests/vmm-suites:
 	$(CC) $(SANITIZE) -o $@ $^ -lcheck -lsubunit -lrt $(LIBS)
+
+$(TESTS): SOFTWHP_CFLAGS += -include tests/marks.h
 
 # A suite is a function NAME_suite(), wherever it stands.
 SUITES = $(sort $(shell sed -n 's/^Suite \*\([a-z0-9_]*\)_suite(void)$$/\1/p' $(filter-out %main.c,$^)))

@@ -72,7 +72,7 @@ void op_maskmov64(CPU, IN)
 
 /*
  * Elements of `piece` bytes at base + index * scale, indices of `step` bytes. An element's mask becomes zero
- * as it is passed. SDM 2, VGATHERDPS.
+ * as it is passed. SDM 2, VGATHERDPS. A fault after an element was gathered lets a debug trap go first: state/vcpu.c.
  */
 static void gather(CPU, IN, unsigned piece, unsigned step)
 {
@@ -90,9 +90,11 @@ static void gather(CPU, IN, unsigned piece, unsigned step)
         if (is_set(mask, i, piece)) {
             place_segment(cpu, &p, in->segment, cut(in, base + distance), piece, ACCESS_READ | ACCESS_PLAIN);
             memcpy(to->b + i * piece, p.bytes, piece);
+            cpu->has_gathered = true;
         }
         memset(mask->b + i * piece, 0, piece);
     }
+    cpu->has_gathered = false;
     memset(mask, 0, sizeof *mask);
     memset(to->b + size, 0, sizeof *to - size);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Decimal arithmetic on AL and AX: not in 64-bit code. */
 #include "cpu/handler.h"
+#include "cpu/verbs.h"
 
 body_fn op_daa, op_das, op_aaa, op_aas, op_aam, op_aad;
 
@@ -45,17 +46,19 @@ void op_das(CPU, IN)
     adjust_packed(cpu, -1);
 }
 
-/* AAA and AAS carry into or borrow from AH. SF, ZF, PF and OF are those of AL before its high digit goes. */
+/*
+ * AAA and AAS carry into or borrow from AH. SF, ZF, PF and OF, which are undefined, are those of an addition to AX,
+ * before AL's high digit goes: seen on a Zen 3, and in a Zen 4's vectors.
+ */
 static void adjust_unpacked(CPU, int sign)
 {
-    u16 ax = (u16)cpu->gpr[RAX];
-    u8 old = (u8)ax;
+    u16 old = (u16)cpu->gpr[RAX], ax = old;
     bool adjust = (ax & 15) > 9 || flag_af(cpu);
 
     if (adjust)
         ax = (u16)(ax + sign * 0x106);
     reg_write(cpu, RAX * 8, 16, ax & 0xff0f);
-    flags_set(cpu, (u8)ax, 8, adjust, overflows(old, (u8)ax, sign), adjust);
+    flags_set(cpu, ax, 16, adjust, overflows((u8)(old >> 8), (u8)(ax >> 8), sign), adjust);
 }
 
 void op_aaa(CPU, IN)
@@ -81,11 +84,11 @@ void op_aam(CPU, IN)
     flags_logic(cpu, value % base, 8);
 }
 
+/* CF, AF and OF, which are undefined, are those of the addition: seen on a Zen 3, and in a Zen 4's vectors. */
 void op_aad(CPU, IN)
 {
-    u8 sum = (u8)(al(cpu) + (u8)(cpu->gpr[RAX] >> 8) * (u8)in->imm);
+    u8 sum = (u8)verb_add(cpu, al(cpu), (u8)((u8)(cpu->gpr[RAX] >> 8) * (u8)in->imm), 8, true);
 
     reg_write(cpu, RAX * 8 + 1, 8, 0);
     reg_write(cpu, RAX * 8, 8, sum);
-    flags_logic(cpu, sum, 8);
 }

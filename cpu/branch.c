@@ -181,7 +181,7 @@ static next call_near(CPU, IN)
 #define INDIRECT(name, rip_expression)                                                                                 \
     static next jmp_##name(CPU, IN)                                                                                    \
     {                                                                                                                  \
-        const u64 *m = NULL;                                                                                           \
+        const u8 *m = NULL;                                                                                            \
         (void)m;                                                                                                       \
         u64 rip = (rip_expression);                                                                                    \
         const struct insn *entry = jump_find(cpu, rip);                                                                \
@@ -191,7 +191,7 @@ static next call_near(CPU, IN)
     }                                                                                                                  \
     static next call_##name(CPU, IN)                                                                                   \
     {                                                                                                                  \
-        const u64 *m = NULL;                                                                                           \
+        const u8 *m = NULL;                                                                                            \
         (void)m;                                                                                                       \
         u64 rip = (rip_expression);                                                                                    \
         const struct insn *entry = jump_find(cpu, rip);                                                                \
@@ -201,10 +201,10 @@ static next call_near(CPU, IN)
     }
 #define LOADED(form)                                                                                                   \
     ({                                                                                                                 \
-        m = (const u64 *)place_hit(cpu, plain_linear(cpu, in, form), 8, false);                                        \
+        m = place_hit(cpu, plain_linear(cpu, in, form), 8, false);                                                     \
         if (unlikely(!m))                                                                                              \
             return run_last(cpu, in);                                                                                  \
-        *m;                                                                                                            \
+        load_bytes(m, 8);                                                                                              \
     })
 INDIRECT(register, REG64(in->dst))
 INDIRECT(base, LOADED(FORM_BASE))
@@ -212,11 +212,11 @@ INDIRECT(index, LOADED(FORM_INDEX))
 
 static next ret_near(CPU, IN)
 {
-    const u64 *m = place_hit(cpu, cpu->gpr[RSP], 8, false);
+    const u8 *m = place_hit(cpu, cpu->gpr[RSP], 8, false);
 
     if (unlikely(!m))
         return run_last(cpu, in);
-    u64 rip = *m;
+    u64 rip = load_bytes(m, 8);
     const struct return_to *r = &cpu->returns[(cpu->returns_top - 1) % RETURNS];
     struct exits *x = (struct exits *)r->exits;
     const struct insn *entry;

@@ -20,7 +20,7 @@ static struct segment flat(u32 selector, unsigned attributes, unsigned dpl)
 /* APM 3 SYSCALL. */
 void op_syscall(CPU, IN)
 {
-    u32 selector = (u32)(cpu->star >> 32) & 0xfffc;
+    u32 selector = (u32)(cpu->star >> 32) & 0xffff;
     bool is_long = in_long_mode(cpu);
 
     (void)in;
@@ -39,8 +39,8 @@ void op_syscall(CPU, IN)
         cpu->rip = (u32)cpu->star;
         cpu->rflags &= ~(u64)(IF | RF | VM);
     }
-    cpu->seg[CS] = flat(selector, is_long ? FLAT_CODE64 : FLAT_CODE32, 0);
-    cpu->seg[SS] = flat(selector + 8, FLAT_DATA, 0);
+    cpu->seg[CS] = flat(selector & 0xfffc, is_long ? FLAT_CODE64 : FLAT_CODE32, 0);
+    cpu->seg[SS] = flat(selector + 8, FLAT_DATA, 0); /* with STAR's RPL, should it have one */
     cpu->cpl = 0;
     mode_update(cpu);
 }
@@ -62,6 +62,8 @@ void op_sysret(CPU, IN)
 
         cpu->seg[CS] = to64 ? flat((selector + 16) | 3, FLAT_CODE64, 3) : flat(selector | 3, FLAT_CODE32, 3);
         cpu->rip = to64 ? cpu->gpr[RCX] : (u32)cpu->gpr[RCX];
+        if (!is_canonical(cpu, cpu->rip))
+            cpu->stray_rip = cpu->rip;
         rflags_write(cpu, cpu->gpr[R11] & ~(u64)(RF | VM));
         cpu->trap_due = false;
         if (cpu->rflags & TF) { /* trapped at once, as if the SYSCALL had been stepped over */

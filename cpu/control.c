@@ -66,7 +66,7 @@ static void write_cr4(CPU, u64 v)
     u64 change = v ^ cpu->cr4;
     bool lma = in_long_mode(cpu);
 
-    if (v & ~cpu->partition->profile->cr4_valid)
+    if (v & ~cpu->partition->cr4_valid)
         vcpu_raise(cpu, VECTOR_GP, 0);
     if (lma && ((change & CR4_LA57) || !(v & CR4_PAE)))
         vcpu_raise(cpu, VECTOR_GP, 0);
@@ -180,7 +180,7 @@ void op_xgetbv(CPU, IN)
     (void)in;
     if (!(cpu->cr4 & CR4_OSXSAVE))
         vcpu_raise(cpu, VECTOR_UD, 0);
-    if ((u32)cpu->gpr[RCX] > 1)
+    if ((u32)cpu->gpr[RCX] > has(&cpu->partition->has, HAS_XGETBV1))
         vcpu_raise(cpu, VECTOR_GP, 0);
 
     u64 v = (u32)cpu->gpr[RCX] ? cpu->xcr0 & xstate_in_use(cpu) : cpu->xcr0;
@@ -196,7 +196,7 @@ void op_xsetbv(CPU, IN)
     (void)in;
     if (!(cpu->cr4 & CR4_OSXSAVE))
         vcpu_raise(cpu, VECTOR_UD, 0);
-    if (cpu->cpl != 0 || (u32)cpu->gpr[RCX] != 0 || !(v & 1) || (v & ~profile_xcr0(cpu->partition)) ||
+    if (cpu->cpl != 0 || (u32)cpu->gpr[RCX] != 0 || !(v & 1) || (v & ~cpu->partition->xcr0_valid) ||
         ((v & 4) && !(v & 2)))
         vcpu_raise(cpu, VECTOR_GP, 0);
     cpu->xcr0 = v;

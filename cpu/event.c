@@ -39,7 +39,7 @@ static bool is_fault(const struct event *e)
            e->vector != VECTOR_MC;
 }
 
-static u64 pushed_flags(const struct vcpu *cpu)
+u64 event_flags(const struct vcpu *cpu)
 {
     return rflags_read(cpu) | (is_fault(&cpu->delivering) ? RF : 0);
 }
@@ -160,16 +160,16 @@ static void deliver_long(CPU)
     f.error = error_ext(cpu);
     frame_push(&f, cpu->seg[SS].selector);
     frame_push(&f, rsp);
-    frame_push(&f, pushed_flags(cpu));
+    frame_push(&f, event_flags(cpu));
     frame_push(&f, cpu->seg[CS].selector);
     frame_push(&f, pushed_rip(cpu));
     if (e->has_error)
         frame_push(&f, e->error);
-    cpu->trouble = "the handler's address isn't canonical";
-    check_rip(cpu, &cs, g.offset, error_ext(cpu));
     cpu->trouble = "pushing onto the stack";
     frame_resolve(cpu, &f);
-    frame_commit(cpu, &f);
+    frame_commit(cpu, &f); /* before the target is checked, as by CALL */
+    cpu->trouble = "the handler's address isn't canonical";
+    check_rip(cpu, &cs, g.offset, error_ext(cpu));
 
     cpu->gpr[RSP] = f.sp;
     if (cpl != cpu->cpl)
@@ -224,18 +224,18 @@ static void deliver_protected(CPU)
         frame_push(&f, cpu->seg[SS].selector);
         frame_push(&f, cpu->gpr[RSP]);
     }
-    frame_push(&f, pushed_flags(cpu));
+    frame_push(&f, event_flags(cpu));
     frame_push(&f, cpu->seg[CS].selector);
     frame_push(&f, pushed_rip(cpu));
     if (e->has_error)
         frame_push(&f, e->error);
     if (!is32)
         g.offset &= 0xffff;
-    cpu->trouble = "the handler's address is past its code segment";
-    check_rip(cpu, &cs, g.offset, error_ext(cpu));
     cpu->trouble = "pushing onto the stack";
     frame_resolve(cpu, &f);
     frame_commit(cpu, &f);
+    cpu->trouble = "the handler's address is past its code segment";
+    check_rip(cpu, &cs, g.offset, error_ext(cpu));
 
     cpu->gpr[RSP] = (u32)f.sp;
     cpu->seg[SS] = f.ss;
@@ -285,9 +285,9 @@ static void deliver_vectors(CPU)
     frame_push(&f, pushed_rip(cpu));
     cpu->trouble = "pushing onto the stack";
     frame_resolve(cpu, &f);
+    frame_commit(cpu, &f);
     cpu->trouble = "the handler's address is past its code segment";
     check_rip(cpu, &cs, to & 0xffff, 0);
-    frame_commit(cpu, &f);
 
     cpu->gpr[RSP] = (cpu->gpr[RSP] & ~(u64)0xffff) | (f.sp & 0xffff);
     if (!vm86 && (cpu->seg[SS].attributes & SEG_DB))

@@ -14,6 +14,9 @@
  */
 void event_deliver(struct vcpu *cpu, const struct event *event);
 
+/* RFLAGS as the delivery under way saves them, on a stack or in a TSS: with RF for a fault. */
+u64 event_flags(const struct vcpu *cpu);
+
 /*
  * Takes cpu->fault, which an instruction or a delivery raised: leaves as an Exception exit where the caller
  * intercepts it, composes double faults with what was being delivered, leaves as UnrecoverableException on

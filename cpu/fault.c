@@ -160,17 +160,17 @@ void event_fault(CPU)
 
 static void check_control(CPU)
 {
-    const struct profile *profile = cpu->partition->profile;
+    const struct partition *p = cpu->partition;
     bool lma = cpu->efer & EFER_LMA;
 
     RULE(!(cpu->cr0 >> 32), "CR0's upper half must be zero");
     RULE((cpu->cr0 & CR0_PE) || !(cpu->cr0 & CR0_PG), "CR0.PG without CR0.PE");
     RULE((cpu->cr0 & CR0_CD) || !(cpu->cr0 & CR0_NW), "CR0.NW without CR0.CD");
-    RULE(!(cpu->cr4 & ~profile->cr4_valid), "CR4 has bits that the processor doesn't have: %llx",
-         (unsigned long long)(cpu->cr4 & ~profile->cr4_valid));
-    RULE(!(cpu->efer & ~(profile->efer_valid | EFER_LMA)),
+    RULE(!(cpu->cr4 & ~p->cr4_valid), "CR4 has bits that the processor doesn't have: %llx",
+         (unsigned long long)(cpu->cr4 & ~p->cr4_valid));
+    RULE(!(cpu->efer & ~(p->efer_valid | EFER_LMA)),
          "EFER has bits that the processor doesn't have: %llx",
-         (unsigned long long)(cpu->efer & ~(profile->efer_valid | EFER_LMA)));
+         (unsigned long long)(cpu->efer & ~(p->efer_valid | EFER_LMA)));
     RULE(lma == ((cpu->efer & EFER_LME) && (cpu->cr0 & CR0_PG)),
          "EFER.LMA must equal EFER.LME and CR0.PG together");
     RULE(!lma || (cpu->cr4 & CR4_PAE), "EFER.LMA without CR4.PAE");
@@ -209,7 +209,7 @@ void event_check_state(CPU)
     check_segments(cpu);
     RULE(!(cpu->rflags & ~(u64)RFLAGS_ALL) && (cpu->rflags & RFLAGS_FIXED), "RFLAGS has reserved bits");
     if ((cpu->efer & EFER_LMA) && (cpu->seg[CS].attributes & SEG_L))
-        RULE(is_canonical(cpu, cpu->rip), "RIP isn't canonical");
+        RULE(is_canonical(cpu, cpu->rip) || cpu->rip == cpu->stray_rip, "RIP isn't canonical");
     else
         cpu->rip = (u32)cpu->rip; /* callers add lengths without wrapping: reference 4.1 */
     if (e->pending) {

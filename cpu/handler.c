@@ -72,7 +72,7 @@ next run_mf_or_body(CPU, IN)
 {
     if (cpu->x87.fsw & 0x80) {
         cpu->at = in;
-        vcpu_raise(cpu, VECTOR_MF, 0);
+        x87_pending(cpu);
     }
     if (ops[in->op].attributes & ENDS)
         return run_last(cpu, in);

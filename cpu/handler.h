@@ -177,6 +177,12 @@ bool operand_exchange(CPU, IN, struct operand *o, u64 old, u64 value);
 /* RIP of the instruction after the one under way, cut to the code size: what CALL pushes. */
 u64 next_rip(CPU, IN);
 
+/*
+ * An unmasked x87 exception is pending before an instruction that looks for one: raises #MF; with CR0.NE clear it leaves,
+ * frozen with FERR# up, or returns where IGNNE# lets the instruction go on. SDM 1, 8.7.2; APM 2, 3.1.1.
+ */
+void x87_pending(CPU);
+
 /* Jumps near, for bodies with ENDS: checks limit or canonical form first (#GP(0)), then sets cpu->rip. */
 void jump_near(CPU, u64 rip);
 

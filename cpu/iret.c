@@ -101,7 +101,7 @@ static void iret_task(CPU)
         vcpu_raise(cpu, VECTOR_GP, 0);
     if (tr->limit < 1)
         vcpu_raise(cpu, VECTOR_TS, tr->selector & 0xfffcu);
-    task_switch(cpu, (u16)system_read(cpu, tr->base, 2), TASK_IRET, false, 0);
+    task_switch(cpu, (u16)system_read(cpu, tr->base, 2), TASK_IRET, cpu->rip, NULL);
     cpu->nmi_masked = false;
 }
 

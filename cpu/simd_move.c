@@ -135,24 +135,28 @@ void op_movlhps(CPU, IN)
 }
 
 /*
- * Bytes of the source whose mask byte has its top bit set go to DS:rDI; the others aren't touched. As seen
- * on a Zen 4, all of the bytes must be writable whatever the mask, and a fault finds the MMX state entered.
+ * Bytes of the source whose mask byte has its top bit set go to DS:rDI; the others aren't touched. As seen on a Zen 3
+ * and a Zen 4, all of the bytes must be writable whatever the mask, 8 of them after the other 8 (the end of canonical
+ * addresses in the second half is no #GP while the first half's page is missing), and a fault finds the MMX state
+ * entered.
  */
 static void move_masked(CPU, IN, unsigned size)
 {
     union vector v, mask;
-    struct place p;
-    u64 rdi = cpu->gpr[RDI] & ones(16u << (in->address - W16));
+    struct place p[2];
+    u64 rdi = cpu->gpr[RDI], address_mask = ones(16u << (in->address - W16));
 
     vector_get(cpu, in->dst, &v);
     vector_get(cpu, in->src, &mask);
     if (is_mmx(in->dst))
         mmx_enter(cpu);
-    place_segment(cpu, &p, in->segment, rdi, size, ACCESS_WRITE | ACCESS_READ_TOO);
+    for (unsigned i = 0; i < size / 8; i++)
+        place_segment(cpu, &p[i], in->segment, (rdi + 8 * i) & address_mask, 8, ACCESS_WRITE | ACCESS_READ_TOO);
     for (unsigned i = 0; i < size; i++)
         if (mask.b[i] >> 7)
-            p.bytes[i] = v.b[i];
-    place_commit(cpu, &p);
+            p[i / 8].bytes[i % 8] = v.b[i];
+    for (unsigned i = 0; i < size / 8; i++)
+        place_commit(cpu, &p[i]);
 }
 
 void op_maskmovdqu(CPU, IN)

@@ -11,7 +11,7 @@
 #include "state/partition.h"
 #include "state/profile.h"
 
-body_fn op_hlt, op_cpuid, op_rdtsc, op_rdtscp, op_rdmsr, op_wrmsr, op_rdpkru, op_wrpkru, op_rdfsbase,
+body_fn op_hlt, op_cpuid, op_rdtsc, op_rdtscp, op_rdpru, op_rdmsr, op_wrmsr, op_rdpkru, op_wrpkru, op_rdfsbase,
     op_rdgsbase, op_wrfsbase, op_wrgsbase;
 
 /* HLT has happened when the caller hears of it: RIP is past it. */
@@ -87,6 +87,20 @@ void op_rdtscp(CPU, IN)
 {
     (void)in;
     read_time(cpu, true);
+}
+
+/*
+ * APM 3: register 0 is MPERF, 1 is APERF; others read zero. CR4.TSD makes it the supervisor's, by #UD. The exit of RDTSC
+ * isn't for it.
+ */
+void op_rdpru(CPU, IN)
+{
+    u32 number = (u32)cpu->gpr[RCX];
+
+    (void)in;
+    if ((cpu->cr4 & CR4_TSD) && cpu->cpl != 0)
+        vcpu_raise(cpu, VECTOR_UD, 0);
+    put_pair(cpu, number > 1 ? 0 : clock_ticks(cpu) + (number ? cpu->aperf_offset : cpu->mperf_offset));
 }
 
 #define MSR_PATCH_LEVEL 0x8bu

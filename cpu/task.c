@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Hardware task switches. SDM 3A 7.3, APM 2 12.3. */
 #include "cpu/descriptor.h"
+#include "cpu/event.h"
 #include "mem/tlb.h"
 #include "mem/walk.h"
 
@@ -226,7 +227,7 @@ void task_switch(CPU, u16 selector, enum task_source source, u64 back, const u32
     bool is32 = is_tss32(raw_type(to.raw)), nested = source == TASK_CALL || source == TASK_GATE;
     bool frees = source == TASK_JMP || source == TASK_IRET; /* the old task isn't busy any more */
     u16 old = cpu->seg[TR].selector;
-    u64 flags = rflags_read(cpu) & ~(u64)(source == TASK_IRET ? NT : 0);
+    u64 flags = source == TASK_GATE ? event_flags(cpu) : rflags_read(cpu) & ~(u64)(source == TASK_IRET ? NT : 0);
     u32 code = error ? *error : 0;
     struct place state, link, from_type, to_type;
     struct task t = read_task(cpu, raw_base(to.raw), is32);
@@ -262,6 +263,7 @@ void task_switch(CPU, u16 selector, enum task_source source, u64 back, const u32
     load_segments(cpu, &t);
     if (error)
         push_error(cpu, code, is32 ? 4 : 2);
+    check_rip(cpu, &cpu->seg[CS], cpu->rip, error_ext(cpu));
     if (t.trap) {
         cpu->pending_debug |= DR6_BT;
         __atomic_fetch_or(&cpu->attention, ATTENTION_DEBUG, __ATOMIC_SEQ_CST);

@@ -3,6 +3,7 @@
  * x87 control: the control and status words, the stack's top and tags, the environment in its four layouts.
  */
 #include "cpu/x87.h"
+#include "exits/exit.h"
 
 /* What follows a change of the control word or of the flags: ES and B, the mode, the host's control word. */
 static void settle(struct vcpu *cpu)
@@ -80,6 +81,14 @@ void op_fnstsw(CPU, IN)
     operand_close(cpu, &o, status_word(cpu));
 }
 
+void x87_pending(CPU)
+{
+    if (cpu->cr0 & CR0_NE)
+        vcpu_raise(cpu, VECTOR_MF, 0);
+    if (!cpu->ignne)
+        exit_ferr_freeze(cpu);
+}
+
 /* WAIT: #NM with both TS and MP, which the decoder leaves to us; then what every waiting instruction does. */
 void op_fwait(CPU, IN)
 {
@@ -87,7 +96,7 @@ void op_fwait(CPU, IN)
     if ((cpu->mode & (MODE_TS | MODE_MP)) == (MODE_TS | MODE_MP))
         vcpu_raise(cpu, VECTOR_NM, 0);
     if (cpu->x87.fsw & X87_ES)
-        vcpu_raise(cpu, VECTOR_MF, 0);
+        x87_pending(cpu);
 }
 
 void op_fnop(CPU, IN)
@@ -225,8 +234,7 @@ static unsigned environment_get(struct vcpu *cpu, bool wide, const u8 *bytes)
         x->fcs = (u16)field[4];
         x->fdp = field[5];
         x->fds = (u16)field[6];
-        if (wide)
-            x->fop = field[4] >> 16 & 0x7ff;
+        x->fop = field[4] >> 16 & 0x7ff; /* the narrow form has no place for it: a Zen 3 makes it zero */
     }
     return wide ? ENVIRONMENT32 : ENVIRONMENT16;
 }

@@ -32,7 +32,9 @@ static void compute(struct x87_run *run, struct x87_register *r, real_fn *f, con
     real_load(x, a);
     real_load(y, b);
     real_round(f, x, y, PRECISION, run->guest, r, &run->sw);
-    run->sw |= X87_PE; /* exact or not */
+    run->sw |= X87_PE; /* exact or not, as seen on a Zen 3 and a Zen 4 */
+    if (real_is_denormal(r))
+        run->sw |= X87_UE;
     mpfr_clear(x);
     mpfr_clear(y);
     mpfr_free_cache(); /* it belongs to the thread, which may end */
@@ -274,19 +276,28 @@ static bool is_special_product(struct x87_run *run, enum real_class logarithm, b
     return true;
 }
 
+/* On a Zen 3 what x says about the logarithm comes before DE, where y is a number. */
+static bool is_number(const struct x87_register *y)
+{
+    enum real_class class = real_classify(y);
+
+    return class == REAL_ZERO || class == REAL_FINITE || class == REAL_INFINITE;
+}
+
 void x87_yl2x(struct x87_run *run)
 {
     const struct x87_register *x = &run->a;
     enum real_class class = real_classify(x);
 
-    if (!real_are_numbers(run, x, &run->b))
-        return;
-    if (class == REAL_ZERO) {
-        if (real_classify(&run->b) == REAL_FINITE)
-            run->sw = X87_ZE;
-        (void)is_special_product(run, REAL_INFINITE, true);
-    } else if (real_is_negative(x)) {
+    if (is_number(&run->b) && real_is_negative(x) && (class == REAL_FINITE || class == REAL_INFINITE)) {
         real_invalid(run);
+    } else if (class == REAL_ZERO && real_classify(&run->b) == REAL_FINITE) {
+        run->sw = X87_ZE;
+        (void)is_special_product(run, REAL_INFINITE, true);
+    } else if (!real_are_numbers(run, x, &run->b)) {
+        return;
+    } else if (class == REAL_ZERO) {
+        (void)is_special_product(run, REAL_INFINITE, true);
     } else if (class == REAL_INFINITE) {
         (void)is_special_product(run, REAL_INFINITE, false);
     } else if (!is_special_product(run, compare_one(x) ? REAL_FINITE : REAL_ZERO, compare_one(x) < 0)) {
@@ -301,10 +312,10 @@ void x87_yl2xp1(struct x87_run *run)
     enum real_class class = real_classify(x);
     struct x87_register magnitude = { x->mantissa, (u16)(x->sign_exponent & 0x7fff) };
 
-    if (!real_are_numbers(run, x, &run->b))
-        return;
-    if (class == REAL_INFINITE && real_is_negative(x)) {
+    if (class == REAL_INFINITE && real_is_negative(x) && is_number(&run->b)) {
         real_invalid(run);
+    } else if (!real_are_numbers(run, x, &run->b)) {
+        return;
     } else if (is_special_product(run, class, real_is_negative(x))) {
         return;
     } else if (real_is_negative(x) && compare_one(&magnitude) >= 0) {

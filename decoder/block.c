@@ -110,7 +110,7 @@ static void decode_crossing(struct vcpu *cpu, u32 mode, struct draft *draft, uns
 
     code_claim(cpu, draft->second_gpa);
     memcpy(draft->text + first, second, most - first);
-    switch (decode(mode, draft->text, most, offset, in, d)) {
+    switch (decode(&cpu->partition->has, mode, draft->text, most, offset, in, d)) {
     case DECODE_MORE:
     case DECODE_TOO_LONG:
         put_fault(draft, in, d, run_gp);
@@ -170,7 +170,7 @@ static void decode_run(struct vcpu *cpu, u32 mode, struct draft *draft)
         room = PAGE_SIZE - offset < 15 ? PAGE_SIZE - offset : 15;
         size = limit_bytes(cpu, rip, room);
         memcpy(draft->text + draft->bytes, draft->page + offset, size);
-        switch (decode(mode, draft->text + draft->bytes, size, offset, in, d)) {
+        switch (decode(&cpu->partition->has, mode, draft->text + draft->bytes, size, offset, in, d)) {
         case DECODE_MORE:
             if (draft->n > 0)
                 return;

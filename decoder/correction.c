@@ -30,10 +30,27 @@ static bool alternate_cr8(const ZydisDecoder *decoder, const u8 *bytes, unsigned
     return false;
 }
 
-bool correct_failure(const ZydisDecoder *decoder, const u8 *bytes, unsigned size, ZyanStatus status,
-                     ZydisDecodedInstruction *z, ZydisDecodedOperand *operand)
+/*
+ * 0F 07, 0F 34, 0F 35: real mode answers #GP, virtual-8086 mode that or carries them out, and SYSRET is #UD for want of
+ * SCE only (APM 3). Zydis knows nothing of them there.
+ */
+static bool system_call(const ZydisDecoder *decoder, const u8 *bytes, unsigned size, ZydisDecodedInstruction *z,
+                        ZydisDecodedOperand *operand)
 {
-    return status == ZYDIS_STATUS_ILLEGAL_LOCK && alternate_cr8(decoder, bytes, size, z, operand);
+    ZydisDecoder legacy = *decoder;
+
+    legacy.machine_mode = ZYDIS_MACHINE_MODE_LEGACY_16;
+    return ZYAN_SUCCESS(ZydisDecoderDecodeFull(&legacy, bytes, size, z, operand)) &&
+           (z->mnemonic == ZYDIS_MNEMONIC_SYSRET || z->mnemonic == ZYDIS_MNEMONIC_SYSENTER ||
+            z->mnemonic == ZYDIS_MNEMONIC_SYSEXIT);
+}
+
+bool correct_failure(const ZydisDecoder *decoder, const struct features *features, const u8 *bytes, unsigned size,
+                     ZyanStatus status, ZydisDecodedInstruction *z, ZydisDecodedOperand *operand)
+{
+    if (status == ZYDIS_STATUS_ILLEGAL_LOCK)
+        return has(features, HAS_ALT_CR8) && alternate_cr8(decoder, bytes, size, z, operand);
+    return decoder->machine_mode == ZYDIS_MACHINE_MODE_REAL_16 && system_call(decoder, bytes, size, z, operand);
 }
 
 static bool is_memory(const struct insn *in)
@@ -48,6 +65,10 @@ bool correct_insn(const ZydisDecodedInstruction *z, u32 mode, struct insn *in, s
     /* 0F 0D C0: the register forms of PREFETCHW are #UD (Zen 4); Zydis makes them NOPs. */
     if (z->opcode_map == ZYDIS_OPCODE_MAP_0F && z->opcode == 0x0d && z->encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
         !is_memory(in))
+        return false;
+    /* C4 E2 78 F2 C0 in real mode with 32-bit code, as it is right behind a cleared CR0.PE: VEX is for protected mode
+     * (APM 3, ANDN). Zydis has 32-bit code in protected mode only. */
+    if (z->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX && (!(mode & MODE_PE) || (mode & MODE_VM86)))
         return false;
     /* 66 C3, 66 74 05, 66 FF D0: in 64-bit code near branches with 66 have 16-bit operands and go to a 16-bit RIP
      * (APM 3, 1.2.1; Zen 4). Zydis knows the rel32 forms only. */

@@ -5,9 +5,10 @@
 #include <Zydis/Zydis.h>
 
 #include "decoder/correction.h"
+#include "decoder/undefined.h"
 
 /* The decoder's state is a few words of configuration: made anew each time, it needs no owner. */
-void decoder_init(ZydisDecoder *decoder, u32 mode)
+void decoder_init(ZydisDecoder *decoder, const struct features *features, u32 mode)
 {
     bool real = !(mode & MODE_PE) || (mode & MODE_VM86);
 
@@ -23,11 +24,13 @@ void decoder_init(ZydisDecoder *decoder, u32 mode)
                          ZYDIS_STACK_WIDTH_16);
         break;
     }
-    /* The profile: AMD, and neither MPX nor CET nor CLDEMOTE. */
+    /* The profile: AMD, and neither MPX nor CET nor CLDEMOTE. Without LZCNT or BMI1 the bytes are BSR's and BSF's. */
     ZydisDecoderEnableMode(decoder, ZYDIS_DECODER_MODE_AMD_BRANCHES, ZYAN_TRUE);
     ZydisDecoderEnableMode(decoder, ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
     ZydisDecoderEnableMode(decoder, ZYDIS_DECODER_MODE_CET, ZYAN_FALSE);
     ZydisDecoderEnableMode(decoder, ZYDIS_DECODER_MODE_CLDEMOTE, ZYAN_FALSE);
+    ZydisDecoderEnableMode(decoder, ZYDIS_DECODER_MODE_LZCNT, has(features, HAS_LZCNT));
+    ZydisDecoderEnableMode(decoder, ZYDIS_DECODER_MODE_TZCNT, has(features, HAS_BMI1));
 }
 
 static enum width width_of(unsigned bits)
@@ -216,46 +219,6 @@ static u16 row_of(const ZydisDecodedInstruction *z, const ZydisDecodedOperand *o
     return (u16)z->mnemonic;
 }
 
-/* The instruction-set extensions that the profile has. What is in here and has no body leaves as unsupported; anything
- * else without a body is #UD. */
-static bool is_claimed(const ZydisDecodedInstruction *z)
-{
-    switch (z->meta.isa_ext) {
-    case ZYDIS_ISA_EXT_BASE:
-    case ZYDIS_ISA_EXT_X87:
-    case ZYDIS_ISA_EXT_MMX:
-    case ZYDIS_ISA_EXT_SSE:
-    case ZYDIS_ISA_EXT_SSE2:
-    case ZYDIS_ISA_EXT_SSE3:
-    case ZYDIS_ISA_EXT_SSSE3:
-    case ZYDIS_ISA_EXT_SSE4:
-    case ZYDIS_ISA_EXT_SSE4A:
-    case ZYDIS_ISA_EXT_AES:
-    case ZYDIS_ISA_EXT_PCLMULQDQ:
-    case ZYDIS_ISA_EXT_SHA:
-    case ZYDIS_ISA_EXT_GFNI:
-    case ZYDIS_ISA_EXT_CLZERO:
-    case ZYDIS_ISA_EXT_AVX:
-    case ZYDIS_ISA_EXT_AVX2:
-    case ZYDIS_ISA_EXT_AVX2GATHER:
-    case ZYDIS_ISA_EXT_FMA:
-    case ZYDIS_ISA_EXT_F16C:
-    case ZYDIS_ISA_EXT_AVXAES:
-    case ZYDIS_ISA_EXT_VAES:
-    case ZYDIS_ISA_EXT_VPCLMULQDQ:
-    case ZYDIS_ISA_EXT_BMI1:
-    case ZYDIS_ISA_EXT_BMI2:
-    case ZYDIS_ISA_EXT_LZCNT:
-    case ZYDIS_ISA_EXT_MOVBE:
-    case ZYDIS_ISA_EXT_LONGMODE:
-    case ZYDIS_ISA_EXT_XSAVE:
-    case ZYDIS_ISA_EXT_XSAVEOPT:
-        return true;
-    default:
-        return false;
-    }
-}
-
 static run_fn *forbidden(const struct insn *in, u32 a, u32 mode)
 {
     unsigned cpl = (mode & MODE_CPL) >> MODE_CPL_SHIFT;
@@ -323,8 +286,14 @@ static enum decode_result invalid(struct insn *in, struct decoded *d)
     return DECODE_INVALID;
 }
 
-enum decode_result decode(u32 mode, const u8 *bytes, unsigned size, unsigned offset, struct insn *in,
-                          struct decoded *d)
+/* The bytes end too soon: where a page does, or where no instruction may be longer. */
+static enum decode_result more(unsigned size)
+{
+    return size >= 15 ? DECODE_TOO_LONG : DECODE_MORE;
+}
+
+enum decode_result decode(const struct features *features, u32 mode, const u8 *bytes, unsigned size, unsigned offset,
+                          struct insn *in, struct decoded *d)
 {
     ZydisDecoder decoder;
     ZydisDecodedInstruction z;
@@ -336,15 +305,15 @@ enum decode_result decode(u32 mode, const u8 *bytes, unsigned size, unsigned off
     in->base = in->index = OFFSET_ZERO;
     in->segment = DS;
 
-    decoder_init(&decoder, mode);
+    decoder_init(&decoder, features, mode);
     ZyanStatus status = ZydisDecoderDecodeFull(&decoder, bytes, size, &z, operand);
 
     if (status == ZYDIS_STATUS_NO_MORE_DATA)
-        return size >= 15 ? DECODE_TOO_LONG : DECODE_MORE;
+        return undefined_at_once(mode, bytes, size) ? invalid(in, d) : more(size);
     if (status == ZYDIS_STATUS_INSTRUCTION_TOO_LONG)
         return DECODE_TOO_LONG;
-    if (ZYAN_FAILED(status) && !correct_failure(&decoder, bytes, size, status, &z, operand))
-        return invalid(in, d);
+    if (ZYAN_FAILED(status) && !correct_failure(&decoder, features, bytes, size, status, &z, operand))
+        return undefined_length(mode, bytes, size) > size ? more(size) : invalid(in, d);
 
     in->length = z.length & 15u;
     in->op = row_of(&z, operand);
@@ -359,9 +328,11 @@ enum decode_result decode(u32 mode, const u8 *bytes, unsigned size, unsigned off
     /* Other encodings share names with ours, but no profile has theirs: EVEX, XOP, and Knights Corner's VEX. */
     if ((!in->vex && z.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY) || z.meta.isa_ext == ZYDIS_ISA_EXT_KNC)
         return invalid(in, d);
+    if (!is_there(features, mode, &z))
+        return invalid(in, d);
     d->attributes = op->attributes;
     if (!op->body) {
-        in->run = is_claimed(&z) ? run_unsupported : run_ud;
+        in->run = run_unsupported;
         d->attributes = ENDS;
         return DECODED;
     }

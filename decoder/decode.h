@@ -4,6 +4,7 @@
 #define DECODER_DECODE_H
 
 #include "decoder/ops.h"
+#include "state/feature.h"
 
 enum decode_result {
     DECODED,
@@ -23,10 +24,11 @@ struct decoded {
 };
 
 /*
- * Decodes the first instruction of `bytes` for a mode key. `offset` is its place on its page (RIP-relative operands need
- * it). Fills *in with everything but `run`, `left`; in->run is set only where the instruction is forbidden or lacking.
+ * Decodes the first instruction of `bytes` for a mode key, on a processor with these features. `offset` is its place on its
+ * page (RIP-relative operands need it). Fills *in with everything but `run`, `left`; in->run is set only where the
+ * instruction is forbidden or lacking.
  */
-enum decode_result decode(u32 mode, const u8 *bytes, unsigned size, unsigned offset, struct insn *in,
-                          struct decoded *d);
+enum decode_result decode(const struct features *features, u32 mode, const u8 *bytes, unsigned size, unsigned offset,
+                          struct insn *in, struct decoded *d);
 
 #endif

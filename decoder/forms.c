@@ -22,6 +22,7 @@ struct encoding {
 enum { SEEN = 1 << 16, MODRM_KINDS = 64 + 8 + 8 };
 
 struct listing {
+    const struct features *features;
     u32 mode;
     ZydisDecoder decoder;
     form_fn *visit;
@@ -144,14 +145,14 @@ static bool was_seen(struct listing *l, u64 hash)
     return false;
 }
 
-static bool is_ours(u32 mode, const u8 *bytes, unsigned size)
+bool form_is_ours(const struct features *features, u32 mode, const u8 bytes[15])
 {
     static const u32 all = MODE_PE | MODE_OSFXSR | MODE_OSXSAVE | MODE_AVX;
     struct insn in;
     struct decoded d;
 
     mode |= all | mode << MODE_STACK_SHIFT | (mode == MODE_CODE64 ? MODE_LMA : 0);
-    return decode(mode, bytes, size, 0, &in, &d) == DECODED && in.run != run_ud && in.run != run_unsupported &&
+    return decode(features, mode, bytes, 15, 0, &in, &d) == DECODED && in.run != run_ud && in.run != run_unsupported &&
            ops[in.op].body != ops[ZYDIS_MNEMONIC_UD2].body;
 }
 
@@ -173,8 +174,8 @@ static void consider(struct listing *l, const struct encoding *e)
     if (was_seen(l, hash_of(&z, operand)))
         return;
     write_text(e, &z, operand, text, sizeof text);
-    l->visit(l->context, &(struct form){ ZydisMnemonicGetString(z.mnemonic), ZydisISASetGetString(z.meta.isa_set), text,
-                                         is_ours(l->mode, bytes, 15) });
+    l->visit(l->context, &(struct form){ bytes, ZydisMnemonicGetString(z.mnemonic), ZydisISASetGetString(z.meta.isa_set),
+                                         text, form_is_ours(l->features, l->mode, bytes) });
 }
 
 /* Bytes that are prefixes, or lead to another map. */
@@ -219,14 +220,17 @@ static void list_vex(struct listing *l)
                                                .is_wide = choice & 1 });
 }
 
-bool forms_list(u32 mode, form_fn *visit, void *context)
+/* So that a form has its name, whoever has it. */
+static const struct features everything = { { ~(u64)0, ~(u64)0 } };
+
+bool forms_list(const struct features *features, u32 mode, form_fn *visit, void *context)
 {
-    struct listing l = { .mode = mode, .visit = visit, .context = context };
+    struct listing l = { .features = features, .mode = mode, .visit = visit, .context = context };
 
     l.seen = host_alloc(SEEN * sizeof *l.seen);
     if (!l.seen)
         return false;
-    decoder_init(&l.decoder, mode | MODE_PE);
+    decoder_init(&l.decoder, &everything, mode | MODE_PE);
     list_legacy(&l);
     list_vex(&l);
     host_free(l.seen, SEEN * sizeof *l.seen);

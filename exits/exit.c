@@ -103,6 +103,17 @@ void exit_count(struct vcpu *cpu)
     vcpu_land(cpu);
 }
 
+/* It waits for an interrupt, and so no shadow keeps one away, as after HLT. */
+void exit_ferr_freeze(struct vcpu *cpu)
+{
+    WHV_RUN_VP_EXIT_CONTEXT *x = context_begin(cpu, (u32)SwhpRunVpExitReasonFerrFreeze, 0);
+
+    cpu->shadow = cpu->shadow_ss = false;
+    x->VpContext.ExecutionState.InterruptShadow = 0;
+    cpu->left_instruction = false;
+    vcpu_land(cpu);
+}
+
 void exit_canceled(struct vcpu *cpu)
 {
     WHV_RUN_VP_EXIT_CONTEXT *x = context_begin(cpu, WHvRunVpExitReasonCanceled, 0);

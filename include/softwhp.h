@@ -46,6 +46,20 @@ typedef enum SWHP_UNDEFINED_RESULTS {
 #define SwhpRunVpExitReasonCount ((WHV_RUN_VP_EXIT_REASON)0x53570001)
 
 /*
+ * The exit of a processor that has CR0.NE clear, at an x87, MMX or WAIT instruction that finds an unmasked x87 exception
+ * pending: it drives FERR# and stands still until an interrupt. RIP is at the instruction, the context's union is zero.
+ * A PC raises IRQ 13; running again without an interrupt leaves again, unless IGNNE# is asserted.
+ */
+#define SwhpRunVpExitReasonFerrFreeze ((WHV_RUN_VP_EXIT_REASON)0x53570002)
+
+/*
+ * Drives a processor's IGNNE# input: while it's asserted, such instructions run in spite of the exception. It falls by
+ * itself as soon as no unmasked exception is pending, and asserting it then has no effect. WHV_E_INVALID_VP_STATE while the
+ * processor runs on another thread.
+ */
+HRESULT WINAPI SwhpSetIgnne(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex, BOOL Asserted);
+
+/*
  * The count of a virtual processor rises by one for each retired instruction, each round of a REP
  * instruction (REP with RCX = 0: one), each event delivered, and each instruction that the caller
  * completed. It never falls. (VP, count) names a point of a run.

@@ -95,6 +95,8 @@ INLINE u64 reserved_at(const struct vcpu *cpu, const struct paging *p, unsigned 
         /* PSE-36: bits 20:13 are bits 39:32 of the address, bit 21 is reserved. */
         return 1u << 21 | (width < 40 ? 0x1fe000u & ~(u32)(ones(width) >> 32 << 13) : 0);
     }
+    if (level == 3 && !has(&cpu->partition->has, HAS_PAGE1G))
+        return PTE_PS; /* whatever else it has */
     if (is_leaf)
         return level == 3 ? 0x3fffe000 : level == 2 ? 0x1fe000 : 0;
     if (level >= 4) /* no large pages here; AMD's processors reserve G too */

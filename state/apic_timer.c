@@ -60,7 +60,7 @@ bool apic_timer_settle(struct vcpu *cpu)
     }
     if (!t->count)
         return false;
-    now = clock_ticks(cpu->partition);
+    now = clock_ticks(cpu);
     units = left(cpu, now);
     if (units > 0)
         return false;
@@ -88,7 +88,7 @@ bool apic_timer_next(struct vcpu *cpu, u64 *ticks)
     }
     if (!t->count)
         return false;
-    units = left(cpu, clock_ticks(cpu->partition));
+    units = left(cpu, clock_ticks(cpu));
     *ticks = units > 0 ? (u64)((units + step - 1) / step) : 0;
     return true;
 }
@@ -103,7 +103,7 @@ u32 apic_timer_current(struct vcpu *cpu)
     if (!t.count)
         return 0;
 
-    i128 one = (i128)unit(cpu), units = left(cpu, clock_ticks(cpu->partition)), period = (i128)t.initial * one;
+    i128 one = (i128)unit(cpu), units = left(cpu, clock_ticks(cpu)), period = (i128)t.initial * one;
 
     if (units <= 0) {
         if (!(lvt(cpu->apic) & LVT_PERIODIC) || !period)
@@ -116,7 +116,7 @@ u32 apic_timer_current(struct vcpu *cpu)
 
 u64 apic_timer_phase(struct vcpu *cpu)
 {
-    i128 units = left(cpu, clock_ticks(cpu->partition)), one = (i128)unit(cpu);
+    i128 units = left(cpu, clock_ticks(cpu)), one = (i128)unit(cpu);
 
     if (!cpu->apic->timer.count || units <= 0)
         return 0;
@@ -130,7 +130,7 @@ void apic_timer_start(struct vcpu *cpu, u32 initial)
     if (is_deadline(cpu->apic)) /* SDM "TSC-deadline mode": the write is ignored */
         return;
     t->initial = t->count = initial;
-    t->since = clock_ticks(cpu->partition);
+    t->since = clock_ticks(cpu);
     t->phase = 0;
 }
 
@@ -141,7 +141,7 @@ void apic_timer_resume(struct vcpu *cpu, u32 current, u64 phase)
     if (is_deadline(cpu->apic))
         return;
     t->count = current;
-    t->since = clock_ticks(cpu->partition);
+    t->since = clock_ticks(cpu);
     t->phase = current && phase < unit(cpu) ? phase : 0;
 }
 
@@ -152,10 +152,10 @@ void apic_timer_divide(struct vcpu *cpu, u32 v)
     u64 before = divider(a->divide), after = divider(v);
 
     if (a->timer.count && !is_deadline(a)) {
-        i128 units = left(cpu, clock_ticks(cpu->partition));
+        i128 units = left(cpu, clock_ticks(cpu));
 
         if (units > 0)
-            go_on(cpu, clock_ticks(cpu->partition), units);
+            go_on(cpu, clock_ticks(cpu), units);
         a->timer.phase = (u64)((u128)a->timer.phase * after / before);
     }
     a->divide = v;
@@ -172,7 +172,7 @@ void apic_timer_mode(struct vcpu *cpu, u32 before)
 /* The profile's processor has none; hypervisors offer it all the same, by the feature bit TscDeadlineTmr. */
 bool apic_has_deadline(const struct vcpu *cpu)
 {
-    return cpu->apic && cpu->partition->features1 >> 17 & 1;
+    return cpu->apic && has(&cpu->partition->has, HAS_TSC_DEADLINE);
 }
 
 void apic_set_deadline(struct vcpu *cpu, u64 tsc)

@@ -36,7 +36,7 @@ static u64 host_elapsed(const struct partition *p)
     return (p->suspended_at ? p->suspended_at : host_nanoseconds()) - p->host_start;
 }
 
-u64 clock_ticks(const struct partition *p)
+static u64 ticks(const struct partition *p)
 {
     if (p->clock == SwhpClockVirtual)
         return virtual_counts(p) * p->rate;
@@ -47,23 +47,28 @@ u64 clock_now(struct partition *p)
 {
     if (p->clock == SwhpClockVirtual)
         return virtual_counts(p);
-    return p->rate ? clock_ticks(p) / p->rate : 0;
+    return p->rate ? ticks(p) / p->rate : 0;
 }
 
 u64 clock_tsc(struct vcpu *cpu)
 {
-    return clock_ticks(cpu->partition) + cpu->tsc_offset;
+    return ticks(cpu->partition) + cpu->tsc_offset;
+}
+
+u64 clock_ticks(struct vcpu *cpu)
+{
+    return ticks(cpu->partition);
 }
 
 void clock_set_tsc(struct vcpu *cpu, u64 tsc)
 {
-    cpu->tsc_offset = tsc - clock_ticks(cpu->partition);
+    cpu->tsc_offset = tsc - ticks(cpu->partition);
 }
 
 u64 clock_reference_time(struct partition *p)
 {
     if (p->clock == SwhpClockVirtual)
-        return scale(clock_ticks(p), REFERENCE_UNITS, p->frequency) + p->reference_offset;
+        return scale(ticks(p), REFERENCE_UNITS, p->frequency) + p->reference_offset;
     return host_elapsed(p) / (NANOSECONDS / REFERENCE_UNITS) + p->reference_offset;
 }
 

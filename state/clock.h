@@ -13,8 +13,8 @@ u64 clock_now(struct partition *p);
 u64 clock_tsc(struct vcpu *cpu);
 void clock_set_tsc(struct vcpu *cpu, u64 tsc);
 
-/* The partition's clock in TSC ticks, before any processor's offset. */
-u64 clock_ticks(const struct partition *p);
+/* What all counters of the processor's clock count: the TSC without its offset. */
+u64 clock_ticks(struct vcpu *cpu);
 
 /* 100 ns units since the partition began. */
 u64 clock_reference_time(struct partition *p);

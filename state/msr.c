@@ -11,7 +11,7 @@ enum kind {
     OTHER,  /* vcpu.msr_other[where], as the difference from the value after reset */
     FIXED,  /* always `reset` */
     WRITE_ONLY,
-    COUNTER /* the time stamp counter */
+    COUNTER /* of clock ticks, to which 64 bits of struct vcpu at `where` are added */
 };
 
 /* What a write must obey. All but CUT and ANY refuse with #GP(0). */
@@ -68,7 +68,7 @@ static const struct row rows[] = {
     {MSR_FS_BASE, 1, 1, FIELD, CANONICAL, SEGMENT_BASE(FS), ALL_BITS, 0},
     {MSR_GS_BASE, 1, 1, FIELD, CANONICAL, SEGMENT_BASE(GS), ALL_BITS, 0},
     {MSR_KERNEL_GS_BASE, 1, 1, FIELD, CANONICAL, AT(kernel_gs_base), ALL_BITS, 0},
-    {MSR_TSC, 1, 1, COUNTER, ANY, 0, ALL_BITS, 0},
+    {MSR_TSC, 1, 1, COUNTER, ANY, AT(tsc_offset), ALL_BITS, 0},
     {MSR_EFER, 1, 1, FIELD, EFER_RULE, AT(efer), ALL_BITS, 0},
     {MSR_STAR, 1, 1, FIELD, ANY, AT(star), ALL_BITS, 0},
     {MSR_LSTAR, 1, 1, FIELD, CANONICAL, AT(lstar), ALL_BITS, 0},
@@ -82,6 +82,8 @@ static const struct row rows[] = {
     {MSR_PAT, 1, 1, FIELD, PAT_TYPES, AT(pat), ALL_BITS, 0},
     {MSR_APIC_BASE, 1, 1, FIELD, ADDRESS, AT(apic_base), 0x900, 0},
 
+    {MSR_MPERF, 1, 1, COUNTER, ANY, AT(mperf_offset), ALL_BITS, 0},
+    {MSR_APERF, 1, 1, COUNTER, ANY, AT(aperf_offset), ALL_BITS, 0},
     {0x00, 2, 1, FIXED, ANY, 0, ALL_BITS, 0},                       /* of the first machine check: none */
     {0x49, 1, 1, WRITE_ONLY, BITS, 0, 1, 0},                        /* PRED_CMD: IBPB. Nothing is predicted */
     {0x8b, 1, 1, FIXED, NEVER, 0, 0, 0x0a101148},                   /* PATCH_LEVEL */
@@ -114,7 +116,27 @@ static const struct row rows[] = {
     {0xc001102e, 1, 1, OTHER, ANY, OTHER_BP_CFG, ALL_BITS, 0},
 };
 
-static const struct row *row_find(u32 index, unsigned *nth)
+/* Those that come with a feature. */
+static const struct {
+    u32 index;
+    u8 needs;
+} optional[] = {
+    {MSR_TSC_AUX, HAS_TSC_AUX},
+    {MSR_XSS, HAS_XSAVES},
+    {MSR_MPERF, HAS_APERFMPERF},
+    {MSR_APERF, HAS_APERFMPERF},
+    {0x49, HAS_IBPB},
+};
+
+static bool is_there(const struct vcpu *cpu, u32 index)
+{
+    for (unsigned i = 0; i < sizeof(optional) / sizeof(optional[0]); i++)
+        if (optional[i].index == index)
+            return has(&cpu->partition->has, optional[i].needs);
+    return true;
+}
+
+static const struct row *row_find(const struct vcpu *cpu, u32 index, unsigned *nth)
 {
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         const struct row *r = &rows[i];
@@ -122,7 +144,7 @@ static const struct row *row_find(u32 index, unsigned *nth)
 
         if (past < (u32)r->count * r->step && past % r->step == 0) {
             *nth = past / r->step;
-            return r;
+            return is_there(cpu, index) ? r : NULL;
         }
     }
     return NULL;
@@ -170,7 +192,7 @@ static bool obeys(const struct vcpu *cpu, const struct row *r, u64 *value)
     case ADDRESS: return address_is_valid(cpu, v, r->bits);
     case EFER_RULE:
         /* APM volume 2, 3.1.7: paging pins LME; LMA follows the processor's mode and ignores writes. */
-        if (v & ~cpu->partition->profile->efer_valid || (cpu->cr0 & CR0_PG && (v ^ cpu->efer) & EFER_LME))
+        if (v & ~cpu->partition->efer_valid || (cpu->cr0 & CR0_PG && (v ^ cpu->efer) & EFER_LME))
             return false;
         *value = (v & ~(u64)EFER_LMA) | (cpu->efer & EFER_LMA);
         return true;
@@ -179,10 +201,15 @@ static bool obeys(const struct vcpu *cpu, const struct row *r, u64 *value)
     }
 }
 
+static u64 *field(struct vcpu *cpu, const struct row *r, unsigned n)
+{
+    return (u64 *)((char *)cpu + r->where) + n;
+}
+
 enum msr_result msr_read(struct vcpu *cpu, u32 index, u64 *value)
 {
     unsigned n = 0;
-    const struct row *r = row_find(index, &n);
+    const struct row *r = row_find(cpu, index, &n);
 
     if (index == MSR_TSC_DEADLINE && apic_has_deadline(cpu)) {
         *value = cpu->apic->timer.deadline;
@@ -191,10 +218,10 @@ enum msr_result msr_read(struct vcpu *cpu, u32 index, u64 *value)
     if (!r)
         return MSR_UNKNOWN;
     switch (r->kind) {
-    case FIELD: memcpy(value, (const char *)cpu + r->where + n * sizeof(u64), sizeof(*value)); break;
+    case FIELD: *value = *field(cpu, r, n); break;
     case OTHER: *value = cpu->msr_other[r->where + n] ^ r->reset; break;
     case FIXED: *value = r->reset; break;
-    case COUNTER: *value = clock_tsc(cpu); break;
+    case COUNTER: *value = clock_ticks(cpu) + *field(cpu, r, n); break;
     default: return MSR_REFUSED;
     }
     return MSR_DONE;
@@ -203,7 +230,7 @@ enum msr_result msr_read(struct vcpu *cpu, u32 index, u64 *value)
 enum msr_result msr_check(struct vcpu *cpu, u32 index, u64 value)
 {
     unsigned n = 0;
-    const struct row *r = row_find(index, &n);
+    const struct row *r = row_find(cpu, index, &n);
 
     if (index == MSR_TSC_DEADLINE && apic_has_deadline(cpu))
         return MSR_DONE;
@@ -217,7 +244,7 @@ enum msr_result msr_check(struct vcpu *cpu, u32 index, u64 value)
 enum msr_result msr_write(struct vcpu *cpu, u32 index, u64 value)
 {
     unsigned n = 0;
-    const struct row *r = row_find(index, &n);
+    const struct row *r = row_find(cpu, index, &n);
 
     if (index == MSR_TSC_DEADLINE && apic_has_deadline(cpu)) {
         apic_set_deadline(cpu, value);
@@ -234,9 +261,9 @@ enum msr_result msr_write(struct vcpu *cpu, u32 index, u64 value)
     if (!obeys(cpu, r, &value))
         return MSR_REFUSED;
     switch (r->kind) {
-    case FIELD: memcpy((char *)cpu + r->where + n * sizeof(u64), &value, sizeof(value)); break;
+    case FIELD: *field(cpu, r, n) = value; break;
     case OTHER: cpu->msr_other[r->where + n] = value ^ r->reset; break;
-    case COUNTER: clock_set_tsc(cpu, value); break;
+    case COUNTER: *field(cpu, r, n) = value - clock_ticks(cpu); break;
     default: break; /* FIXED, WRITE_ONLY: nothing to keep */
     }
     if (index == MSR_EFER)

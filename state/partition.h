@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "include/softwhp.h"
+#include "state/feature.h"
 #include "state/types.h"
 
 struct vcpu;
@@ -41,7 +42,10 @@ struct partition {
     struct cpuid_result *cpuid_results;
     u32 cpuid_resulted;
     u32 physical_width;           /* bits of a guest-physical address */
-    u64 features, features1, xsave_features;
+    u64 features, features1, xsave_features; /* the API's banks, and what follows from them: */
+    struct features has;
+    u64 cr4_valid, efer_valid, xcr0_valid;   /* bits that may be set; others are reserved */
+    u32 mxcsr_mask;
 
     u32 clock;                    /* SWHP_CLOCK */
     u32 rate;                     /* TSC ticks for one count */

@@ -1,118 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The processors that a partition can have, and what CPUID says of them. A feature is claimed in one place,
- * the list below, with its bit in CPUID and in the API's feature banks; taking it from a partition's banks
- * hides it.
+ * The processors that a partition can have, what one made of them has once its caller took features away,
+ * and what CPUID says of it. Features are listed in one place, state/feature.h.
  */
 #include "state/profile.h"
 
+#include "state/xstate.h"
+
 enum { EAX, EBX, ECX, EDX };
-enum { BANK0, BANK1, XSAVE, ALWAYS }; /* features, features1, xsave_features; or not the API's to take away */
+enum { BANK0, BANK1, XBANK, FIXED, POLICY }; /* features, features1, xsave_features; or not the API's */
 
-/*
- * Features of the zen profile: FEATURE(bank, bit in the bank, leaf, register, bit). AMD64 APM volume 3,
- * appendix E.
- */
-#define ZEN_FEATURES(FEATURE)                                                                                \
-    FEATURE(ALWAYS, 0, 1, EDX, 0)           /* FPU */                                                        \
-    FEATURE(ALWAYS, 0, 1, EDX, 1)           /* VME */                                                        \
-    FEATURE(ALWAYS, 0, 1, EDX, 2)           /* DE */                                                         \
-    FEATURE(ALWAYS, 0, 1, EDX, 3)           /* PSE */                                                        \
-    FEATURE(ALWAYS, 0, 1, EDX, 4)           /* TSC */                                                        \
-    FEATURE(ALWAYS, 0, 1, EDX, 5)           /* MSR */                                                        \
-    FEATURE(ALWAYS, 0, 1, EDX, 6)           /* PAE */                                                        \
-    FEATURE(ALWAYS, 0, 1, EDX, 7)           /* MCE */                                                        \
-    FEATURE(ALWAYS, 0, 1, EDX, 8)           /* CMPXCHG8B */                                                  \
-    FEATURE(ALWAYS, 0, 1, EDX, 11)          /* SYSENTER */                                                   \
-    FEATURE(ALWAYS, 0, 1, EDX, 12)          /* MTRR */                                                       \
-    FEATURE(ALWAYS, 0, 1, EDX, 13)          /* PGE */                                                        \
-    FEATURE(ALWAYS, 0, 1, EDX, 14)          /* MCA */                                                        \
-    FEATURE(ALWAYS, 0, 1, EDX, 15)          /* CMOV */                                                       \
-    FEATURE(ALWAYS, 0, 1, EDX, 16)          /* PAT */                                                        \
-    FEATURE(ALWAYS, 0, 1, EDX, 17)          /* PSE36 */                                                      \
-    FEATURE(ALWAYS, 0, 1, EDX, 19)          /* CLFLUSH */                                                    \
-    FEATURE(ALWAYS, 0, 1, EDX, 23)          /* MMX */                                                        \
-    FEATURE(ALWAYS, 0, 1, EDX, 24)          /* FXSR */                                                       \
-    FEATURE(ALWAYS, 0, 1, EDX, 25)          /* SSE */                                                        \
-    FEATURE(ALWAYS, 0, 1, EDX, 26)          /* SSE2 */                                                       \
-    FEATURE(BANK0, 0, 1, ECX, 0)            /* SSE3 */                                                       \
-    FEATURE(BANK0, 17, 1, ECX, 1)           /* PCLMULQDQ */                                                  \
-    FEATURE(BANK0, 2, 1, ECX, 9)            /* SSSE3 */                                                      \
-    FEATURE(XSAVE, 4, 1, ECX, 12)           /* FMA */                                                        \
-    FEATURE(BANK0, 8, 1, ECX, 13)           /* CMPXCHG16B */                                                 \
-    FEATURE(BANK0, 18, 1, ECX, 17)          /* PCID */                                                       \
-    FEATURE(BANK0, 3, 1, ECX, 19)           /* SSE4.1 */                                                     \
-    FEATURE(BANK0, 4, 1, ECX, 20)           /* SSE4.2 */                                                     \
-    FEATURE(BANK0, 29, 1, ECX, 22)          /* MOVBE */                                                      \
-    FEATURE(BANK0, 7, 1, ECX, 23)           /* POPCNT */                                                     \
-    FEATURE(BANK1, 17, 1, ECX, 24)          /* the APIC timer's TSC-deadline mode: hypervisors' */           \
-    FEATURE(BANK0, 16, 1, ECX, 25)          /* AES */                                                        \
-    FEATURE(XSAVE, 0, 1, ECX, 26)           /* XSAVE */                                                      \
-    FEATURE(XSAVE, 2, 1, ECX, 28)           /* AVX */                                                        \
-    FEATURE(BANK0, 20, 1, ECX, 29)          /* F16C */                                                       \
-    FEATURE(BANK0, 21, 1, ECX, 30)          /* RDRAND */                                                     \
-    FEATURE(BANK0, 22, 7, EBX, 0)           /* FSGSBASE */                                                   \
-    FEATURE(BANK0, 25, 7, EBX, 3)           /* BMI1 */                                                       \
-    FEATURE(XSAVE, 3, 7, EBX, 5)            /* AVX2 */                                                       \
-    FEATURE(BANK0, 23, 7, EBX, 7)           /* SMEP */                                                       \
-    FEATURE(BANK0, 26, 7, EBX, 8)           /* BMI2 */                                                       \
-    FEATURE(BANK0, 43, 7, EBX, 10)          /* INVPCID */                                                    \
-    FEATURE(BANK0, 32, 7, EBX, 18)          /* RDSEED */                                                     \
-    FEATURE(BANK0, 33, 7, EBX, 19)          /* ADX */                                                        \
-    FEATURE(BANK0, 35, 7, EBX, 20)          /* SMAP */                                                       \
-    FEATURE(BANK0, 39, 7, EBX, 23)          /* CLFLUSHOPT */                                                 \
-    FEATURE(BANK0, 40, 7, EBX, 24)          /* CLWB */                                                       \
-    FEATURE(BANK0, 41, 7, EBX, 29)          /* SHA */                                                        \
-    FEATURE(BANK0, 58, 7, ECX, 2)           /* UMIP */                                                       \
-    FEATURE(ALWAYS, 0, 7, ECX, 3)           /* PKU */                                                        \
-    FEATURE(XSAVE, 19, 7, ECX, 8)           /* GFNI */                                                       \
-    FEATURE(XSAVE, 20, 7, ECX, 9)           /* VAES */                                                       \
-    FEATURE(XSAVE, 22, 7, ECX, 10)          /* VPCLMULQDQ */                                                 \
-    FEATURE(BANK1, 4, 7, ECX, 16)           /* LA57 */                                                       \
-    FEATURE(BANK0, 57, 7, ECX, 22)          /* RDPID */                                                      \
-    FEATURE(XSAVE, 1, 0xd, EAX, 0)          /* XSAVEOPT, of subleaf 1 */                                     \
-    FEATURE(XSAVE, 11, 0xd, EAX, 1)      /* XSAVEC and the compacted form */                                 \
-    FEATURE(XSAVE, 13, 0xd, EAX, 2)      /* XGETBV with ECX = 1 */                                           \
-    FEATURE(XSAVE, 12, 0xd, EAX, 3)      /* XSAVES, XRSTORS, IA32_XSS */                                     \
-    FEATURE(BANK0, 1, 0x80000001, ECX, 0)   /* LAHF and SAHF in 64-bit code */                               \
-    FEATURE(BANK0, 9, 0x80000001, ECX, 4)   /* LOCK MOV CR0 is CR8 */                                        \
-    FEATURE(BANK0, 10, 0x80000001, ECX, 5)  /* LZCNT */                                                      \
-    FEATURE(BANK0, 5, 0x80000001, ECX, 6)   /* SSE4A */                                                      \
-    FEATURE(BANK0, 11, 0x80000001, ECX, 7)  /* MXCSR.MM */                                                   \
-    FEATURE(ALWAYS, 0, 0x80000001, ECX, 8)  /* PREFETCH and PREFETCHW */                                     \
-    FEATURE(ALWAYS, 0, 0x80000001, ECX, 22) /* topology and cache leaves 8000001D, 8000001E */               \
-    FEATURE(ALWAYS, 0, 0x80000001, EDX, 11) /* SYSCALL */                                                    \
-    FEATURE(ALWAYS, 0, 0x80000001, EDX, 20) /* NX */                                                         \
-    FEATURE(BANK0, 12, 0x80000001, EDX, 22) /* AMD's extensions to MMX */                                    \
-    FEATURE(BANK0, 15, 0x80000001, EDX, 26) /* 1 GiB pages */                                                \
-    FEATURE(BANK0, 38, 0x80000001, EDX, 27) /* RDTSCP */                                                     \
-    FEATURE(ALWAYS, 0, 0x80000001, EDX, 29) /* long mode */                                                  \
-    FEATURE(BANK1, 1, 0x80000007, EDX, 8)   /* the TSC never changes its pace */                             \
-    FEATURE(ALWAYS, 0, 0x80000008, EBX, 0)  /* CLZERO */                                                     \
-    FEATURE(BANK0, 42, 0x80000008, EBX, 2)  /* XSAVE always saves the x87's pointers */                      \
-    FEATURE(BANK0, 46, 0x80000008, EBX, 12) /* IBPB, which has nothing to do here */                         \
-    FEATURE(BANK0, 54, 0x80000008, EBX, 26) /* no speculative store bypass */                                \
-    FEATURE(BANK1, 29, 0x80000008, EBX, 29) /* no branch type confusion */                                   \
-    FEATURE(BANK1, 30, 0x80000008, EBX, 30) /* IBPB clears return predictions */                             \
-    FEATURE(ALWAYS, 0, 0x80000021, EAX, 2)  /* LFENCE serializes */                                          \
-    FEATURE(ALWAYS, 0, 0x80000021, EAX, 6)  /* a null selector clears the base */                            \
-    FEATURE(ALWAYS, 0, 0x80000021, EAX, 8)  /* EFER.AIBRSE */                                                \
-    FEATURE(BANK1, 56, 0x80000021, EAX, 29) /* no speculative return stack overflow */                       \
-    FEATURE(ALWAYS, 0, 0x80000021, ECX, 1)  /* no transient scheduler attack by the store queue */           \
-    FEATURE(ALWAYS, 0, 0x80000021, ECX, 2)  /* nor by the L1 data cache */
-
-static const struct feature {
+static const struct row {
     u32 leaf;
-    u8 bank, number, where, bit;
-} zen_features[] = {
-#define FEATURE(bank, number, leaf, where, bit) {leaf, bank, number, where, bit},
-    ZEN_FEATURES(FEATURE)
+    u8 feature, needs, bank, number, where, bit;
+} rows[] = {
+#define FEATURE(name, needs, bank, number, leaf, where, bit)                                                 \
+    {leaf, HAS_##name, HAS_##needs, bank, number, where, bit},
+    FEATURES(FEATURE)
 #undef FEATURE
 };
+enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
-#define IN_BANK0(bank, number, leaf, where, bit) | ((bank) == BANK0 ? (u64)1 << (number) : 0)
-#define IN_BANK1(bank, number, leaf, where, bit) | ((bank) == BANK1 ? (u64)1 << (number) : 0)
-#define IN_XSAVE(bank, number, leaf, where, bit) | ((bank) == XSAVE ? (u64)1 << (number) : 0)
+#define IN_BANK0(name, needs, bank, number, leaf, where, bit) | ((bank) == BANK0 ? (u64)1 << (number) : 0)
+#define IN_BANK1(name, needs, bank, number, leaf, where, bit) | ((bank) == BANK1 ? (u64)1 << (number) : 0)
+#define IN_XBANK(name, needs, bank, number, leaf, where, bit) | ((bank) == XBANK ? (u64)1 << (number) : 0)
 
 /*
  * Family 19h, model 11h, stepping 1: a Zen 4, whose errata Linux 6.1 has no complaints about once the bits of
@@ -122,29 +33,103 @@ static const struct feature {
 #define ZEN_BRAND "softwhp zen: a software x86-64 processor"
 _Static_assert(sizeof(ZEN_BRAND) <= 48, "the brand string has three leaves");
 
-#define XCR0_ZEN 7u /* x87, SSE, AVX */
-
 static const struct profile zen = {
     .name = "zen",
     .vendor = VENDOR_AMD,
     .physical_width = 48,
-    .cr4_valid = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE |
-                 CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_UMIP | CR4_LA57 | CR4_FSGSBASE | CR4_PCIDE | CR4_OSXSAVE |
-                 CR4_SMEP | CR4_SMAP | CR4_PKE,
-    .efer_valid = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | EFER_AIBRSE,
-    .xcr0_valid = XCR0_ZEN,
-    .mxcsr_mask = 0x2ffff,
-    .features = 0 ZEN_FEATURES(IN_BANK0),
-    .features1 = 0 ZEN_FEATURES(IN_BANK1),
-    .xsave_features = 0 ZEN_FEATURES(IN_XSAVE),
+    .features = 0 FEATURES(IN_BANK0),
+    .features1 = 0 FEATURES(IN_BANK1),
+    .xsave_features = 0 FEATURES(IN_XBANK),
     .frequency = 1000000000,
     .interrupt_frequency = 200000000,
     .signature = ZEN_SIGNATURE,
+    .has_monitor = false,
 };
 
 const struct profile *profile_find(const char *name)
 {
     return strcmp(name, zen.name) == 0 ? &zen : NULL;
+}
+
+/* What a feature adds to a register whose other bits are reserved. */
+static const struct bits {
+    u8 feature;
+    u32 cr4, efer, xcr0, mxcsr;
+} zen_bits[] = {
+    {HAS_ALWAYS,
+     CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR |
+         CR4_OSXMMEXCPT,
+     EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE, 0, 0xffff},
+    {HAS_UMIP, .cr4 = CR4_UMIP},
+    {HAS_LA57, .cr4 = CR4_LA57},
+    {HAS_FSGSBASE, .cr4 = CR4_FSGSBASE},
+    {HAS_PCID, .cr4 = CR4_PCIDE},
+    {HAS_XSAVE, .cr4 = CR4_OSXSAVE, .xcr0 = STATE_X87 | STATE_SSE},
+    {HAS_SMEP, .cr4 = CR4_SMEP},
+    {HAS_SMAP, .cr4 = CR4_SMAP},
+    {HAS_PKU, .cr4 = CR4_PKE, .xcr0 = STATE_PKRU},
+    {HAS_AIBRS, .efer = EFER_AIBRSE},
+    {HAS_AVX, .xcr0 = STATE_AVX},
+    {HAS_MISALIGNED_SSE, .mxcsr = 1 << 17}, /* MM */
+};
+
+static void set(struct features *f, unsigned feature, bool on)
+{
+    u64 bit = (u64)1 << feature % 64;
+
+    f->word[feature / 64] = on ? f->word[feature / 64] | bit : f->word[feature / 64] & ~bit;
+}
+
+static bool in_bank(const struct partition *p, const struct row *r)
+{
+    u64 bank = r->bank == BANK0 ? p->features : r->bank == BANK1 ? p->features1 : p->xsave_features;
+
+    if (r->bank == POLICY)
+        return p->profile->has_monitor;
+    return r->bank == FIXED || (bank >> r->number & 1);
+}
+
+void profile_settle(struct partition *p)
+{
+    bool again = true;
+
+    p->has = (struct features){0};
+    set(&p->has, HAS_ALWAYS, true);
+    for (unsigned i = 0; i < ROWS; i++)
+        set(&p->has, rows[i].feature, in_bank(p, &rows[i]));
+    while (again) { /* what needs something that isn't there isn't there either */
+        again = false;
+        for (unsigned i = 0; i < ROWS; i++)
+            if (has(&p->has, rows[i].feature) && !has(&p->has, rows[i].needs)) {
+                set(&p->has, rows[i].feature, false);
+                again = true;
+            }
+    }
+    set(&p->has, HAS_TSC_AUX, has(&p->has, HAS_RDTSCP) || has(&p->has, HAS_RDPID));
+
+    p->cr4_valid = p->efer_valid = p->xcr0_valid = p->mxcsr_mask = 0;
+    for (unsigned i = 0; i < sizeof(zen_bits) / sizeof(zen_bits[0]); i++) {
+        const struct bits *b = &zen_bits[i];
+
+        if (!has(&p->has, b->feature))
+            continue;
+        p->cr4_valid |= b->cr4;
+        p->efer_valid |= b->efer;
+        p->xcr0_valid |= b->xcr0;
+        p->mxcsr_mask |= b->mxcsr;
+    }
+}
+
+void profile_use(struct partition *p, const struct profile *profile)
+{
+    p->profile = profile;
+    p->physical_width = profile->physical_width;
+    p->features = profile->features;
+    p->features1 = profile->features1;
+    p->xsave_features = profile->xsave_features;
+    p->frequency = profile->frequency;
+    p->interrupt_frequency = profile->interrupt_frequency;
+    profile_settle(p);
 }
 
 /* Leaves that are numbers and nothing else. EAX EBX ECX EDX. */
@@ -213,27 +198,6 @@ static void topology(const struct vcpu *cpu, u32 processors, u32 leaf, u32 suble
     }
 }
 
-/* The size of an XSAVE area for these components, not compacted. */
-static u32 xsave_size(u64 components)
-{
-    /* x87 and SSE stand in the legacy region */
-    return 512 + 64 + (components & 4 ? 256 : 0);
-}
-
-static bool claims(const struct partition *p, const struct feature *f)
-{
-    u64 bank = f->bank == BANK0 ? p->features : f->bank == BANK1 ? p->features1 : p->xsave_features;
-
-    return f->bank == ALWAYS || (bank >> f->number & 1);
-}
-
-u64 profile_xcr0(const struct partition *p)
-{
-    bool has_avx = p->xsave_features >> 2 & 1;
-
-    return p->profile->xcr0_valid & ~(has_avx ? 0u : 4u);
-}
-
 /* What doesn't follow from tables: identities, and what the processor's state decides. */
 static void dynamic(const struct vcpu *cpu, u32 leaf, u32 subleaf, u32 out[4])
 {
@@ -259,19 +223,21 @@ static void dynamic(const struct vcpu *cpu, u32 leaf, u32 subleaf, u32 out[4])
         topology(cpu, processors, leaf, subleaf, out);
         break;
     case 0xd:
-        if (!(p->xsave_features & 1)) {
+        if (!has(&p->has, HAS_XSAVE)) {
             out[EAX] = 0;
         } else if (subleaf == 0) {
-            out[EAX] = (u32)profile_xcr0(p);
-            out[EBX] = xsave_size(cpu->xcr0);
-            out[ECX] = xsave_size(profile_xcr0(p));
-            out[EDX] = (u32)(profile_xcr0(p) >> 32);
+            out[EAX] = (u32)p->xcr0_valid;
+            out[EBX] = xstate_end(0, cpu->xcr0);
+            out[ECX] = xstate_end(0, p->xcr0_valid);
+            out[EDX] = (u32)(p->xcr0_valid >> 32);
         } else if (subleaf == 1) {
-            out[EBX] = xsave_size(cpu->xcr0); /* compacted, which AVX alone makes no smaller */
-        } else if (subleaf == 2 && profile_xcr0(p) & 4) { /* AVX: its part of the area */
-            out[EAX] = 256;
-            out[EBX] = 512 + 64;
+            out[EBX] = xstate_end(XCOMP_COMPACTED | cpu->xcr0, cpu->xcr0);
         }
+        for (unsigned i = 0; i < XSTATE_OTHERS; i++)
+            if (subleaf == xstates[i].number && p->xcr0_valid & xstate_bit(&xstates[i])) {
+                out[EAX] = xstates[i].size;
+                out[EBX] = xstates[i].offset;
+            }
         break;
     case 0x80000001:
         if (processors > 1)
@@ -286,8 +252,9 @@ static void dynamic(const struct vcpu *cpu, u32 leaf, u32 subleaf, u32 out[4])
         break;
     }
     case 0x80000008:
-        out[EAX] = p->physical_width | (p->features1 & 1u << 4 ? 57u : 48u) << 8;
+        out[EAX] = p->physical_width | (has(&p->has, HAS_LA57) ? 57u : 48u) << 8;
         out[ECX] = (processors - 1) | bits_for(processors) << 12;
+        out[EDX] = has(&p->has, HAS_RDPRU) ? 1u << 16 : 0; /* the last of its registers: APERF */
         break;
     default:
         break;
@@ -342,10 +309,10 @@ void profile_cpuid(const struct vcpu *cpu, u32 leaf, u32 subleaf, u32 out[4])
         if (zen_leaves[i].leaf == leaf)
             memcpy(out, zen_leaves[i].value, 4 * sizeof(out[0]));
     if (!has_subleaves || subleaf == (leaf == 0xd))
-        for (unsigned i = 0; i < sizeof(zen_features) / sizeof(zen_features[0]); i++) {
-            const struct feature *f = &zen_features[i];
+        for (unsigned i = 0; i < ROWS; i++) {
+            const struct row *f = &rows[i];
 
-            if (!claims(p, f))
+            if (!has(&p->has, f->feature))
                 continue;
             if (f->leaf == leaf)
                 out[f->where] |= 1u << f->bit;

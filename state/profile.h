@@ -14,18 +14,21 @@ struct profile {
     const char *name;            /* "zen" */
     enum vendor vendor;
     u32 physical_width;          /* bits */
-    u64 cr4_valid, efer_valid, xcr0_valid; /* bits that may be set; others #GP */
-    u32 mxcsr_mask;
     u64 features, features1, xsave_features; /* as WHV_PROCESSOR_FEATURES and the like */
     u64 frequency, interrupt_frequency;
     u32 signature;               /* CPUID.1:EAX, and RDX after reset */
+    bool has_monitor;            /* MONITOR and MWAIT, MONITORX and MWAITX; else #UD at every level, as under a
+                                  * hypervisor that doesn't offer them */
 };
 
 /* NULL: no profile of that name. */
 const struct profile *profile_find(const char *name);
 
-/* The components that XCR0 may have in this partition. */
-u64 profile_xcr0(const struct partition *p);
+/* Makes a partition's processors this one, with all that it has. */
+void profile_use(struct partition *p, const struct profile *profile);
+
+/* What follows from the feature banks: the partition's `has` and valid bits of registers. After each change of a bank. */
+void profile_settle(struct partition *p);
 
 /* CPUID as the guest sees it, dynamic bits (OSXSAVE, APIC ID, XSAVE sizes) and the caller's CpuidResultList included. */
 void profile_cpuid(const struct vcpu *cpu, u32 leaf, u32 subleaf, u32 out[4]); /* EAX EBX ECX EDX */

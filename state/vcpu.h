@@ -101,6 +101,19 @@ union vector {
     double f64[8];
 };
 
+/*
+ * What XRSTOR loaded last, and from where: XSAVEOPT and XSAVES to the same place needn't write what still is so.
+ * Intel SDM 1, 13.6: XRSTOR_INFO and XMODIFIED_BM.
+ */
+struct restored {
+    u64 linear, layout;
+    u64 components;  /* 0: nothing was loaded, or it doesn't count any more */
+    u8 cpl;
+    struct x87 x87;
+    u32 mxcsr, pkru;
+    u8 ymm[16][32];
+};
+
 /* What kind of thing is being delivered (WHV_X64_PENDING_INTERRUPTION_TYPE, and VMX's numbers for software events). */
 enum event_type {
     EVENT_INTERRUPT = 0,
@@ -252,6 +265,7 @@ struct vcpu {
     bool link_taken;
     bool trap_due;       /* TF was set when the instruction under way began */
     bool running_rf;     /* RF was: it is clear meanwhile, and comes back if the instruction doesn't retire */
+    bool has_gathered;   /* a gather is under way, and has an element */
     bool between_rounds; /* RIP stands at a string instruction that has begun: RF is as good as set */
     u64 cs_base;         /* CS as blocks were last looked up under */
     u32 cs_limit;
@@ -270,6 +284,7 @@ struct vcpu {
     u64 pdpte[4];        /* PAE: loaded with CR3 */
 
     u64 tsc_offset;      /* added to the partition's clock */
+    u64 mperf_offset, aperf_offset; /* likewise: it always runs at its nominal frequency, and never sleeps */
     u64 tsc_aux, apic_base, pat, star, lstar, cstar, sfmask, kernel_gs_base;
     u64 sysenter_cs, sysenter_esp, sysenter_eip;
     u64 spec_ctrl, xss, misc_enable;
@@ -278,9 +293,11 @@ struct vcpu {
     u32 apic_id;
 
     struct x87 x87;
+    bool ignne;          /* IGNNE# is asserted: with CR0.NE clear a pending exception stops nobody. Falls with ES */
     u32 mxcsr;           /* flags of it may stand in the host's MXCSR meanwhile: cpu/fp.h */
     union vector vec[32];
     u64 opmask[8];
+    struct restored restored;
 
     /* The local APIC. */
     struct apic *apic;           /* NULL: the partition emulates none */
@@ -327,6 +344,7 @@ struct vcpu {
     struct stale stale[4];
     u32 stales;                  /* more than fit: all of this processor's code is suspect */
     u64 completed_rip;           /* an exit left at this RIP: a Run that starts elsewhere counts the instruction */
+    u64 stray_rip;               /* not canonical: where SYSRET went, for its #GP there; 0: nowhere yet */
     u64 completed_debug;         /* I/O breakpoints on its port: a trap once the caller has completed it */
     bool left_instruction;       /* the last exit left an instruction for the caller to complete */
     u64 counters[16];            /* exits by kind, for whoever asks */

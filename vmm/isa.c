@@ -33,12 +33,13 @@ static const struct {
     const char *mnemonics, *suite;
 } suites[] = {
     {" syscall sysret sysenter sysexit swapgs stac clac invpcid invlpg lgdt lidt sgdt sidt lmsw smsw clts wbinvd invd str "
-     "sldt rdpid rdpmc rdrand rdseed rdpkru wrpkru mov ltr lldt vmmcall vmcall xsetbv xgetbv ",
+     "sldt rdpid rdpmc rdrand rdseed rdpkru wrpkru mov ltr lldt xsetbv xgetbv ",
      "tests/cpu/system_long.c"},
     {" salc cli sti pushf popf in out insb insw insd outsb outsw outsd ", "tests/cpu/system_protected.c"},
     {" int int1 int3 into iret iretd iretq hlt ", "tests/cpu/events.c"},
     {" cpuid rdtsc rdtscp rdmsr wrmsr ", "tests/whp/exits.c"},
-    {" xsave xsave64 xsaveopt xsaveopt64 xsavec xsavec64 xsaves xsaves64 xrstor xrstor64 xrstors xrstors64 ", "tests/cpu/system_vector.c"},
+    {" rdpru ", "tests/cpu/lacking.c"},
+    {" xsave xsave64 xsaveopt xsaveopt64 xsavec xsavec64 xsaves xsaves64 xrstor xrstor64 xrstors xrstors64 ", "tests/cpu/xsave.c"},
 };
 
 static int by_name(const void *a, const void *b)

@@ -14,6 +14,7 @@ enum {
     PORT_DEBUG_EXIT = 0xf4,
     PORT_DEBUG_CONSOLE = 0xe9,
     PORT_RESET = 0xcf9,
+    PORT_COPROCESSOR = 0xf0, /* and F1, the reset of an 80287 */
     IRQ_SERIAL = 4,
 };
 
@@ -109,6 +110,22 @@ static void write_reset(void *device, uint16_t port, unsigned size, uint32_t val
         machine_end(device, STATUS_WELL, "the guest reset the machine (port 0xcf9)");
 }
 
+/* Any write takes IRQ 13 back and lets the processor go on in spite of the exception, until that is cleared. */
+static void write_coprocessor(void *device, uint16_t port, unsigned size, uint32_t value, uint64_t now)
+{
+    struct machine *machine = device;
+    HRESULT result;
+
+    (void)port;
+    (void)size;
+    (void)value;
+    (void)now;
+    pic_set_line(&machine->pic, IRQ_COPROCESSOR, false);
+    result = SwhpSetIgnne(machine->partition, 0, TRUE);
+    if (result != S_OK)
+        machine_fail(machine, "SwhpSetIgnne", result);
+}
+
 static void write_log(void *context, uint8_t byte)
 {
     struct machine *machine = context;
@@ -150,6 +167,8 @@ static void connect_devices(struct machine *m)
     bus_attach(bus, PORT_DEBUG_CONSOLE, PORT_DEBUG_CONSOLE,
                &(struct port_device){m, read_debug_console, write_debug_console, false, false});
     bus_attach(bus, PORT_RESET, PORT_RESET, &(struct port_device){m, read_ones, write_reset, false, false});
+    bus_attach(bus, PORT_COPROCESSOR, PORT_COPROCESSOR + 1,
+               &(struct port_device){m, read_ones, write_coprocessor, false, false});
     if (m->options->has_log_port)
         bus->is_logged[m->options->log_port] = true;
 

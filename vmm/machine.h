@@ -47,6 +47,9 @@ struct helpers {
     pthread_cond_t changed;
 };
 
+/* The line of the x87's FERR#. */
+enum { IRQ_COPROCESSOR = 13 };
+
 struct machine {
     const struct options *options;
     WHV_PARTITION_HANDLE partition;

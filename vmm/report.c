@@ -21,6 +21,7 @@ static const struct {
     {WHvRunVpExitReasonX64Halt, "X64Halt"},
     {WHvRunVpExitReasonCanceled, "Canceled"},
     {SwhpRunVpExitReasonCount, "Count"},
+    {SwhpRunVpExitReasonFerrFreeze, "FerrFreeze"},
 };
 
 void machine_count_exit(struct machine *m, WHV_RUN_VP_EXIT_REASON reason)

@@ -224,9 +224,8 @@ static void wait_for_interrupt(struct machine *m)
 
     if (!can_wake(m)) {
         problem_is(&m->problem, STATUS_BADLY,
-                   "the guest halted at %04x:%" PRIx64
-                   " to wait for an interrupt, and no device is set up to send one",
-                   m->exit.VpContext.Cs.Selector, m->exit.VpContext.Rip);
+                   "the guest %s at %04x:%" PRIx64 " to wait for an interrupt, and no device is set up to send one",
+                   m->exit.ExitReason == SwhpRunVpExitReasonFerrFreeze ? "froze" : "halted", m->exit.VpContext.Cs.Selector, m->exit.VpContext.Rip);
         machine_end(m, STATUS_BADLY, "the guest waits forever");
         return;
     }
@@ -386,6 +385,22 @@ static void on_halt(struct machine *m)
     m->has_halted = true;
 }
 
+/* An x87 exception with CR0.NE clear. It stands still until any interrupt, of which this raises one. */
+static void on_freeze(struct machine *m)
+{
+    terminal_flush(&m->terminal);
+    pic_set_line(&m->pic, IRQ_COPROCESSOR, true);
+    if (!m->can_interrupt_flag) {
+        problem_is(&m->problem, STATUS_BADLY,
+                   "the guest froze at %04x:%" PRIx64 " at an x87 exception, with interrupts off",
+                   m->exit.VpContext.Cs.Selector, m->exit.VpContext.Rip);
+        machine_end(m, STATUS_BADLY, "the guest is frozen");
+        return;
+    }
+    m->halted = true;
+    m->has_halted = true;
+}
+
 static void on_count(struct machine *m)
 {
     UINT64 count = 0;
@@ -425,6 +440,9 @@ static void on_exit_of(struct machine *m)
         break;
     case (int)SwhpRunVpExitReasonCount:
         on_count(m);
+        break;
+    case (int)SwhpRunVpExitReasonFerrFreeze:
+        on_freeze(m);
         break;
     case WHvRunVpExitReasonCanceled:
         check_user(m);

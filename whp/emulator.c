@@ -72,7 +72,7 @@ static struct known *instruction(struct emulator *e, u64 linear)
     k->size = 0;
     while (result == DECODE_MORE) {
         if (n)
-            result = decode(cpu->mode, bytes, n < LONGEST ? n : LONGEST, offset, &k->in, &k->decoded);
+            result = decode(&cpu->partition->has, cpu->mode, bytes, n < LONGEST ? n : LONGEST, offset, &k->in, &k->decoded);
         if (result == DECODE_MORE)
             n = fetch(e, linear, bytes, n);
     }
@@ -148,7 +148,7 @@ static void carry_out(struct emulator *e)
     }
     if (unlikely(e->needs & NEEDS_FP)) {
         if (a & (MMX | WAITS) && cpu->x87.fsw & 0x80)
-            vcpu_raise(cpu, VECTOR_MF, 0);
+            x87_pending(cpu);
         e->in_fp = true;
         fp_enter(cpu);
     }

@@ -79,18 +79,11 @@ HRESULT WINAPI WHvEmulatorCreateEmulator(const WHV_EMULATOR_CALLBACKS *Callbacks
     WHV_EMULATOR_HANDLE handle = NULL;
 
     if (e && cpu) {
-        const struct profile *profile = profile_find("zen");
-
         e->callbacks = *Callbacks;
         e->cpu = cpu;
-        e->partition.profile = profile;
-        e->partition.physical_width = profile->physical_width;
-        e->partition.features = profile->features;
-        e->partition.features1 = profile->features1;
-        e->partition.xsave_features = profile->xsave_features;
+        profile_use(&e->partition, profile_find("zen"));
         e->partition.clock = SwhpClockVirtual; /* nothing asks the host for its time */
         e->partition.rate = 1;
-        e->partition.frequency = profile->frequency;
         cpu->partition = &e->partition;
         cpu->exit = &e->exit;
         tlb_init(cpu);

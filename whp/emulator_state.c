@@ -109,7 +109,7 @@ static bool load_fx(struct emulator *e)
     fx_store(e->cpu, e->fx); /* what isn't asked for compares equal afterwards */
     for (unsigned i = 0; i < n; i++)
         memcpy(e->fx + 16 * lines[i], &values[i], 16);
-    if (load_bytes(e->fx + FX_MXCSR, 4) & ~(u64)e->partition.profile->mxcsr_mask) {
+    if (load_bytes(e->fx + FX_MXCSR, 4) & ~(u64)e->partition.mxcsr_mask) {
         e->status.InternalEmulationFailure = 1;
         return false;
     }

@@ -22,7 +22,7 @@ void fx_store(const struct vcpu *cpu, u8 image[FX_SIZE])
     store_bytes(image + 8, far_pointer(cpu, x->fip, x->fcs), 8);
     store_bytes(image + 16, far_pointer(cpu, x->fdp, x->fds), 8);
     store_bytes(image + FX_MXCSR, cpu->mxcsr, 4);
-    store_bytes(image + 28, cpu->partition->profile->mxcsr_mask, 4);
+    store_bytes(image + 28, cpu->partition->mxcsr_mask, 4);
     for (unsigned i = 0; i < 8; i++) {
         const struct x87_register *r = &x->physical[(x->top + i) & 7];
 

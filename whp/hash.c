@@ -162,7 +162,8 @@ static void absorb_vcpu(struct hash *h, const struct vcpu *cpu)
 
     /* With the host's clock the TSC's offset follows from when the run was. */
     bool is_virtual = cpu->partition->clock == SwhpClockVirtual;
-    const u64 msrs[] = { is_virtual ? cpu->tsc_offset : 0,
+    const u64 msrs[] = { is_virtual ? cpu->tsc_offset : 0, is_virtual ? cpu->mperf_offset : 0,
+                         is_virtual ? cpu->aperf_offset : 0,
                          cpu->tsc_aux, cpu->apic_base, cpu->pat, cpu->star, cpu->lstar, cpu->cstar,
                          cpu->sfmask, cpu->kernel_gs_base, cpu->sysenter_cs, cpu->sysenter_esp,
                          cpu->sysenter_eip, cpu->spec_ctrl, cpu->xss, cpu->misc_enable, cpu->mtrr_def_type,
@@ -184,7 +185,8 @@ static void absorb_vcpu(struct hash *h, const struct vcpu *cpu)
     absorb_event(h, &cpu->queued);
     for (unsigned i = 0; i < 2; i++)
         ABSORB_ARRAY(h, cpu->pending_event[i]);
-    absorb(h, (u64)cpu->shadow | (u64)cpu->shadow_ss << 1 | (u64)cpu->nmi_masked << 2);
+    absorb(h, (u64)cpu->shadow | (u64)cpu->shadow_ss << 1 | (u64)cpu->nmi_masked << 2 |
+              (u64)cpu->ignne << 3);
     absorb(h, cpu->deliverability);
     absorb(h, cpu->activity);
     absorb(h, cpu->pending_debug);

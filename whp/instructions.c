@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "decoder/forms.h"
-#include "state/vcpu.h"
+#include "state/profile.h"
 #include "whp/error.h"
 
 struct entry {
@@ -72,12 +72,14 @@ HRESULT WINAPI SwhpListInstructions(SWHP_INSTRUCTION_CALLBACK Callback, VOID *Co
         u32 code, mode;
     } modes[] = { { MODE_CODE64, SWHP_MODE_64 }, { MODE_CODE32, SWHP_MODE_32 }, { MODE_CODE16, SWHP_MODE_16 } };
     struct list l = { 0 };
+    struct partition p = { 0 };
 
     if (!Callback)
         return fail(E_POINTER, "Callback is NULL");
+    profile_use(&p, profile_find("zen"));
     for (unsigned i = 0; i < 3; i++) {
         l.mode = modes[i].mode;
-        if (!forms_list(modes[i].code, add, &l))
+        if (!forms_list(&p.has, modes[i].code, add, &l))
             l.failed = true;
     }
     if (!l.failed) {

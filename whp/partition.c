@@ -12,17 +12,6 @@
 #include "state/profile.h"
 #include "whp/processor.h"
 
-void partition_use_profile(struct partition *p, const struct profile *profile)
-{
-    p->profile = profile;
-    p->physical_width = profile->physical_width;
-    p->features = profile->features;
-    p->features1 = profile->features1;
-    p->xsave_features = profile->xsave_features;
-    p->frequency = profile->frequency;
-    p->interrupt_frequency = profile->interrupt_frequency;
-}
-
 static void destroy(struct partition *p)
 {
     if (p->ram)
@@ -47,7 +36,7 @@ HRESULT WINAPI WHvCreatePartition(WHV_PARTITION_HANDLE *Partition)
         return fail(E_OUTOFMEMORY, "no memory for a partition");
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->met, NULL);
-    partition_use_profile(p, profile_find("zen"));
+    profile_use(p, profile_find("zen"));
     p->msr_bitmap.UnhandledMsrs = 1;
     p->rate = 1;
     p->host_start = host_nanoseconds();
@@ -80,8 +69,10 @@ HRESULT WINAPI WHvSetupPartition(WHV_PARTITION_HANDLE Partition)
         hr = fail(HV_INVALID_PARTITION_STATE, "Partition: it is set up already");
     else if (!p->processors)
         hr = fail(WHV_E_INVALID_PARTITION_CONFIG, "Partition: the property ProcessorCount was never set");
-    else
+    if (SUCCEEDED(hr)) {
+        profile_settle(p);
         __atomic_store_n(&p->is_set_up, true, __ATOMIC_RELAXED);
+    }
     pthread_mutex_unlock(&p->lock);
     partition_leave(Partition);
     return hr;

@@ -5,9 +5,6 @@
 
 #include "whp/handle.h"
 
-/* Makes everything that follows from the processor's profile do so. */
-void partition_use_profile(struct partition *p, const struct profile *profile);
-
 /* Lets time go on that WHvSuspendPartitionTime stopped. */
 void partition_resume_time(struct partition *p);
 

@@ -313,6 +313,18 @@ HRESULT WINAPI WHvCancelRunVirtualProcessor(WHV_PARTITION_HANDLE Partition, UINT
     return S_OK;
 }
 
+HRESULT WINAPI SwhpSetIgnne(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex, BOOL Asserted)
+{
+    struct vcpu *cpu;
+    HRESULT hr = vcpu_enter(Partition, VpIndex, &cpu);
+
+    if (FAILED(hr))
+        return hr;
+    cpu->ignne = Asserted && (cpu->x87.fsw & 0x80);
+    vcpu_leave_door(Partition, VpIndex);
+    return S_OK;
+}
+
 /* ---- looking ---- */
 
 HRESULT WINAPI SwhpGetInstructionCount(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex, UINT64 *Count)

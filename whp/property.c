@@ -279,7 +279,7 @@ static HRESULT set_profile(struct partition *p, const void *buffer, u32 size)
 
     if (!profile)
         return fail(E_INVALIDARG, "Profile: there is no processor \"%s\"; \"zen\" is one", name);
-    partition_use_profile(p, profile);
+    profile_use(p, profile);
     return S_OK;
 }
 

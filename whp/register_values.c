@@ -122,12 +122,12 @@ static HRESULT refuse(u32 name, u64 value, const char *why)
 /* Under the widest linear address that the processor can have; the entry checks know the mode. */
 static bool may_be_canonical(const struct vcpu *cpu, u64 linear)
 {
-    return sign_extend(linear, cpu->partition->profile->cr4_valid & CR4_LA57 ? 57 : 48) == linear;
+    return sign_extend(linear, cpu->partition->cr4_valid & CR4_LA57 ? 57 : 48) == linear;
 }
 
 static const char *check_xcr0(const struct vcpu *cpu, u64 v)
 {
-    if (v & ~profile_xcr0(cpu->partition))
+    if (v & ~(cpu->partition->xcr0_valid | 1))
         return "components that this processor lacks";
     if (!(v & 1))
         return "bit 0, the x87, must be set";
@@ -197,7 +197,7 @@ static const char *check_msr(struct vcpu *cpu, u32 index, u64 v)
 
 static const char *check_value(struct vcpu *cpu, unsigned kind, u64 where, const WHV_REGISTER_VALUE *v)
 {
-    const struct profile *profile = cpu->partition->profile;
+    const struct partition *p = cpu->partition;
     u64 q = v->Reg64;
 
     switch ((enum kind)kind) {
@@ -208,14 +208,14 @@ static const char *check_value(struct vcpu *cpu, unsigned kind, u64 where, const
     case KIND_CR3:
         return q & ~ones(cpu->partition->physical_width) ? "bits above the physical address's width are set"
                                                          : NULL;
-    case KIND_CR4: return q & ~profile->cr4_valid ? "bits that this processor lacks" : NULL;
+    case KIND_CR4: return q & ~p->cr4_valid ? "bits that this processor lacks" : NULL;
     case KIND_CR8: return q > 15 ? "a task priority has 4 bits" : NULL;
     case KIND_DR: return where >= 6 && q >> 32 ? "bits 32 to 63 are reserved" : NULL;
     case KIND_XCR0: return check_xcr0(cpu, q);
     case KIND_MXCSR:
-        return v->XmmControlStatus.XmmStatusControl & ~profile->mxcsr_mask ? "MXCSR has reserved bits" : NULL;
+        return v->XmmControlStatus.XmmStatusControl & ~p->mxcsr_mask ? "MXCSR has reserved bits" : NULL;
     case KIND_EFER:
-        return q & ~(profile->efer_valid | EFER_LMA | EFER_LME) ? "bits that this processor lacks" : NULL;
+        return q & ~(p->efer_valid | EFER_LMA | EFER_LME) ? "bits that this processor lacks" : NULL;
     case KIND_APIC_ID: return q >> 32 ? "an APIC ID has 32 bits" : NULL;
     case KIND_MSR: return check_msr(cpu, (u32)where, q);
     case KIND_INTERRUPTION: return check_interruption(&v->PendingInterruption);

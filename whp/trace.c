@@ -36,6 +36,7 @@ static const char *reason_name(u32 reason)
         { WHvRunVpExitReasonX64Rdtsc, "rdtsc" },
         { WHvRunVpExitReasonCanceled, "canceled" },
         { (u32)SwhpRunVpExitReasonCount, "count" },
+        { (u32)SwhpRunVpExitReasonFerrFreeze, "ferr-freeze" },
     };
 
     for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)

@@ -3,32 +3,41 @@
  * profile has. */
 #include "whp/xsave.h"
 
-#include "state/profile.h"
+#include "state/partition.h"
+#include "state/xstate.h"
 #include "whp/fx_image.h"
 #include "whp/handle.h"
 #include "whp/interrupt.h"
 
-enum { XSTATE_BV = FX_SIZE, XCOMP_BV = FX_SIZE + 8, HEADER_END = FX_SIZE + 64, MOST = HEADER_END + 256 + 8 };
-#define X87 (1u << 0)
-#define SSE (1u << 1)
-#define AVX (1u << 2)
-#define PKRU (1u << 9)
-#define COMPACTED ((u64)1 << 63)
+enum { HEADER_END = XSTATE_HEADER_END, MOST = HEADER_END + 256 + 8 };
 
 static u64 components(const struct vcpu *cpu)
 {
-    return profile_xcr0(cpu->partition) & (X87 | SSE | AVX | PKRU);
-}
-
-/* Where a component beyond the first two lies in an image of these components. */
-static u32 offset_of(u64 all, u64 component)
-{
-    return HEADER_END + (component > AVX && (all & AVX) ? 256 : 0);
+    return cpu->partition->xcr0_valid | STATE_X87 | STATE_SSE;
 }
 
 static u32 size_of(u64 all)
 {
-    return offset_of(all, PKRU) + (all & PKRU ? 8 : 0);
+    return xstate_end(all | XCOMP_COMPACTED, all & ~XCOMP_COMPACTED);
+}
+
+/* A component behind the header, of an image or of the processor. */
+static void store(const struct vcpu *cpu, const struct xstate *x, u8 *to)
+{
+    if (xstate_bit(x) == STATE_PKRU)
+        store_bytes(to, cpu->pkru, 4);
+    for (unsigned i = 0; xstate_bit(x) == STATE_AVX && i < 16; i++)
+        memcpy(to + i * 16, cpu->vec[i].b + 16, 16);
+}
+
+static void load(struct vcpu *cpu, const struct xstate *x, const u8 *from)
+{
+    if (xstate_bit(x) == STATE_PKRU) {
+        cpu->pkru = (u32)load_bytes(from, 4);
+        __atomic_fetch_or(&cpu->attention, (u32)ATTENTION_TLB, __ATOMIC_SEQ_CST);
+    }
+    for (unsigned i = 0; xstate_bit(x) == STATE_AVX && i < 16; i++)
+        memcpy(cpu->vec[i].b + 16, from + i * 16, 16);
 }
 
 u32 xsave_size(const struct vcpu *cpu)
@@ -43,13 +52,10 @@ HRESULT xsave_get(struct vcpu *cpu, void *buffer, u32 size, u32 *written)
 
     fx_store(cpu, image);
     store_bytes(image + XSTATE_BV, all, 8);
-    store_bytes(image + XCOMP_BV, all | COMPACTED, 8);
-    if (all & AVX) {
-        for (unsigned i = 0; i < 16; i++)
-            memcpy(image + offset_of(all, AVX) + i * 16, cpu->vec[i].b + 16, 16);
-    }
-    if (all & PKRU)
-        store_bytes(image + offset_of(all, PKRU), cpu->pkru, 4);
+    store_bytes(image + XCOMP_BV, all | XCOMP_COMPACTED, 8);
+    for (unsigned i = 0; i < XSTATE_OTHERS; i++)
+        if (all & xstate_bit(&xstates[i]))
+            store(cpu, &xstates[i], image + xstate_at(all | XCOMP_COMPACTED, &xstates[i]));
     return give(buffer, size, written, image, size_of(all));
 }
 
@@ -57,10 +63,10 @@ static HRESULT check(const struct vcpu *cpu, const u8 *image, u32 size)
 {
     static const u8 zero[48];
     u64 present = load_bytes(image + XSTATE_BV, 8), layout = load_bytes(image + XCOMP_BV, 8);
-    u64 unknown = layout & ~(COMPACTED | components(cpu));
+    u64 unknown = layout & ~(XCOMP_COMPACTED | components(cpu));
     u32 mxcsr = (u32)load_bytes(image + FX_MXCSR, 4);
 
-    if (!(layout & COMPACTED))
+    if (!(layout & XCOMP_COMPACTED))
         return fail(E_INVALIDARG,
                     "Buffer: XCOMP_BV (byte 520) has bit 63 clear; the image must be compacted");
     if (unknown)
@@ -73,7 +79,7 @@ static HRESULT check(const struct vcpu *cpu, const u8 *image, u32 size)
     if (size < size_of(layout))
         return fail(E_INVALIDARG, "Buffer: %u bytes, the components in XCOMP_BV need %u", size,
                     size_of(layout));
-    if ((present & SSE) && (mxcsr & ~cpu->partition->profile->mxcsr_mask))
+    if ((present & STATE_SSE) && (mxcsr & ~cpu->partition->mxcsr_mask))
         return fail(E_INVALIDARG, "Buffer: MXCSR %#x has reserved bits", mxcsr);
     return S_OK;
 }
@@ -99,25 +105,21 @@ HRESULT xsave_set(struct vcpu *cpu, const void *buffer, u32 size)
     /* Components that are absent take their initial values. */
     store_bytes(legacy, 0x37f, 2);
     store_bytes(legacy + FX_MXCSR, 0x1f80, 4);
-    if (present & X87) {
+    if (present & STATE_X87) {
         memcpy(legacy, image, FX_MXCSR);
         memcpy(legacy + FX_ST, image + FX_ST, 128);
     }
-    if (present & SSE) {
+    if (present & STATE_SSE) {
         memcpy(legacy + FX_MXCSR, image + FX_MXCSR, 4);
         memcpy(legacy + FX_XMM, image + FX_XMM, 256);
     }
     fx_load(cpu, legacy);
-    if (components(cpu) & AVX) {
-        for (unsigned i = 0; i < 16; i++) {
-            memset(cpu->vec[i].b + 16, 0, 16);
-            if (present & AVX)
-                memcpy(cpu->vec[i].b + 16, image + offset_of(layout, AVX) + i * 16, 16);
-        }
-    }
-    if (components(cpu) & PKRU) {
-        cpu->pkru = present & PKRU ? (u32)load_bytes(image + offset_of(layout, PKRU), 4) : 0;
-        __atomic_fetch_or(&cpu->attention, (u32)ATTENTION_TLB, __ATOMIC_SEQ_CST);
+    for (unsigned i = 0; i < XSTATE_OTHERS; i++) {
+        static const u8 initial[256];
+        u64 bit = xstate_bit(&xstates[i]);
+
+        if (components(cpu) & bit)
+            load(cpu, &xstates[i], present & bit ? image + xstate_at(layout, &xstates[i]) : initial);
     }
     mode_update(cpu);
     return S_OK;

@@ -329,5 +329,6 @@ Suite *debug_suite(void)
 
     suite_add_tcase(s, step_case());
     suite_add_tcase(s, breakpoint_case());
+    suite_add_tcase(s, watch_case());
     return s;
 }

@@ -16,6 +16,8 @@ struct draft {
     u32 tainted;        /* status flags that are undefined here */
     bool failed;        /* out of room */
     bool has_newer;     /* instructions that not every host has: SSE3 to AVX2 and their like */
+    bool is_amd;        /* the host is an AMD's, as the profile: nothing is undefined, and AMD's own are in */
+    bool is_wide;       /* 64-bit code */
     unsigned functions; /* called so far, to be appended */
     struct {
         u32 free;
@@ -33,12 +35,17 @@ INLINE bool chance(struct draft *d, unsigned percent)
     return pick(d, 100) < percent;
 }
 
+INLINE unsigned any_register(struct draft *d)
+{
+    return pick(d, d->is_wide ? 16 : 8);
+}
+
 INLINE unsigned free_register(struct draft *d)
 {
     unsigned n;
 
     do
-        n = pick(d, 16);
+        n = any_register(d);
     while (!(d->free >> n & 1));
     return n;
 }
@@ -46,6 +53,8 @@ INLINE unsigned free_register(struct draft *d)
 /* Appends an instruction. NULL: it reads a flag that is undefined here, or there is no room. */
 struct item *emit_bytes(struct draft *d, const u8 *bytes, unsigned size);
 struct item *emit(struct draft *d, ZydisEncoderRequest *r);
+/* The same with a REX prefix, which 32-bit code does without. */
+struct item *emit_rex(struct draft *d, const u8 *bytes, unsigned size);
 #define EMIT(d, ...)                                                                                         \
     ({                                                                                                       \
         static const u8 bytes_[] = { __VA_ARGS__ };                                                          \
@@ -63,6 +72,12 @@ void emit_vector(struct draft *d);
 void emit_upper_halves(struct draft *d);
 void emit_x87(struct draft *d);
 void emit_mmx(struct draft *d);
+void emit_gather(struct draft *d);
+void emit_bit_string(struct draft *d);
+void emit_control(struct draft *d);
+void emit_state(struct draft *d);
+void emit_old(struct draft *d);
+void emit_narrow_branch(struct draft *d);
 void emit_string(struct draft *d);
 void emit_division(struct draft *d);
 

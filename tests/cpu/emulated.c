@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Runs sequences on softwhp, through the API alone: one processor in 64-bit mode at CPL 3 on a virtual clock.
- */
+/* Runs sequences on softwhp, through the API alone: one processor in long mode at CPL 3 on a virtual
+ * clock. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,20 +38,14 @@ static void set64(struct emulated *m, WHV_REGISTER_NAME name, u64 value)
     must(WHvSetVirtualProcessorRegisters(m->partition, 0, &name, 1, &v));
 }
 
-static void set_segment(struct emulated *m, WHV_REGISTER_NAME name, u16 selector, u16 attributes)
-{
-    WHV_REGISTER_VALUE v = { .Segment = {
-                                 .Limit = 0xffffffff, .Selector = selector, .Attributes = attributes } };
-
-    must(WHvSetVirtualProcessorRegisters(m->partition, 0, &name, 1, &v));
-}
-
 static void put(struct emulated *m, u32 at, u64 value)
 {
     memcpy(m->tables + at, &value, 8);
 }
 
-/* The areas' pages and nothing else, at their own addresses, user and writable. */
+#define NO_EXECUTE ((u64)1 << 63)
+
+/* The areas' pages and nothing else, at their own addresses, user and but for one writable. */
 static void build_tables(struct emulated *m)
 {
     static const struct {
@@ -63,14 +57,31 @@ static void build_tables(struct emulated *m)
     put(m, 0x2000 + (CODE_AT >> 21) * 8, (TABLES + 0x3000) | 7);
     for (unsigned i = 0; i < 3; i++)
         for (u32 page = areas[i].at; page < areas[i].at + areas[i].size; page += 0x1000)
-            put(m, 0x3000 + (page >> 12 & 511) * 8, page | 7);
+            put(m, 0x3000 + (page >> 12 & 511) * 8, page | 7 | (i ? NO_EXECUTE : 0));
+    put(m, 0x3000 + (FIXED_AT >> 12 & 511) * 8, FIXED_AT | 5 | NO_EXECUTE);
+}
+
+/* What Linux has in a process: in 64-bit code null selectors. */
+static void set_segments(struct emulated *m, u8 mode)
+{
+    static const WHV_REGISTER_NAME names[] = { WHvX64RegisterCs, WHvX64RegisterSs, WHvX64RegisterDs,
+                                               WHvX64RegisterEs, WHvX64RegisterFs, WHvX64RegisterGs };
+    u16 data = mode == 64 ? 0 : 0x2b;
+    u16 selectors[] = { mode == 64 ? 0x33 : 0x23, 0x2b, data, data, 0, data };
+    WHV_REGISTER_VALUE v[6];
+
+    for (unsigned i = 0; i < 6; i++)
+        v[i].Segment = (WHV_X64_SEGMENT_REGISTER){
+            .Limit = 0xffffffff, .Selector = selectors[i], .Attributes = 0xc0f3 };
+    v[0].Segment.Attributes = mode == 64 ? 0xa0fb : 0xc0fb;
+    must(WHvSetVirtualProcessorRegisters(m->partition, 0, names, 6, v));
 }
 
 struct emulated *emulated_open(struct arena *a)
 {
     struct emulated *m = calloc(1, sizeof *m);
     u32 one = 1, clock = SwhpClockVirtual;
-    u64 exits = 4, vectors = 0xb7cf9 & ~(u64)0x100; /* exceptions leave */
+    u64 exits = 4, vectors = 0xb7cfb & ~(u64)0x100; /* exceptions leave */
     WHV_MAP_GPA_RANGE_FLAGS all =
         WHvMapGpaRangeFlagRead | WHvMapGpaRangeFlagWrite | WHvMapGpaRangeFlagExecute;
 
@@ -100,14 +111,11 @@ struct emulated *emulated_open(struct arena *a)
                                 { .Reg64 = 7 } };
 
     must(WHvSetVirtualProcessorRegisters(m->partition, 0, names, 5, v));
-    set_segment(m, WHvX64RegisterCs, 0x33, 0xa0fb);
-    set_segment(m, WHvX64RegisterSs, 0x2b, 0xc0f3);
-    set_segment(m, WHvX64RegisterDs, 0x2b, 0xc0f3);
-    set_segment(m, WHvX64RegisterEs, 0x2b, 0xc0f3);
-    set_segment(m, WHvX64RegisterFs, 0x2b, 0xc0f3);
-    set_segment(m, WHvX64RegisterGs, 0x2b, 0xc0f3);
+    set_segments(m, 64);
     set64(m, WHvX64RegisterRflags, 0x202);
-    *a = (struct arena){ m->memory, m->memory + (DATA_AT - CODE_AT), m->memory + (STACK_AT - CODE_AT) };
+    *a = (struct arena){ m->memory, m->memory + (DATA_AT - CODE_AT), m->memory + (STACK_AT - CODE_AT),
+                         m->memory + (FIXED_AT - CODE_AT) };
+    sequence_fill_fixed(a);
     return m;
 }
 
@@ -138,6 +146,7 @@ void emulated_set(struct emulated *m, const struct state *s)
 
     memset(v, 0, sizeof v);
     name_registers(name);
+    set_segments(m, s->mode); /* code that was overwritten at random may have loaded any */
     for (unsigned i = 0; i < 16; i++)
         v[i].Reg64 = s->gpr[i];
     v[16].Reg64 = s->rip;
@@ -174,6 +183,14 @@ void emulated_get(struct emulated *m, struct state *s)
     s->fsw = v[GENERAL + 24].FpControlStatus.FpStatus;
     s->ftw = v[GENERAL + 24].FpControlStatus.FpTag;
     s->mxcsr = v[GENERAL + 25].XmmControlStatus.XmmStatusControl;
+    s->vector = 256;
+    if (m->exit.ExitReason == WHvRunVpExitReasonException) {
+        const WHV_VP_EXCEPTION_CONTEXT *x = &m->exit.VpException;
+
+        s->vector = x->ExceptionType;
+        s->error = x->ExceptionInfo.ErrorCodeValid ? x->ErrorCode : 0;
+        s->cr2 = s->vector == VECTOR_PF ? x->ExceptionParameter : 0;
+    }
 }
 
 u64 emulated_count(struct emulated *m)
@@ -188,9 +205,4 @@ bool emulated_run(struct emulated *m, u64 count)
 {
     must(SwhpRunVirtualProcessorUntil(m->partition, 0, count, &m->exit, sizeof m->exit));
     return m->exit.ExitReason == SwhpRunVpExitReasonCount;
-}
-
-unsigned emulated_vector(const struct emulated *m)
-{
-    return m->exit.ExitReason == WHvRunVpExitReasonException ? m->exit.VpException.ExceptionType : 256;
 }

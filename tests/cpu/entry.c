@@ -109,6 +109,26 @@ START_TEST(a_cancel_comes_before_the_checks_and_they_before_events)
 }
 END_TEST
 
+/* An RIP that isn't canonical by SYSRET is the program's own: whoever stops there goes on to its #GP. */
+START_TEST(SYSRET_may_stop_where_no_caller_may_begin)
+{
+    struct rig r;
+
+    rig_open(&r, IN_LONG, X("\x48\x0f\x07"));
+    rig_intercept(&r, 1 << 13);
+    rig_set(&r, Star, (u64)SELECTOR_USER_CODE32 << 48);
+    rig_set(&r, Rcx, 0x800000000000);
+    ck_assert_uint_eq(rig_run_until(&r, 1), SwhpRunVpExitReasonCount);
+    ck_assert_uint_eq(r.g.exit.VpContext.Rip, 0x800000000000);
+    rig_leaves(&r, LEAVES(Exception), 0x800000000000);
+    ck_assert_uint_eq(r.g.exit.VpException.ExceptionType, 13);
+    ck_assert_uint_eq(r.g.exit.VpContext.ExecutionState.Cpl, 3);
+    rig_set(&r, Rip, 0x800000000001);
+    rig_leaves(&r, LEAVES(InvalidVpRegisterValue), 0x800000000001);
+    rig_close(&r);
+}
+END_TEST
+
 /* ---- what every exit tells: section 4.1 ---- */
 
 static const struct {
@@ -203,6 +223,7 @@ TCase *entry_case(void)
     tcase_add_loop_test(t, a_state_that_no_processor_can_run_in_is_told_by_its_rule, 0,
                         (int)(sizeof entry_rows / sizeof *entry_rows));
     tcase_add_test(t, segments_are_checked_too);
+    tcase_add_test(t, SYSRET_may_stop_where_no_caller_may_begin);
     tcase_add_test(t, a_cancel_comes_before_the_checks_and_they_before_events);
     tcase_add_loop_test(t, every_exit_tells_the_state_that_it_left, 0, INS * EXITS);
     return t;

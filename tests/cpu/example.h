@@ -7,7 +7,8 @@
  *
  * Each runs on softwhp and on the host. MEMORY in the text is an address; .mem are its eight bytes. STACK_TOP
  * is a value for .rsp. FAULTS(vector, ...) is an OUT at the fault. Flags that manuals leave undefined are as
- * this profile's processor has them, and named in .undefined, which the host needn't agree with.
+ * this profile's processor has them, and named in .undefined, which the host needn't agree with. ON_AMD: an AMD's way;
+ * another vendor's host isn't asked. EXAMPLE32 is 32-bit code.
  */
 #ifndef TESTS_CPU_EXAMPLE_H
 #define TESTS_CPU_EXAMPLE_H
@@ -27,6 +28,7 @@ struct example {
     const char *text;
     const u8 *code, *end;
     struct example_state in, out;
+    bool on_amd, is_32;
 };
 
 #define MEMORY "0x10010800"
@@ -35,6 +37,8 @@ enum { MEMORY_AT = DATA_AT + 0x800, STACK_TOP = STACK_AT + 0x2000 };
 #define IN(...) .in = { __VA_ARGS__ }
 #define OUT(...) .out = { __VA_ARGS__ }
 #define FAULTS(vector, ...) .out = { .fault = (vector) + 1, __VA_ARGS__ }
+#define ON_AMD .on_amd = true
+#define EXAMPLE32(text, ...) EXAMPLE(".code32; " text "; .code64", .is_32 = true, __VA_ARGS__)
 #define EXAMPLE(text, ...) EXAMPLE_NUMBERED(__COUNTER__, text, __VA_ARGS__)
 #define EXAMPLE_NUMBERED(n, text, ...) EXAMPLE_NAMED(n, text, __VA_ARGS__)
 #define EXAMPLE_NAMED(n, asm_text, ...)                                                                      \

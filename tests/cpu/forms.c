@@ -8,7 +8,7 @@
  * Operands, a letter each. G register, E register or memory, I immediate, B count, C CL, e narrower register
  * or memory, d 32-bit register or memory, A any address (LEA). X XMM register, x XMM or 128-bit memory, y or
  * 64-bit memory, z or 32-bit memory, u unaligned 128-bit memory, q l 64- and 32-bit memory only, b immediate
- * byte, c immediate below 8. Y YMM register, v YMM or 256-bit memory.
+ * byte, c immediate below 8, 8 immediate byte of any value. Y YMM register, v YMM or 256-bit memory, V memory only.
  */
 struct form {
     u16 mnemonic;
@@ -49,7 +49,8 @@ static const struct form integer[] = {
     { M(BZHI), "GEG", BIG, 0 }, { M(BEXTR), "GEG", BIG, 0 }, { M(PDEP), "GGE", BIG, 0 },
     { M(PEXT), "GGE", BIG, 0 }, { M(SHLX), "GEG", BIG, 0 }, { M(SARX), "GEG", BIG, 0 },
     { M(SHRX), "GEG", BIG, 0 }, { M(RORX), "GEb", BIG, 0 }, { M(MULX), "GGE", BIG, TWO },
-    { M(MOVBE), "Gq", 8, 0 }, { M(CBW), "", 1, 0 }, { M(CWDE), "", 1, 0 }, { M(CDQE), "", 1, 0 },
+    { M(MOVBE), "Gq", 8, 0 }, { M(MOVBE), "lG", 4, 0 }, { M(PREFETCHW), "l", 8, READS }, { M(CBW), "", 1, 0 },
+    { M(CWDE), "", 1, 0 }, { M(CDQE), "", 1, 0 },
     { M(CWD), "", 1, 0 }, { M(CDQ), "", 1, 0 }, { M(CQO), "", 1, 0 }, { M(LAHF), "", 1, 0 },
     { M(SAHF), "", 1, 0 }, { M(CLC), "", 1, 0 }, { M(STC), "", 1, 0 }, { M(CMC), "", 1, 0 },
     { M(NOP), "", 1, 0 }, CC(SET), CC(CMOV),
@@ -104,7 +105,7 @@ static const struct form newer_vector[] = {
     { M(PEXTRB), "GXb", 4, 0 }, { M(PINSRD), "XEb", 4, 0 }, { M(PINSRQ), "XEb", 8, 0 }, { M(INSERTPS), "Xzb", 8, 0 },
     { M(EXTRACTPS), "GXb", 4, 0 }, { M(PCMPISTRM), "Xxb", 8, READS },
     PACKED(AESENC), PACKED(AESDECLAST), PACKED(AESIMC), { M(AESKEYGENASSIST), "Xxb", 8, 0 },
-    { M(PCLMULQDQ), "Xxb", 8, 0 }, { M(SHA1MSG1), "XX", 8, 0 }, { M(SHA256MSG2), "XX", 8, 0 }, /* with memory, processors differ in alignment */
+    { M(PCLMULQDQ), "Xxb", 8, 0 }, { M(SHA1MSG1), "XX", 8, 0 }, { M(SHA256MSG2), "XX", 8, 0 },
     { M(SHA256RNDS2), "XX", 8, 0 }, { M(SHA1RNDS4), "XXb", 8, 0 },
     PACKED(GF2P8MULB), { M(GF2P8AFFINEQB), "Xxb", 8, 0 }, { M(CRC32), "GE", BIG, 0 }, { M(ADCX), "GE", BIG, 0 },
     { M(ADOX), "GE", BIG, 0 },
@@ -121,7 +122,20 @@ static const struct form newer_vector[] = {
     { M(VCVTDQ2PS), "Yv", 8, 0 }, { M(VCVTTPS2DQ), "Yv", 8, 0 }, { M(VCVTPS2PD), "Yx", 8, 0 }, { M(VCVTPH2PS), "Yx", 8, 0 },
     { M(VPMOVZXBW), "Yx", 8, 0 }, { M(VPSLLD), "Yvb", 8, 0 }, { M(VPSRAW), "YYx", 8, 0 }, { M(VPALIGNR), "YYvb", 8, 0 },
     { M(VPMOVMSKB), "GY", 4, 0 }, { M(VMOVMSKPD), "GY", 4, 0 }, { M(VZEROUPPER), "", 8, 0 },
-    { M(VMASKMOVPS), "YYv", 8, 0 }, { M(VPMASKMOVD), "XXx", 8, 0 },
+    { M(VMASKMOVPS), "YYV", 8, 0 }, { M(VPMASKMOVD), "XXu", 8, 0 }, { M(VMASKMOVPD), "VYY", 8, 0 },
+    { M(VMASKMOVPS), "uXX", 8, 0 }, { M(VPMASKMOVQ), "VYY", 8, 0 }, { M(PCMPISTRI), "Xub", 8, READS },
+    { M(PCMPESTRI), "Xu8", 8, READS }, { M(PCMPESTRM), "Xu8", 8, READS }, { M(PCMPISTRM), "Xu8", 8, READS },
+};
+
+/* What Intel's processors lack, or do in another way. */
+static const struct form amd_vector[] = {
+    { M(EXTRQ), "X88", 8, 0 }, { M(EXTRQ), "XX", 8, 0 }, { M(INSERTQ), "XX88", 8, 0 }, { M(INSERTQ), "XX", 8, 0 },
+    { M(MOVNTSS), "lX", 8, 0 }, { M(MOVNTSD), "qX", 8, 0 }, { M(DPPS), "Xx8", 8, 0 }, { M(DPPD), "Xx8", 8, 0 },
+    { M(VDPPS), "YYv8", 8, 0 }, { M(VDPPS), "XXu8", 8, 0 }, { M(VDPPD), "XXu8", 8, 0 }, { M(SHA1MSG1), "Xu", 8, 0 },
+    { M(SHA1MSG2), "Xu", 8, 0 }, { M(SHA1NEXTE), "Xu", 8, 0 }, { M(SHA1RNDS4), "Xub", 8, 0 },
+    { M(SHA256MSG1), "Xu", 8, 0 }, { M(SHA256MSG2), "Xu", 8, 0 }, { M(SHA256RNDS2), "Xu", 8, 0 },
+    { M(VCVTPS2PH), "uYb", 8, 0 }, { M(VCVTPS2PH), "qXb", 8, 0 }, { M(VCVTPS2PH), "XYb", 8, 0 },
+    { M(MASKMOVDQU), "XX", 8, READS }, { M(VMASKMOVDQU), "XX", 8, READS },
 };
 
 ZydisRegister register_named(unsigned n, unsigned width)
@@ -136,9 +150,13 @@ ZydisRegister register_named(unsigned n, unsigned width)
 
 static void put_register(struct draft *d, ZydisEncoderOperand *o, unsigned width, bool written)
 {
-    unsigned n = written ? free_register(d) : pick(d, 16);
+    unsigned n = written ? free_register(d) : any_register(d);
 
     o->type = ZYDIS_OPERAND_TYPE_REGISTER;
+    if (width == 8 && !d->is_wide)
+        n &= 3;
+    if (width == 8 && written && !(d->free >> n & 1))
+        n = RAX;
     if (width == 8 && n < 4 && chance(d, 30))
         o->reg.value = (ZydisRegister)(ZYDIS_REGISTER_AH + (int)n);
     else
@@ -149,7 +167,7 @@ static void put_register(struct draft *d, ZydisEncoderOperand *o, unsigned width
 static void put_memory(struct draft *d, ZydisEncoderRequest *r, ZydisEncoderOperand *o, unsigned size,
                        bool written, bool aligned)
 {
-    unsigned base = d->base[pick(d, 2)], way = aligned ? pick(d, 2) : pick(d, 20);
+    unsigned base = d->base[pick(d, 2)], way = aligned ? pick(d, 2) : pick(d, 20), width = d->is_wide ? 64 : 32;
 
     o->type = ZYDIS_OPERAND_TYPE_MEMORY;
     o->mem.size = (ZyanU16)size;
@@ -165,7 +183,8 @@ static void put_memory(struct draft *d, ZydisEncoderRequest *r, ZydisEncoderOper
         return;
     case 2:
     case 3:
-        o->mem.base = ZYDIS_REGISTER_RIP;
+        if (d->is_wide)
+            o->mem.base = ZYDIS_REGISTER_RIP;
         o->mem.displacement = DATA_AT + (int)pick(d, DATA_SIZE - 64);
         if (chance(d, 2))
             o->mem.displacement = DATA_AT + DATA_SIZE - (int)pick(d, 12);
@@ -174,8 +193,8 @@ static void put_memory(struct draft *d, ZydisEncoderRequest *r, ZydisEncoderOper
     case 5:
     case 6:
     case 7:
-        o->mem.base = register_named(base, 64);
-        o->mem.index = register_named(d->index, 64);
+        o->mem.base = register_named(base, width);
+        o->mem.index = register_named(d->index, width);
         o->mem.scale = (ZyanU8)(1 << pick(d, 4));
         return;
     case 8: /* in 32 bits */
@@ -186,11 +205,11 @@ static void put_memory(struct draft *d, ZydisEncoderRequest *r, ZydisEncoderOper
         }
         return;
     case 9: /* the stack; written only below its pointer, where no return address is */
-        o->mem.base = ZYDIS_REGISTER_RSP;
+        o->mem.base = register_named(RSP, width);
         o->mem.displacement = written ? -(int)pick(d, 100) - 64 : (int)pick(d, 64);
         return;
     case 10:
-        o->mem.index = register_named(d->index, 64);
+        o->mem.index = register_named(d->index, width);
         o->mem.scale = (ZyanU8)(2 << pick(d, 3));
         o->mem.displacement = DATA_AT + (int)pick(d, DATA_SIZE - 512);
         return;
@@ -198,11 +217,21 @@ static void put_memory(struct draft *d, ZydisEncoderRequest *r, ZydisEncoderOper
     case 12: /* goes wrong */
         if (chance(d, 90))
             break;
-        o->mem.base = written ? register_named(d->index, 64) : register_named(pick(d, 16), 64);
+        o->mem.base = register_named(written ? d->index : any_register(d), width);
+        return;
+    case 13: /* across the end of what can be written, or read */
+        if (chance(d, 88))
+            break;
+        o->mem.displacement = FIXED_AT + (chance(d, 30) ? FIXED_SIZE : 0) - (int)pick(d, size + 4);
+        return;
+    case 14: /* read-only */
+        if (chance(d, written ? 92 : 50))
+            break;
+        o->mem.displacement = FIXED_AT + (int)pick(d, FIXED_SIZE - 64);
         return;
     default: break;
     }
-    o->mem.base = register_named(base, 64);
+    o->mem.base = register_named(base, width);
 }
 
 static bool put_operand(struct draft *d, ZydisEncoderRequest *r, ZydisEncoderOperand *o, char kind,
@@ -223,7 +252,7 @@ static bool put_operand(struct draft *d, ZydisEncoderRequest *r, ZydisEncoderOpe
     case 'A':
         put_memory(d, r, o, sizes[pick(d, 4)], false, false);
         if (chance(d, 50))
-            o->mem.base = register_named(pick(d, 16), 64);
+            o->mem.base = register_named(any_register(d), d->is_wide ? 64 : 32);
         return true;
     case 'I':
         o->type = ZYDIS_OPERAND_TYPE_IMMEDIATE;
@@ -236,8 +265,9 @@ static bool put_operand(struct draft *d, ZydisEncoderRequest *r, ZydisEncoderOpe
     case 'B':
     case 'b':
     case 'c':
+    case '8':
         o->type = ZYDIS_OPERAND_TYPE_IMMEDIATE;
-        o->imm.u = kind == 'c' ? pick(d, 8) : chance(d, 20) ? 1 : chance(d, 5) ? pick(d, 256) : pick(d, 34);
+        o->imm.u = kind == 'c' ? pick(d, 8) : kind == '8' ? pick(d, 256) : chance(d, 20) ? 1 : chance(d, 5) ? pick(d, 256) : pick(d, 34);
         return true;
     case 'C':
         o->type = ZYDIS_OPERAND_TYPE_REGISTER;
@@ -257,16 +287,17 @@ static bool put_operand(struct draft *d, ZydisEncoderRequest *r, ZydisEncoderOpe
         return put_operand(d, r, o, 'X', width, written);
     case 'Y':
     case 'v':
-        if (kind == 'v' && chance(d, 40)) {
+    case 'V':
+        if (kind == 'V' || (kind == 'v' && chance(d, 40))) {
             put_memory(d, r, o, 32, written, false);
             return true;
         }
         o->type = ZYDIS_OPERAND_TYPE_REGISTER;
-        o->reg.value = (ZydisRegister)(ZYDIS_REGISTER_YMM0 + (int)pick(d, 16));
+        o->reg.value = (ZydisRegister)(ZYDIS_REGISTER_YMM0 + (int)any_register(d));
         return true;
     case 'X':
         o->type = ZYDIS_OPERAND_TYPE_REGISTER;
-        o->reg.value = (ZydisRegister)(ZYDIS_REGISTER_XMM0 + (int)pick(d, 16));
+        o->reg.value = (ZydisRegister)(ZYDIS_REGISTER_XMM0 + (int)any_register(d));
         return true;
     default: put_memory(d, r, o, kind == 'u' ? 16 : kind == 'q' ? 8 : 4, written, false); return true;
     }
@@ -279,7 +310,7 @@ static bool emit_form(struct draft *d, const struct form *f)
 
     memset(&r, 0, sizeof r);
     do
-        width = pick(d, 4);
+        width = pick(d, d->is_wide || f->widths == 8 ? 4 : 3);
     while (!(f->widths >> width & 1));
     width = 8u << width;
     r.mnemonic = (ZydisMnemonic)f->mnemonic;
@@ -291,12 +322,17 @@ static bool emit_form(struct draft *d, const struct form *f)
     }
     if ((f->how & LOCKED) && r.operands[0].type == ZYDIS_OPERAND_TYPE_MEMORY && chance(d, 30)) {
         /* in place, for an access across cache lines stops the whole host */
-        r.operands[0].mem.base = register_named(d->base[0], 64);
+        r.operands[0].mem.base = register_named(d->base[0], d->is_wide ? 64 : 32);
         r.operands[0].mem.index = ZYDIS_REGISTER_NONE;
         r.operands[0].mem.scale = 0;
         r.operands[0].mem.displacement = (int)pick(d, 16) * 8;
         r.prefixes = ZYDIS_ATTRIB_HAS_LOCK;
     }
+    if ((r.mnemonic == ZYDIS_MNEMONIC_PCMPESTRI || r.mnemonic == ZYDIS_MNEMONIC_PCMPISTRI) && !(d->free >> RCX & 1))
+        return false;
+    if ((r.mnemonic == ZYDIS_MNEMONIC_MASKMOVDQU || r.mnemonic == ZYDIS_MNEMONIC_VMASKMOVDQU) && d->base[0] != RDI &&
+        d->base[1] != RDI)
+        return false;
     if (r.mnemonic == ZYDIS_MNEMONIC_XCHG && r.operands[0].type == ZYDIS_OPERAND_TYPE_MEMORY)
         return false;
     return emit(d, &r) != NULL;
@@ -324,7 +360,9 @@ void emit_compare(struct draft *d)
 
 void emit_vector(struct draft *d)
 {
-    if (d->has_newer && chance(d, 50))
+    if (d->has_newer && d->is_amd && chance(d, 15))
+        emit_one_of(d, amd_vector, sizeof amd_vector / sizeof *amd_vector);
+    else if (d->has_newer && chance(d, 50))
         emit_one_of(d, newer_vector, sizeof newer_vector / sizeof *newer_vector);
     else
         emit_one_of(d, vector, sizeof vector / sizeof *vector);
@@ -333,7 +371,7 @@ void emit_vector(struct draft *d)
 /* The upper halves of YMM registers have no place in struct state: they go to memory. */
 void emit_upper_halves(struct draft *d)
 {
-    for (unsigned i = 0; i < 16; i++) {
+    for (unsigned i = 0; i < (d->is_wide ? 16 : 8); i++) {
         ZydisEncoderRequest r = { .mnemonic = ZYDIS_MNEMONIC_VEXTRACTF128, .operand_count = 3 };
 
         r.operands[0] = (ZydisEncoderOperand){ .type = ZYDIS_OPERAND_TYPE_MEMORY };

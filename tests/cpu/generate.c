@@ -11,8 +11,8 @@ static void some(struct draft *d, unsigned n, unsigned depth);
 static struct item *label_later(struct item *i)
 {
     if (i) {
-        i->patch = i->length == 2 ? 1 : i->patch ? i->patch : 1;
-        i->patch_size = i->length == 2 ? 1 : 4;
+        i->patch = i->length <= 3 ? i->length - 1 : i->patch ? i->patch : 1;
+        i->patch_size = i->length <= 3 ? 1 : 4;
         i->to_label = true;
     }
     return i;
@@ -76,12 +76,13 @@ static void loop_over(struct draft *d, unsigned depth)
     struct item *jump;
 
     if (way == 0) {
-        jump = emit_jump(d, 0xe2);
+        /* counted by ECX with 67 */
+        jump = d->is_wide && chance(d, 20) ? label_later(EMIT(d, 0x67, 0xe2, 0)) : emit_jump(d, 0xe2);
     } else if (way == 1) {
-        emit_bytes(d, dec, 3);
+        emit_rex(d, dec, 3);
         jump = emit_jump(d, 0x75);
     } else {
-        emit_bytes(d, sub, 4);
+        emit_rex(d, sub, 4);
         jump = emit_jump(d, 0x77);
     }
     if (jump)
@@ -104,13 +105,15 @@ static void call_function(struct draft *d)
         i = EMIT(d, 0xe8, 0, 0, 0, 0);
     } else {
         reg = free_register(d);
-        u8 lea[7] = { (u8)(0x48 | (reg >> 3) << 2), 0x8d, (u8)(0x05 | (reg & 7) << 3) };
+        u8 lea[7] = { (u8)(0x48 | (reg >> 3) << 2), 0x8d, (u8)(0x05 | (reg & 7) << 3) }, mov[5] = { (u8)(0xb8 | reg) };
 
-        i = emit_bytes(d, lea, 7);
+        i = d->is_wide ? emit_bytes(d, lea, 7) : emit_bytes(d, mov, 5);
+        if (i)
+            i->is_absolute = !d->is_wide;
         if (way == 1) {
             u8 call[3] = { (u8)(0x40 | reg >> 3), 0xff, (u8)(0xd0 | (reg & 7)) };
 
-            emit_bytes(d, call, 3);
+            emit_rex(d, call, 3);
         } else {
             u32 slot = DATA_AT + pick(d, DATA_SIZE / 8) * 8;
             u8 store[8] = { (u8)(0x48 | (reg >> 3) << 2), 0x89, (u8)(0x04 | (reg & 7) << 3), 0x25 };
@@ -118,7 +121,7 @@ static void call_function(struct draft *d)
 
             memcpy(store + 4, &slot, 4);
             memcpy(call + 3, &slot, 4);
-            emit_bytes(d, store, 8);
+            emit_rex(d, store, 8);
             emit_bytes(d, call, 7);
         }
     }
@@ -155,33 +158,42 @@ static void append_functions(struct draft *d)
 
 static void push_and_pop(struct draft *d, unsigned depth)
 {
-    unsigned n = 1 + pick(d, 7);
+    unsigned n = 1 + pick(d, 7), narrow = 0; /* with 66, as bits */
 
     for (unsigned i = 0; i < n; i++) {
-        unsigned reg = pick(d, 16);
-        u8 bytes[] = { 0x40 | (reg >> 3 & 1), (u8)(0x50 | (reg & 7)) };
+        unsigned reg = any_register(d);
+        u8 bytes[] = { 0x66, 0x40 | (reg >> 3 & 1), (u8)(0x50 | (reg & 7)) };
 
-        if (chance(d, 8))
+        if (chance(d, 8)) {
             emit_bytes(d, (u8[]){ 0x6a, (u8)pick(d, 256) }, 2);
-        else if (reg >= 8 || chance(d, 10))
-            emit_bytes(d, bytes, 2);
-        else
-            emit_bytes(d, bytes + 1, 1);
+        } else if (chance(d, 5)) {
+            narrow |= 1u << i;
+            emit_rex(d, bytes, 3);
+        } else if (reg >= 8 || chance(d, 10)) {
+            emit_rex(d, bytes + 1, 2);
+        } else {
+            emit_bytes(d, bytes + 2, 1);
+        }
     }
     if (chance(d, 40))
         some(d, pick(d, 3), depth);
-    for (unsigned i = 0; i < n; i++) {
+    for (unsigned i = n; i-- > 0;) {
         unsigned reg = free_register(d);
-        u8 bytes[] = { 0x40 | (reg >> 3 & 1), (u8)(0x58 | (reg & 7)) };
+        u8 bytes[] = { 0x66, 0x40 | (reg >> 3 & 1), (u8)(0x58 | (reg & 7)) };
 
-        emit_bytes(d, bytes + (reg < 8), reg < 8 ? 1 : 2);
+        if (narrow >> i & 1)
+            emit_rex(d, bytes, 3);
+        else if (reg >= 8)
+            emit_bytes(d, bytes + 1, 2);
+        else
+            emit_bytes(d, bytes + 2, 1);
     }
 }
 
-/* PUSHFQ, the status flags DF and rarely AC changed on the stack, POPFQ. */
+/* PUSHFQ, the status flags DF and rarely AC and TF changed on the stack, POPFQ. */
 static void flags_by_stack(struct draft *d)
 {
-    u32 flip = (u32)random_next(&d->random) & (STATUS | DF | (chance(d, 3) ? AC : 0));
+    u32 flip = (u32)random_next(&d->random) & (STATUS | DF | (chance(d, 3) ? AC : 0) | (chance(d, 2) ? TF : 0));
     u8 change[7] = { 0x81, 0x34, 0x24 };
 
     if (!EMIT(d, 0x9c))
@@ -220,16 +232,31 @@ static void patch_code(struct draft *d, unsigned depth)
         return;
     label_later(i);
     i->patch = 2;
+    i->is_absolute = !d->is_wide;
     some(d, pick(d, 4), depth);
     i->label = (u8)d->s->n;
-    i->plus = i->length == 10 ? 2 : 2 + pick(d, 4);
+    i->plus = 1 + d->is_wide + (i->length == 10 ? 0 : pick(d, 4)); /* behind the opcode of MOV */
     emit_constant(d, reg, value + 1);
+}
+
+static void rare(struct draft *d)
+{
+    switch (pick(d, 8)) {
+    case 0: d->has_newer ? emit_gather(d) : emit_bit_string(d); break;
+    case 1: emit_bit_string(d); break;
+    case 2:
+    case 3: emit_control(d); break;
+    case 4:
+    case 5: emit_state(d); break;
+    case 6: d->is_wide ? emit_bit_string(d) : emit_old(d); break;
+    default: chance(d, 10) ? emit_narrow_branch(d) : emit_old(d); break;
+    }
 }
 
 static void some(struct draft *d, unsigned n, unsigned depth)
 {
     for (unsigned i = 0; i < n && !d->failed; i++) {
-        unsigned way = pick(d, 100);
+        unsigned way = pick(d, 104);
 
         if (depth == 0 || way < 60)
             way < 66 || depth == 0 ? emit_integer(d) : emit_vector(d);
@@ -257,8 +284,10 @@ static void some(struct draft *d, unsigned n, unsigned depth)
             patch_code(d, depth - 1);
         else if (way < 98)
             enter_and_leave(d, depth - 1);
-        else
+        else if (way < 100)
             jump_over_bytes(d);
+        else
+            rare(d);
     }
 }
 
@@ -273,7 +302,35 @@ static bool host_has_newer(void)
 #endif
 }
 
-void sequence_generate(struct sequence *s, u64 seed)
+/* Three registers for addresses in 64-bit code, two in 32-bit code, which has fewer; never one that is implied often. */
+static void choose_bases(struct draft *d)
+{
+    d->free = (d->is_wide ? 0xffffu : 0xffu) & ~(1u << RSP);
+    for (unsigned i = 0; i < 3; i++) {
+        unsigned reg;
+
+        if (i == 1 && !d->is_wide) {
+            d->base[1] = d->base[0];
+            continue;
+        }
+        do
+            reg = free_register(d);
+        while (reg == RAX || reg == RCX || reg == RDX);
+        *(i < 2 ? &d->base[i] : &d->index) = reg;
+        d->free &= ~(1u << reg);
+    }
+}
+
+static bool is_amd(void)
+{
+#ifdef __x86_64__
+    return native_is_amd();
+#else
+    return true;
+#endif
+}
+
+void sequence_generate(struct sequence *s, u64 seed, unsigned mode)
 {
     struct draft d = { .s = s };
 
@@ -281,16 +338,10 @@ void sequence_generate(struct sequence *s, u64 seed)
         memset(s, 0, sizeof *s);
         d = (struct draft){ .s = s, .random = seed * 0x2545f4914f6cdd1d + attempt };
         s->seed = seed;
-        d.free = 0xffff & ~(1u << RSP);
-        for (unsigned i = 0; i < 3; i++) {
-            unsigned reg;
-
-            do
-                reg = free_register(&d);
-            while (reg == RAX || reg == RCX || reg == RDX);
-            *(i < 2 ? &d.base[i] : &d.index) = reg;
-            d.free &= ~(1u << reg);
-        }
+        s->mode = (u8)mode;
+        d.is_wide = mode == 64;
+        d.is_amd = is_amd();
+        choose_bases(&d);
         d.has_newer = chance(&d, 40) && host_has_newer();
         if (d.has_newer)
             EMIT(&d, 0xc5, 0xf8, 0x77); /* VZEROUPPER: the upper halves aren't part of the start */
@@ -354,11 +405,16 @@ void sequence_start(struct sequence *s, unsigned round)
     s->round = round;
 
     memset(t, 0, sizeof *t);
+    t->mode = s->mode;
     for (unsigned i = 0; i < 16; i++) {
         u64 v = interesting(&random), at = random_next(&random), index = random_next(&random) % 32;
 
-        /* near the border between the two pages more often than not */
-        at = DATA_AT + (at & 1 ? DATA_SIZE / 2 - 64 + (at >> 8) % 128 : 512 + (at >> 8) % (DATA_SIZE - 1024));
+        /* near the border between the two pages more often than not, sometimes near the end of what is writable */
+        at = DATA_AT + (at % 16 == 0 ? DATA_SIZE - 96 + (at >> 8) % 128
+                        : at & 1     ? DATA_SIZE / 2 - 64 + (at >> 8) % 128
+                                     : 512 + (at >> 8) % (DATA_SIZE - 1024));
+        if (s->mode != 64)
+            v = i < 8 ? (u32)v : 0;
         switch (s->role[i]) {
         case ROLE_ALIGNED: t->gpr[i] = at & ~(u64)15; break;
         case ROLE_BASE: t->gpr[i] = at; break;
@@ -369,7 +425,7 @@ void sequence_start(struct sequence *s, unsigned round)
     t->gpr[RSP] = STACK_AT + STACK_SIZE / 2 + 8 * (random_next(&random) % 64);
     t->rip = CODE_AT + s->code_offset;
     t->rflags = 0x202 | (random_next(&random) & STATUS);
-    for (unsigned i = 0; i < 16; i++)
+    for (unsigned i = 0; i < (s->mode == 64 ? 16 : 8); i++)
         for (unsigned h = 0; h < 2; h++) {
             u64 v = a_float(&random);
 
@@ -384,7 +440,7 @@ void sequence_start(struct sequence *s, unsigned round)
     if (random_next(&random) % 16 == 0)
         t->mxcsr &= ~(u32)(random_next(&random) & 0x1f80);
     if (random_next(&random) % 16 == 0)
-        t->fcw &= (u16) ~(random_next(&random) & 0x3d); /* but DM: processors differ in what FLD then does */
+        t->fcw &= (u16) ~(random_next(&random) & (is_amd() ? 0x3f : 0x3d)); /* DM: what FLD does then differs */
     for (unsigned i = 0; i < 8; i++) {
         u64 v = random_next(&random);
 
@@ -414,12 +470,23 @@ void sequence_fill(const struct sequence *s, const struct arena *a)
     }
 }
 
+void sequence_fill_fixed(const struct arena *a)
+{
+    u64 random = FIXED_AT;
+
+    for (unsigned i = 0; i < FIXED_SIZE; i += 8) {
+        u64 v = a_float(&random);
+
+        memcpy(a->fixed + i, &v, 8);
+    }
+}
+
 void sequence_print(const struct sequence *s)
 {
     ZydisDecoder decoder;
     ZydisFormatter formatter;
 
-    ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+    sequence_decoder(s, &decoder);
     ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_INTEL);
     fprintf(stderr, "sequence of seed %llu:\n", (unsigned long long)s->seed);
     for (unsigned n = 0; n < s->n; n++) {

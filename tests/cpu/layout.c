@@ -4,6 +4,15 @@
 
 #include "tests/cpu/draft.h"
 
+void sequence_decoder(const struct sequence *s, ZydisDecoder *decoder)
+{
+    bool is_wide = s->mode == 64;
+
+    ZydisDecoderInit(decoder, is_wide ? ZYDIS_MACHINE_MODE_LONG_64 : ZYDIS_MACHINE_MODE_LONG_COMPAT_32,
+                     is_wide ? ZYDIS_STACK_WIDTH_64 : ZYDIS_STACK_WIDTH_32);
+    ZydisDecoderEnableMode(decoder, ZYDIS_DECODER_MODE_AMD_BRANCHES, native_is_amd());
+}
+
 static bool is_shift(ZydisMnemonic m)
 {
     return m == ZYDIS_MNEMONIC_SHL || m == ZYDIS_MNEMONIC_SHR || m == ZYDIS_MNEMONIC_SAR ||
@@ -29,6 +38,8 @@ static u32 tainted_after(const ZydisDecodedInstruction *z, const ZydisDecodedOpe
 {
     const ZydisAccessedFlags *f = z->cpu_flags;
 
+    if (native_is_amd())
+        return 0; /* undefined ones are as the profile's processor leaves them */
     if (!f)
         return before;
 
@@ -69,22 +80,24 @@ struct item *emit_bytes(struct draft *d, const u8 *bytes, unsigned size)
         d->failed = true;
         return NULL;
     }
-    ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+    sequence_decoder(d->s, &decoder);
     if (ZYAN_FAILED(ZydisDecoderDecodeFull(&decoder, bytes, size, &z, operand)) || z.length != size)
         return NULL;
+    if (d->is_amd)
+        d->tainted = 0;
     if (z.cpu_flags && (z.cpu_flags->tested & d->tainted))
         return NULL;
     memset(i, 0, sizeof *i);
     memcpy(i->bytes, bytes, size);
     i->length = (u8)size;
     i->tainted = d->tainted;
-    if (z.raw.modrm.mod == 0 && z.raw.modrm.rm == 5 && (z.attributes & ZYDIS_ATTRIB_HAS_MODRM)) { /* by RIP */
+    if (d->is_wide && z.raw.modrm.mod == 0 && z.raw.modrm.rm == 5 && (z.attributes & ZYDIS_ATTRIB_HAS_MODRM)) { /* by RIP */
         i->patch = z.raw.disp.offset;
         i->patch_size = 4;
     }
     /* SDM 1 7.3.9.2: as before it, when REPE CMPS or SCAS faults on the way; elsewhere as the last round left
      * them */
-    i->fault_taints = z.cpu_flags && (z.attributes & (ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE));
+    i->fault_taints = !d->is_amd && z.cpu_flags && (z.attributes & (ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE));
     d->tainted = tainted_after(&z, operand, d->tainted);
     d->s->n++;
     return i;
@@ -95,7 +108,7 @@ struct item *emit(struct draft *d, ZydisEncoderRequest *r)
     u8 bytes[ZYDIS_MAX_INSTRUCTION_LENGTH];
     ZyanUSize size = sizeof bytes;
 
-    r->machine_mode = ZYDIS_MACHINE_MODE_LONG_64;
+    r->machine_mode = d->is_wide ? ZYDIS_MACHINE_MODE_LONG_64 : ZYDIS_MACHINE_MODE_LONG_COMPAT_32;
     if (ZYAN_FAILED(ZydisEncoderEncodeInstruction(r, bytes, &size)))
         return NULL;
 
@@ -107,12 +120,26 @@ struct item *emit(struct draft *d, ZydisEncoderRequest *r)
     return i;
 }
 
+struct item *emit_rex(struct draft *d, const u8 *bytes, unsigned size)
+{
+    u8 without[15];
+    unsigned at = 0;
+
+    if (d->is_wide)
+        return emit_bytes(d, bytes, size);
+    while ((bytes[at] & 0xf0) != 0x40)
+        at++;
+    memcpy(without, bytes, at);
+    memcpy(without + at, bytes + at + 1, size - at - 1);
+    return emit_bytes(d, without, size - 1);
+}
+
 struct item *emit_constant(struct draft *d, unsigned reg, u32 value)
 {
     u8 bytes[6] = { 0x40 | (reg >> 3 & 1), (u8)(0xb8 | (reg & 7)) };
 
     memcpy(bytes + 2, &value, 4);
-    return emit_bytes(d, bytes, 6);
+    return emit_rex(d, bytes, 6);
 }
 
 void emit_cleaner(struct draft *d)
@@ -120,7 +147,7 @@ void emit_cleaner(struct draft *d)
     unsigned reg = free_register(d);
     u8 bytes[4] = { (u8)(0x48 | reg >> 3), 0x83, (u8)(0xc0 | (reg & 7)), (u8)pick(d, 256) };
 
-    emit_bytes(d, bytes, 4);
+    emit_rex(d, bytes, 4);
 }
 
 /* Short branches that don't reach become near ones: JMP and Jcc, but not LOOP and JrCXZ, which must reach. */
@@ -164,7 +191,7 @@ bool sequence_layout(struct sequence *s)
         for (unsigned n = 0; n < s->n; n++) {
             struct item *i = &s->item[n];
             u32 target = i->to_label ? CODE_AT + s->item[i->label].at + i->plus : i->plus;
-            i64 far = (i64)target - (i64)(CODE_AT + i->at + i->length);
+            i64 far = i->is_absolute ? (i64)target : (i64)target - (i64)(CODE_AT + i->at + i->length);
 
             if (!i->patch)
                 continue;
@@ -182,6 +209,8 @@ bool sequence_layout(struct sequence *s)
 
 u32 sequence_tainted(const struct sequence *s, u64 rip)
 {
+    if (native_is_amd())
+        return 0;
     for (unsigned n = 0; n < s->n; n++)
         if (CODE_AT + (u64)s->item[n].at == rip)
             return s->item[n].fault_taints ? STATUS : s->item[n].tainted;
@@ -208,7 +237,7 @@ bool sequence_taints(struct sequence *s)
     u32 after[ITEMS] = { 0 };
     bool again = true;
 
-    ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+    sequence_decoder(s, &decoder);
     for (unsigned n = 0; n < s->n; n++)
         if (ZYAN_FAILED(ZydisDecoderDecodeFull(&decoder, s->item[n].bytes, s->item[n].length, &z[n], operand)))
             return false;
@@ -218,7 +247,7 @@ bool sequence_taints(struct sequence *s)
             u32 before = tainted_before(s, z, after, n), now;
 
             ZydisDecoderDecodeFull(&decoder, s->item[n].bytes, s->item[n].length, &z[n], operand);
-            now = z[n].mnemonic == ZYDIS_MNEMONIC_CALL ? STATUS : tainted_after(&z[n], operand, before);
+            now = z[n].mnemonic == ZYDIS_MNEMONIC_CALL && !native_is_amd() ? STATUS : tainted_after(&z[n], operand, before);
             again |= now != after[n];
             after[n] = now;
             s->item[n].tainted = before;

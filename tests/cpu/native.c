@@ -4,6 +4,7 @@
  * fault that ends it is a signal that saves it.
  */
 #define _GNU_SOURCE
+#include <cpuid.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,7 @@
 static const int order[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
                                REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15 };
 static const int faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP };
-enum { FAULTS = sizeof faults / sizeof *faults };
+enum { FAULTS = sizeof faults / sizeof *faults, CODE32 = 0x23, DATA32 = 0x2b };
 
 static struct {
     const struct state *start;
@@ -45,6 +46,12 @@ static void load(const struct state *s, ucontext_t *context)
         g[order[i]] = (greg_t)s->gpr[i];
     g[REG_RIP] = (greg_t)s->rip;
     g[REG_EFL] = (greg_t)s->rflags;
+    if (s->mode != 64) { /* Linux's selectors of flat segments at CPL 3 */
+        g[REG_CSGSFS] = (g[REG_CSGSFS] & 0xffffffff0000) | CODE32 | (greg_t)DATA32 << 48;
+        __asm__ volatile("mov %0, %%ds; mov %0, %%es; mov %0, %%gs" ::"r"(DATA32));
+    }
+    fp->fop = 0;
+    fp->rip = fp->rdp = 0;
     fp->cwd = s->fcw;
     fp->swd = s->fsw;
     fp->ftw = s->ftw;
@@ -59,6 +66,7 @@ static void save(struct state *s, const ucontext_t *context)
     const struct _libc_fpstate *fp = context->uc_mcontext.fpregs;
     const greg_t *g = context->uc_mcontext.gregs;
 
+    s->mode = native.start->mode;
     for (unsigned i = 0; i < 16; i++)
         s->gpr[i] = (u64)g[order[i]];
     s->rip = (u64)g[REG_RIP];
@@ -71,6 +79,16 @@ static void save(struct state *s, const ucontext_t *context)
     for (unsigned i = 0; i < 8; i++)
         memset(s->st[i] + 10, 0, 6);
     memcpy(s->xmm, fp->_xmm, sizeof s->xmm);
+    if (s->mode != 64) { /* these weren't the code's */
+        memcpy(s->gpr + 8, native.start->gpr + 8, 64);
+        memcpy(s->xmm + 8, native.start->xmm + 8, 128);
+        __asm__ volatile("mov %0, %%ds; mov %0, %%es; mov %0, %%gs" ::"r"(0));
+    }
+    s->vector = (u32)g[REG_TRAPNO];
+    if (s->vector == VECTOR_BP || s->vector == VECTOR_OF)
+        s->rip--; /* INT3 and INTO are traps, and exits at the instruction */
+    s->error = (u32)g[REG_ERR];
+    s->cr2 = s->vector == VECTOR_PF ? (u64)g[REG_CR2] : 0;
 }
 
 static void on_start(int signal, siginfo_t *info, void *context)
@@ -103,6 +121,22 @@ static void on_fault(int signal, siginfo_t *info, void *context)
     *c->uc_mcontext.fpregs = native.fp;
 }
 
+/* Families from 17h on, which is Zen. Hygon's are AMD's own design. */
+bool native_is_amd(void)
+{
+    static int known; /* 1: no, 2: yes; a hypervisor makes CPUID slow */
+    u32 a, b, c, d;
+
+    if (!known) {
+        __cpuid(0, a, b, c, d);
+        known = 1 + ((b == signature_AMD_ebx && c == signature_AMD_ecx && d == signature_AMD_edx) || c == 0x656e6975);
+        __cpuid(1, a, b, c, d);
+        if ((a >> 8 & 15) + (a >> 20 & 255) < 0x17)
+            known = 1;
+    }
+    return known == 2;
+}
+
 static bool map(u64 at, size_t size, int rights)
 {
     return mmap((void *)at, size, rights, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) ==
@@ -115,7 +149,7 @@ bool native_open(struct arena *a)
     struct sigaction act = { .sa_flags = SA_SIGINFO | SA_ONSTACK };
 
     if (!map(CODE_AT, CODE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC) ||
-        !map(DATA_AT, DATA_SIZE, PROT_READ | PROT_WRITE) ||
+        !map(DATA_AT, DATA_SIZE + FIXED_SIZE, PROT_READ | PROT_WRITE) ||
         !map(STACK_AT, STACK_SIZE, PROT_READ | PROT_WRITE)) {
         native_close();
         return false;
@@ -129,7 +163,9 @@ bool native_open(struct arena *a)
     act.sa_sigaction = on_fault;
     for (int i = 0; i < FAULTS; i++)
         sigaction(faults[i], &act, &native.before[i]);
-    *a = (struct arena){ (u8 *)(u64)CODE_AT, (u8 *)(u64)DATA_AT, (u8 *)(u64)STACK_AT };
+    *a = (struct arena){ (u8 *)(u64)CODE_AT, (u8 *)(u64)DATA_AT, (u8 *)(u64)STACK_AT, (u8 *)(u64)FIXED_AT };
+    sequence_fill_fixed(a);
+    mprotect(a->fixed, FIXED_SIZE, PROT_READ);
     return true;
 }
 
@@ -146,7 +182,7 @@ void native_close(void)
         native.stack = NULL;
     }
     munmap((void *)(u64)CODE_AT, CODE_SIZE);
-    munmap((void *)(u64)DATA_AT, DATA_SIZE);
+    munmap((void *)(u64)DATA_AT, DATA_SIZE + FIXED_SIZE);
     munmap((void *)(u64)STACK_AT, STACK_SIZE);
 }
 

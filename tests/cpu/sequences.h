@@ -2,10 +2,10 @@
 /*
  * Random sequences of instructions, and the three ways to run one: on softwhp in whole blocks, on softwhp
  * count by count, and on the host's own processor. All at the same linear addresses, at CPL 3, up to the
- * first fault: a HLT ends each sequence by #GP.
+ * first fault: a HLT ends each sequence by #GP. 64-bit code, or 32-bit code in compatibility mode.
  *
- *   10000000  code, 4 pages, writable      10020000  stack, 4 pages
- *   10010000  data, 2 pages, then a hole
+ *   10000000  code, 4 pages, writable      10012000  data that is read-only, a page, then a hole
+ *   10010000  data, 2 pages                10020000  stack, 4 pages
  */
 #ifndef TESTS_CPU_SEQUENCES_H
 #define TESTS_CPU_SEQUENCES_H
@@ -18,6 +18,8 @@ enum {
     CODE_SIZE = 0x4000,
     DATA_AT = 0x10010000,
     DATA_SIZE = 0x2000,
+    FIXED_AT = DATA_AT + DATA_SIZE,
+    FIXED_SIZE = 0x1000,
     STACK_AT = 0x10020000,
     STACK_SIZE = 0x4000,
     ITEMS = 128,  /* instructions of a sequence */
@@ -34,11 +36,14 @@ struct state {
     u16 fcw, fsw;
     u8 ftw; /* abridged */
     u32 mxcsr;
+    u8 mode; /* of a start: 64 or 32 */
+    u32 vector, error; /* of an end: the fault's; vector 256: it was none */
+    u64 cr2;
 };
 
-/* The three areas of memory. */
+/* The areas of memory. */
 struct arena {
-    u8 *code, *data, *stack;
+    u8 *code, *data, *stack, *fixed;
 };
 
 /* An instruction of a sequence. */
@@ -47,7 +52,7 @@ struct item {
     u8 length;
     u8 patch;       /* offset of a displacement to fill in; 0: none */
     u8 patch_size;  /* 1 or 4 */
-    bool is_branch; /* relative; its short form may grow */
+    bool is_absolute; /* the displacement is an address: 32-bit code has no other in data */
     bool to_label;  /* the displacement leads to item `label`, plus `plus` bytes; else to address `plus` */
     u8 label;
     u32 plus;
@@ -61,6 +66,7 @@ enum role { ROLE_FREE, ROLE_ALIGNED, ROLE_BASE, ROLE_INDEX };
 
 struct sequence {
     u64 seed;
+    u8 mode; /* 64 or 32 */
     u8 role[16];
     unsigned n;
     struct item item[ITEMS];
@@ -82,19 +88,28 @@ INLINE u64 random_next(u64 *seed)
     return z ^ z >> 31;
 }
 
-/* generate.c: makes the sequence that a seed stands for, and the state that run `round` of it starts from. */
-void sequence_generate(struct sequence *s, u64 seed);
+/*
+ * generate.c: makes the sequence of 64- or 32-bit code that a seed stands for on hosts of this vendor, and the state that
+ * run `round` of it starts from.
+ */
+void sequence_generate(struct sequence *s, u64 seed, unsigned mode);
 void sequence_start(struct sequence *s, unsigned round);
 /* Fills memory as the run finds it. */
 void sequence_fill(const struct sequence *s, const struct arena *a);
+/* Once, before that page becomes read-only. */
+void sequence_fill_fixed(const struct arena *a);
 void sequence_print(const struct sequence *s);
 /* The flags that are undefined before the instruction at rip; STATUS where none is. */
 u32 sequence_tainted(const struct sequence *s, u64 rip);
 
 /* layout.c: puts the items after each other. False: they don't fit. */
 bool sequence_layout(struct sequence *s);
+struct ZydisDecoder_;
+void sequence_decoder(const struct sequence *s, struct ZydisDecoder_ *decoder);
 
-/* native.c: runs at those addresses of this process. False: the host doesn't let us. */
+/* native.c: is the host's processor an AMD's Zen, as the profile is? */
+bool native_is_amd(void);
+/* Runs at those addresses of this process. False: the host doesn't let us. */
 bool native_open(struct arena *a);
 void native_close(void);
 void native_run(const struct state *start, struct state *end);
@@ -109,7 +124,6 @@ u64 emulated_count(struct emulated *m);
 /* Runs until the processor's count is `count`. True: it came that far; false: it left before, by an
  * exception. */
 bool emulated_run(struct emulated *m, u64 count);
-unsigned emulated_vector(const struct emulated *m);
 
 /*
  * compare.c: runs a sequence from its start in all ways. NULL: they agree; else what differs, which is told on standard

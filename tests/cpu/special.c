@@ -13,12 +13,16 @@ void emit_string(struct draft *d)
 
     if ((d->free & needs) != needs)
         return;
-    bool is_narrow = chance(d, 5); /* 32-bit addresses */
+    bool is_narrow = d->is_wide && chance(d, 5); /* 32-bit addresses */
+    /* sometimes they reach what can't be written, or isn't there */
+    u32 end = chance(d, 15) ? DATA_SIZE : chance(d, 5) ? DATA_SIZE + FIXED_SIZE : 0;
 
     emit_constant(d, RCX, pick(d, 20));
     if (is_narrow || chance(d, 80))
-        emit_constant(d, RSI, DATA_AT + 512 + pick(d, DATA_SIZE - 1024));
-    emit_constant(d, RDI, DATA_AT + 512 + pick(d, DATA_SIZE - 1024));
+        emit_constant(d, RSI, end && chance(d, 50) ? DATA_AT + end - 40 + pick(d, 48)
+                                                   : DATA_AT + 512 + pick(d, DATA_SIZE - 1024));
+    emit_constant(d, RDI, end && chance(d, 50) ? DATA_AT + end - 40 + pick(d, 48)
+                                               : DATA_AT + 512 + pick(d, DATA_SIZE - 1024));
     if (chance(d, 25))
         EMIT(d, 0xfd);
     else if (chance(d, 60))
@@ -32,7 +36,7 @@ void emit_string(struct draft *d)
 
         if (width == 0)
             bytes[n++] = 0x66;
-        else if (width == 1)
+        else if (width == 1 && d->is_wide)
             bytes[n++] = 0x48;
     }
     bytes[n++] = opcode;
@@ -42,7 +46,7 @@ void emit_string(struct draft *d)
 /* DIV and IDIV, mostly of what can't overflow. */
 void emit_division(struct draft *d)
 {
-    unsigned by = free_register(d), width = pick(d, 4);
+    unsigned by = free_register(d), width = pick(d, d->is_wide ? 4 : 3);
     bool is_signed = chance(d, 50);
     u8 rex = (u8)((width == 3 ? 0x48 : 0x40) | by >> 3);
     u8 low = (u8)(by & 7);
@@ -52,7 +56,7 @@ void emit_division(struct draft *d)
     if (chance(d, 90)) {
         u8 make_odd[5] = { (u8)(0x48 | by >> 3), 0x83, (u8)(0xc8 | low), (u8)(1 | pick(d, 127)) };
 
-        emit_bytes(d, make_odd, 4); /* OR by, odd */
+        emit_rex(d, make_odd, 4); /* OR by, odd */
         if (width == 0)
             is_signed ? EMIT(d, 0x66, 0x98) : EMIT(d, 0x0f, 0xb6, 0xc0); /* CBW; MOVZX EAX, AL */
         else if (!is_signed)
@@ -67,11 +71,11 @@ void emit_division(struct draft *d)
     if (width == 1) {
         u8 bytes[] = { 0x66, rex, 0xf7, (u8)((is_signed ? 0xf8 : 0xf0) | low) };
 
-        emit_bytes(d, bytes, 4);
+        emit_rex(d, bytes, 4);
     } else {
         u8 bytes[] = { rex, (u8)(width ? 0xf7 : 0xf6), (u8)((is_signed ? 0xf8 : 0xf0) | low) };
 
-        emit_bytes(d, bytes, 3);
+        emit_rex(d, bytes, 3);
     }
 }
 
@@ -85,7 +89,7 @@ static void emit_in_memory(struct draft *d, u8 opcode, unsigned digit)
     if ((base & 7) == 4)
         bytes[n++] = 0x24;
     bytes[n++] = (u8)pick(d, 256);
-    emit_bytes(d, bytes, n);
+    emit_rex(d, bytes, n);
 }
 
 void emit_x87(struct draft *d)

@@ -94,22 +94,35 @@ static WHV_REGISTER_VALUE segment(UINT16 selector, UINT64 base, UINT32 limit, UI
     return v;
 }
 
+static WHV_REGISTER_VALUE of_raw(UINT16 selector, UINT64 raw)
+{
+    UINT32 limit = (UINT32)((raw & 0xffff) | (raw >> 32 & 0xf0000));
+
+    return segment(selector, (raw >> 16 & 0xffffff) | raw >> 56 << 24, raw >> 55 & 1 ? limit << 12 | 0xfff : limit,
+                   (UINT16)(raw >> 40 & 0xf0ff));
+}
+
 static WHV_REGISTER_VALUE of_descriptor(UINT16 selector)
 {
     for (unsigned i = 0; i < sizeof descriptors / sizeof *descriptors; i++)
-        if ((descriptors[i].selector & ~3) == (selector & ~3)) {
-            UINT64 raw = descriptors[i].raw;
-            UINT32 limit = (UINT32)((raw & 0xffff) | (raw >> 32 & 0xf0000));
-
-            return segment(selector, (raw >> 16 & 0xffffff) | raw >> 56 << 24,
-                           raw >> 55 & 1 ? limit << 12 | 0xfff : limit, (UINT16)(raw >> 40 & 0xf0ff));
-        }
+        if ((descriptors[i].selector & ~3) == (selector & ~3))
+            return of_raw(selector, descriptors[i].raw);
     return segment(selector, 0, 0, 0);
 }
 
+/* What a row puts into a segment register: as the row's GDT has it. */
+static WHV_REGISTER_VALUE of_memory(const UINT8 *memory, UINT16 selector)
+{
+    UINT64 raw;
+
+    memcpy(&raw, memory + GDT + (selector & ~7u), sizeof raw);
+    return selector & ~3 ? of_raw(selector, raw) : segment(selector, 0, 0, 0);
+}
+
 static WHV_PARTITION_HANDLE partition;
-static bool keeps;    /* between plays */
-static UINT8 *kept;   /* the memory of the partition that was kept */
+static _Alignas(4096) UINT8 ram[SIZE]; /* of the partition */
+static bool keeps; /* the partition between plays */
+static bool kept;  /* there is one that was */
 
 static void set(WHV_REGISTER_NAME name, WHV_REGISTER_VALUE v)
 {
@@ -227,29 +240,28 @@ static void make_partition(const struct scenario *s, UINT8 *memory)
     ck_assert(SUCCEEDED(WHvCreateVirtualProcessor(partition, 0, 0)));
 }
 
-static void drop(UINT8 *memory)
+static void drop(void)
 {
     WHvDeleteVirtualProcessor(partition, 0);
     WHvDeletePartition(partition);
-    free(memory);
 }
 
 void keep_machine(bool keep)
 {
     keeps = keep;
     if (!keep && kept) {
-        drop(kept);
-        kept = NULL;
+        drop();
+        kept = false;
     }
 }
 
 void play(const struct scenario *s)
 {
     WHV_RUN_VP_EXIT_CONTEXT x;
-    UINT8 *memory = kept ? kept : aligned_alloc(4096, SIZE);
+    UINT8 *memory = ram;
     UINT64 count;
 
-    ck_assert_ptr_nonnull(memory);
+
     memset(memory, 0, SIZE);
     build(memory, s->mode);
     memory[CODE + put_code(memory + CODE, s->code)] = 0xf4;
@@ -260,7 +272,7 @@ void play(const struct scenario *s)
     set_state(s->mode);
     for (unsigned i = 0; i < 8 && (s->set[i].name || s->set[i].value); i++) {
         if (is_segment(s->set[i].name))
-            set(s->set[i].name, of_descriptor((UINT16)s->set[i].value));
+            set(s->set[i].name, of_memory(memory, (UINT16)s->set[i].value));
         else if (s->set[i].name == WHvX64RegisterIdtr || s->set[i].name == WHvX64RegisterGdtr)
             set_table(s->set[i].name,
                       s->set[i].value >> 16                   ? s->set[i].value >> 16
@@ -310,8 +322,7 @@ void play(const struct scenario *s)
         if (getenv("SYSTEM_EXPLAIN"))
             puts(text);
     }
-    if (keeps)
-        kept = memory;
-    else
-        drop(memory);
+    kept = keeps;
+    if (!kept)
+        drop();
 }

@@ -62,15 +62,24 @@ struct scenario {
     struct poke see[10];
 };
 
+/* An interrupt that the caller injects. */
+#define INJECTED(v) { WHvRegisterPendingInterruption, 1 | (UINT64)(v) << 16 }
+
 #define GPR(n, v) { WHvX64Register##n, (v) }
 
 void play(const struct scenario *s);
 /* For many scenarios with the same code: the machine is made for the first of them, and stays until keep_machine(false). */
 void keep_machine(bool keep);
 
+TCase *system_calls_cases(void);
+TCase *system_delivery_cases(void);
 TCase *system_long_cases(void);
+TCase *system_ports_cases(void);
+TCase *system_priorities_cases(void);
 TCase *system_protected_cases(void);
 TCase *system_real_cases(void);
+TCase *system_registers_cases(void);
+TCase *system_task_cases(void);
 TCase *system_vector_cases(void);
 TCase *system_rule_cases(void);
 TCase *system_segment_cases(void);

@@ -3,7 +3,7 @@
  * The differential fuzzer: random sequences of instructions, on softwhp in several ways and on the host's own processor. What
  * differs is made small and printed in one line. docs/fuzzing.md.
  *
- * usage: fuzz [--count N] [--seed S] [--shard I/N] [--verbose]
+ * usage: fuzz [--count N] [--seed S] [--mode 64|32] [--shard I/N] [--verbose]
  */
 #include <errno.h>
 #include <stdio.h>
@@ -19,6 +19,7 @@ enum { PATIENCE = 60 }; /* seconds for one sequence, shrinking included */
 
 struct campaign {
     u64 count, seed, shard, shards;
+    unsigned mode;
     bool is_verbose, shows;
 };
 
@@ -30,7 +31,7 @@ struct shared {
 
 static _Noreturn void usage(const char *why)
 {
-    fprintf(stderr, "fuzz: %s\nusage: fuzz [--count N] [--seed S] [--shard I/N] [--verbose]\n", why);
+    fprintf(stderr, "fuzz: %s\nusage: fuzz [--count N] [--seed S] [--mode 64|32] [--shard I/N] [--verbose]\n", why);
     exit(2);
 }
 
@@ -57,6 +58,10 @@ static void read_options(struct campaign *c, int argc, char **argv)
             c->count = number(argv[++i]);
         } else if (!strcmp(argv[i], "--seed") && has_value) {
             c->seed = number(argv[++i]);
+        } else if (!strcmp(argv[i], "--mode") && has_value) {
+            c->mode = (unsigned)number(argv[++i]);
+            if (c->mode != 64 && c->mode != 32)
+                usage("--mode wants 64 or 32");
         } else if (!strcmp(argv[i], "--shard") && has_value) {
             char *slash = strchr(argv[++i], '/');
 
@@ -100,7 +105,7 @@ static void run(const struct campaign *c, struct shared *shared)
         struct sequence s;
 
         alarm(PATIENCE);
-        sequence_generate(&s, seed_of(c, shared->next));
+        sequence_generate(&s, seed_of(c, shared->next), c->mode);
         for (unsigned round = 0; round < ROUNDS; round++) {
             const char *what;
 
@@ -149,7 +154,8 @@ static void watch(const struct campaign *c, struct shared *shared)
 
 int main(int argc, char **argv)
 {
-    struct campaign c = { .count = 10000, .seed = 1, .shard = 1, .shards = 1, .shows = isatty(STDERR_FILENO) };
+    struct campaign c = { .count = 10000, .seed = 1, .mode = 64, .shard = 1, .shards = 1,
+                          .shows = isatty(STDERR_FILENO) };
     struct shared *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
     if (shared == MAP_FAILED) {

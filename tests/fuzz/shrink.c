@@ -122,7 +122,7 @@ void print_line(struct bench *b, const struct sequence *s, const char *what)
     ZydisFormatter formatter;
     struct state end;
 
-    ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+    sequence_decoder(s, &decoder);
     ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_INTEL);
     printf("EXAMPLE(\"");
     for (unsigned n = 0; n < s->n; n++) {
@@ -139,7 +139,7 @@ void print_line(struct bench *b, const struct sequence *s, const char *what)
     print_values("IN", &s->start);
     if (bench_host(b, s, &end))
         print_values("OUT", &end);
-    printf(") /* seed %llu, round %u: %s differs;", (unsigned long long)s->seed, s->round, what);
+    printf(") /* %u-bit code, seed %llu, round %u: %s differs;", s->mode, (unsigned long long)s->seed, s->round, what);
     print_vectors(&s->start);
     printf(" */\n");
     fflush(stdout);

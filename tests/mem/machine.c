@@ -14,8 +14,7 @@ struct machine *machine_new(void)
 {
     struct machine *m = calloc(1, sizeof(*m));
 
-    m->partition.profile = profile_find("zen");
-    m->partition.physical_width = 48;
+    profile_use(&m->partition, profile_find("zen"));
     m->partition.processors = 1;
     m->partition.ram = ram_new();
     pthread_mutex_init(&m->partition.lock, NULL);

@@ -62,6 +62,7 @@ bool is_fault(struct outcome o, unsigned vector, u32 error);
 bool is_exit(struct outcome o, u64 gpa, unsigned type, bool unmapped);
 
 TCase *ram_cases(void);
+TCase *reserved_cases(void);
 TCase *rights_cases(void);
 TCase *walk_cases(void);
 TCase *place_cases(void);

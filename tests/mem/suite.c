@@ -8,6 +8,7 @@ Suite *mem_suite(void)
     Suite *s = suite_create("mem");
 
     suite_add_tcase(s, ram_cases());
+    suite_add_tcase(s, reserved_cases());
     suite_add_tcase(s, rights_cases());
     suite_add_tcase(s, walk_cases());
     suite_add_tcase(s, place_cases());

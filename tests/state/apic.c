@@ -81,9 +81,9 @@ START_TEST(looking_changes_nothing)
         apic_put(cpu, APIC_DIVIDE, encoded[d]);
         apic_put(cpu, APIC_LVT_TIMER, 0x40 | LVT_PERIODIC);
         apic_put(cpu, APIC_INITIAL_COUNT, 1234);
-        begin = clock_ticks(p);
+        begin = clock_ticks(cpu);
         while (n < 20) {
-            u64 to_go = clock_ticks(p) - begin, step;
+            u64 to_go = clock_ticks(cpu) - begin, step;
 
             ck_assert(apic_timer_next(cpu, &ticks));
             fired = (u64)(((u128)(n + 1) * 1234 * p->frequency * (1u << d) + p->interrupt_frequency - 1) /
@@ -166,7 +166,8 @@ START_TEST(a_deadline_is_the_tscs)
     ck_assert(apic_timer_settle(cpu));
     ck_assert(!apic_timer_next(cpu, &ticks));
 
-    p->features1 &= ~((u64)1 << 17); /* a partition without the feature */
+    p->features1 &= ~((u64)1 << 17);
+    profile_settle(p); /* a partition without the feature */
     ck_assert_int_eq(msr_write(cpu, MSR_TSC_DEADLINE, 1), MSR_UNKNOWN);
     apic_put(cpu, APIC_LVT_TIMER, 0x700ff);
     ck_assert_uint_eq(apic_read(cpu, APIC_LVT_TIMER), 0x300ff);

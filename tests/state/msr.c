@@ -59,7 +59,7 @@ END_TEST
 
 START_TEST(unknown_ones_are_unknown)
 {
-    static const u32 indices[] = { 0x3a,  0x48,  0xe7,       0x1a0,      0x210,      0x400,     0x6e0,
+    static const u32 indices[] = { 0x3a,  0x3b,  0x48,       0x1a0,      0x210,      0x400,     0x6e0,
                                    0x800, 0x40000000, 0xc0000104, 0xc0010114, 0xffffffff };
     u64 v;
 
@@ -184,6 +184,18 @@ START_TEST(tsc_is_written_and_runs_on)
 }
 END_TEST
 
+START_TEST(mperf_and_aperf_are_written_and_run_on)
+{
+    cpu->count = 1000;
+    ck_assert_uint_eq(get(MSR_MPERF), 1000);
+    ck_assert_uint_eq(set(MSR_TSC, 5), 5);
+    ck_assert_uint_eq(set(MSR_APERF, 7), 7);
+    cpu->count = 1010;
+    ck_assert_uint_eq(get(MSR_APERF), 17);
+    ck_assert_uint_eq(get(MSR_MPERF), 1010);
+}
+END_TEST
+
 TCase *msr_case(void)
 {
     TCase *c = tcase_create("msr");
@@ -199,5 +211,6 @@ TCase *msr_case(void)
     tcase_add_test(c, ibpb_is_a_command);
     tcase_add_test(c, apic_base_has_no_x2apic);
     tcase_add_test(c, tsc_is_written_and_runs_on);
+    tcase_add_test(c, mperf_and_aperf_are_written_and_run_on);
     return c;
 }

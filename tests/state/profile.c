@@ -88,11 +88,12 @@ END_TEST
 START_TEST(without_avx_there_is_no_state_for_it)
 {
     cpu->partition->xsave_features &= ~(u64)4;
+    profile_settle(cpu->partition);
     cpuid(1, 0);
     ck_assert_uint_eq(out[ECX] >> 28 & 1, 0);
     cpuid(0xd, 0);
-    ck_assert_uint_eq(out[EAX], 3);
-    ck_assert_uint_eq(out[ECX], 576);
+    ck_assert_uint_eq(out[EAX], 0x203);
+    ck_assert_uint_eq(out[ECX], 2440);
     cpuid(0xd, 2);
     ck_assert_uint_eq(out[EAX], 0);
 }
@@ -124,9 +125,9 @@ END_TEST
 START_TEST(xsave_area_grows_with_xcr0)
 {
     cpuid(0xd, 0);
-    ck_assert_uint_eq(out[EAX], 7);
+    ck_assert_uint_eq(out[EAX], 0x207);
     ck_assert_uint_eq(out[EBX], 576);
-    ck_assert_uint_eq(out[ECX], 832);
+    ck_assert_uint_eq(out[ECX], 2440);
     ck_assert_uint_eq(out[EDX], 0);
     cpu->xcr0 = 7;
     cpuid(0xd, 0);
@@ -140,6 +141,17 @@ START_TEST(xsave_area_grows_with_xcr0)
     ck_assert_uint_eq(out[ECX], 0);
     cpuid(0xd, 3);
     ck_assert_uint_eq(out[EAX], 0);
+    cpuid(0xd, 9);
+    ck_assert_uint_eq(out[EAX], 8);
+    ck_assert_uint_eq(out[EBX], 2432);
+    cpu->xcr0 = 0x207;
+    cpuid(0xd, 0);
+    ck_assert_uint_eq(out[EBX], 2440);
+    cpuid(0xd, 1);
+    ck_assert_uint_eq(out[EBX], 840); /* compacted */
+    cpu->xcr0 = 0x203;
+    cpuid(0xd, 1);
+    ck_assert_uint_eq(out[EBX], 584);
 }
 END_TEST
 
@@ -147,6 +159,7 @@ START_TEST(addresses_have_48_and_57_bits)
 {
     cpuid(0x80000008, 0);
     ck_assert_uint_eq(out[EAX], 57 << 8 | 48);
+    ck_assert_uint_eq(out[EDX], 1 << 16); /* RDPRU's last register */
     cpu->partition->physical_width = 40;
     cpuid(0x80000008, 0);
     ck_assert_uint_eq(out[EAX] & 0xff, 40);
@@ -233,6 +246,7 @@ START_TEST(features_taken_away_are_hidden)
     cpu->partition->features &= ~((u64)1 << 21 | (u64)1 << 26); /* RDRAND, BMI2 */
     cpu->partition->features1 &= ~((u64)1 << 4);                /* LA57 */
     cpu->partition->xsave_features = 0;
+    profile_settle(cpu->partition);
     cpuid(1, 0);
     ck_assert_uint_eq(out[ECX] >> 30 & 1, 0);
     ck_assert_uint_eq(out[ECX] >> 26 & 3, 0);
@@ -253,7 +267,7 @@ END_TEST
 START_TEST(each_feature_bit_hides_something)
 {
     const struct profile *profile = cpu->partition->profile;
-    static const u32 leaves[] = { 1, 7, 0xd, 0x80000001, 0x80000007, 0x80000008, 0x80000021 };
+    static const u32 leaves[] = { 1, 6, 7, 0xd, 0x80000001, 0x80000007, 0x80000008, 0x80000021 };
 
     cpu->apic = &cpu->local_apic; /* whose timer has a bit of its own */
     for (unsigned bit = 0; bit < 192; bit++) {
@@ -269,9 +283,11 @@ START_TEST(each_feature_bit_hides_something)
 
                 profile_cpuid(cpu, leaves[i], subleaf, with);
                 *bank = all & ~((u64)1 << bit % 64);
+                profile_settle(p);
                 cpuid(leaves[i], subleaf);
                 differs = differs || memcmp(with, out, sizeof with) != 0;
                 *bank = all;
+                profile_settle(p);
             }
         ck_assert_msg(differs, "bit %u of bank %u shows nowhere in CPUID", bit % 64, bit / 64);
     }

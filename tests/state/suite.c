@@ -13,13 +13,7 @@ struct vcpu *state_cpu(void)
 
     ck_assert_ptr_nonnull(p);
     ck_assert_ptr_nonnull(cpu);
-    p->profile = profile_find("zen");
-    ck_assert_ptr_nonnull(p->profile);
-    p->physical_width = p->profile->physical_width;
-    p->features = p->profile->features;
-    p->features1 = p->profile->features1;
-    p->xsave_features = p->profile->xsave_features;
-    p->frequency = p->profile->frequency;
+    profile_use(p, profile_find("zen"));
     p->clock = SwhpClockVirtual;
     p->rate = 1;
     p->processors = 1;

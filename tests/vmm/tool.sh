@@ -215,6 +215,38 @@ softwhp run pipe
 claim "$said: a guest from a pipe" test "$(cat out)" = 1
 wait
 
+# ---- FERR#, IRQ 13 and port F0: a real-mode guest with CR0.NE clear divides by zero ----
+
+# frozen STI WRITE CLEAR: these bytes for its STI, its write to port F0 and its FNCLEX.
+# shellcheck disable=SC2059
+frozen() {
+    # segments, stack and the vector of IRQ 13; the controllers, all masked but the cascade and IRQ 13
+    printf '\372\061\300\216\330\216\320\274\000\160\307\006\324\001\133\174\243\326\001'
+    printf '\260\021\346\040\346\240\260\010\346\041\260\160\346\241\260\004\346\041'
+    printf '\260\002\346\241\260\001\346\041\346\241\260\373\346\041\260\337\346\241'
+    # the control word unmasks ZE; 1/0; 'a'; fwait; 'c'; fldz; 'd'; status 7
+    printf "$1"
+    printf '\333\343\150\173\003\211\345\331\156\000\331\350\331\356\336\371'
+    printf '\260\141\346\351\233\260\143\346\351\331\356\260\144\346\351\260\003\346\364'
+    # the handler: 'b'; ...; ends of interrupt; iret
+    printf '\120\260\142\346\351'
+    printf "$2$3"
+    printf '\260\040\346\240\346\040\130\317'
+}
+frozen '\373' '\346\360' '\333\342' >ferr
+frozen '\373' '\346\360' '\220\220' >ferr-ignored  # nobody clears it, and IGNNE# stays
+frozen '\373' '\220\220' '\333\342' >ferr-cleared  # IRQ 13 stays up, which is no second edge
+frozen '\220' '\346\360' '\333\342' >ferr-off      # interrupts off
+for file in ferr ferr-ignored ferr-cleared; do
+    softwhp run --trace exit --summary $file
+    claim "$file: status 7" ends_with 7
+    claim "$file: freezes once, its handler runs, it goes on" sh -c '[ "$(cat out)" = abcd ]'
+    claim "$file: one exit" grep -q '^ *1  FerrFreeze$' err
+done
+softwhp run ferr-off
+claim 'ferr-off: status 4' ends_with 4
+claim 'ferr-off: says so' grep -q 'froze at 07c0:4c at an x87 exception, with interrupts off' err
+
 # ---- Output that can't be written ----
 
 # lost TEXT COMMAND...: status 6, and one line.

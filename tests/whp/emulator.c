@@ -734,6 +734,26 @@ START_TEST(x87_loads_and_stores)
 }
 END_TEST
 
+/* An unmasked exception is pending: #MF, or with CR0.NE clear what can't be told by callbacks. */
+START_TEST(x87_exceptions_come_first)
+{
+    GPR(RBX) = MMIO;
+    m.fx[0].FpControlStatus.FpControl = 0x37b;
+    m.fx[0].FpControlStatus.FpStatus = 0x8084;
+    mmio(BYTES(0xdd, 0x03)); /* fld qword [rbx] */
+    ck_event(VECTOR_MF, 0, 0, 0);
+    memset(&m.event, 0, sizeof m.event);
+    m.cr0 &= ~(u64)CR0_NE;
+    mmio(BYTES(0xdd, 0x03));
+    ck_status(INTERNAL_FAILURE);
+    ck_assert_uint_eq(m.sets, 0);
+    ck_assert_uint_eq(RIP, CODE);
+    mmio(BYTES(0xdd, 0x3b)); /* fnstsw [rbx] doesn't wait */
+    ck_status(SUCCESSFUL);
+    ck_asked(0, ASKED_WRITE, MMIO, 2, 0x8084);
+}
+END_TEST
+
 /* ---- ports ---- */
 
 START_TEST(in_merges_into_rax)
@@ -962,6 +982,7 @@ TCase *emulator_case(void)
     tcase_add_test(c, sse_moves);
     tcase_add_test(c, sse_needs_the_system_to_say_so);
     tcase_add_test(c, x87_loads_and_stores);
+    tcase_add_test(c, x87_exceptions_come_first);
     tcase_add_test(c, in_merges_into_rax);
     tcase_add_test(c, out_gives_the_low_bytes);
     tcase_add_test(c, ports_of_an_old_exit_context_are_decoded);

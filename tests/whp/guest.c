@@ -6,7 +6,7 @@
 
 enum { GDT = 0x1000, TABLES = 0x2000 };
 
-WHV_PARTITION_HANDLE partition_new(u32 processors)
+static WHV_PARTITION_HANDLE partition_begin(u32 processors)
 {
     WHV_PARTITION_HANDLE p = NULL;
     u32 clock = SwhpClockVirtual;
@@ -15,6 +15,30 @@ WHV_PARTITION_HANDLE partition_new(u32 processors)
     ck_ok(WHvSetPartitionProperty(p, WHvPartitionPropertyCodeProcessorCount, &processors, sizeof processors));
     ck_ok(WHvSetPartitionProperty(p, (WHV_PARTITION_PROPERTY_CODE)SwhpPartitionPropertyCodeClock, &clock,
                                   sizeof clock));
+    return p;
+}
+
+WHV_PARTITION_HANDLE partition_new(u32 processors)
+{
+    WHV_PARTITION_HANDLE p = partition_begin(processors);
+
+    ck_ok(WHvSetupPartition(p));
+    return p;
+}
+
+WHV_PARTITION_HANDLE partition_without(const u64 away[GUEST_BANKS])
+{
+    WHV_PARTITION_HANDLE p = partition_begin(1);
+    WHV_PROCESSOR_FEATURES_BANKS banks;
+    u64 xsave;
+
+    ck_ok(WHvGetPartitionProperty(p, WHvPartitionPropertyCodeProcessorFeaturesBanks, &banks, sizeof banks, NULL));
+    ck_ok(WHvGetPartitionProperty(p, WHvPartitionPropertyCodeProcessorXsaveFeatures, &xsave, sizeof xsave, NULL));
+    for (unsigned i = 0; i < 2; i++)
+        banks.AsUINT64[i] &= ~away[i];
+    xsave &= ~away[2];
+    ck_ok(WHvSetPartitionProperty(p, WHvPartitionPropertyCodeProcessorFeaturesBanks, &banks, sizeof banks));
+    ck_ok(WHvSetPartitionProperty(p, WHvPartitionPropertyCodeProcessorXsaveFeatures, &xsave, sizeof xsave));
     ck_ok(WHvSetupPartition(p));
     return p;
 }
@@ -59,10 +83,15 @@ static void set_segments(struct guest *g, enum guest_mode mode)
 
 void guest_open(struct guest *g, enum guest_mode mode, const void *code, size_t size)
 {
+    guest_open_in(g, partition_new(1), mode, code, size);
+}
+
+void guest_open_in(struct guest *g, WHV_PARTITION_HANDLE p, enum guest_mode mode, const void *code, size_t size)
+{
     static const WHV_REGISTER_NAME gdtr = WHvX64RegisterGdtr;
     WHV_REGISTER_VALUE table;
 
-    g->partition = partition_new(1);
+    g->partition = p;
     g->memory = mmap(NULL, GUEST_MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     ck_assert_ptr_ne(g->memory, MAP_FAILED);
     ck_ok(WHvCreateVirtualProcessor(g->partition, 0, 0));

@@ -36,7 +36,16 @@ struct guest {
 /* A partition with so many processors, set up, with the virtual clock; nothing mapped. */
 WHV_PARTITION_HANDLE partition_new(u32 processors);
 
+/* The banks of features: ProcessorFeaturesBanks' two, and ProcessorXsaveFeatures. */
+enum { GUEST_BANKS = 3 };
+
+/* A partition with one processor, without the features of `away`. */
+WHV_PARTITION_HANDLE partition_without(const u64 away[GUEST_BANKS]);
+
 void guest_open(struct guest *g, enum guest_mode mode, const void *code, size_t size);
+
+/* The same in a partition of the caller's making, which is set up and has no processor yet. */
+void guest_open_in(struct guest *g, WHV_PARTITION_HANDLE p, enum guest_mode mode, const void *code, size_t size);
 void guest_close(struct guest *g);
 void guest_enable_exits(struct guest *g, u64 exits, u64 exceptions);
 

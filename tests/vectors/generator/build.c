@@ -57,6 +57,32 @@ static u64 code_target(void)
 	return t;
 }
 
+int aim;
+
+bool has_memory(const Test *t)
+{
+	for (int i = 0; i < t->in.operand_count; i++)
+		if (t->op[i].type == ZYDIS_OPERAND_TYPE_MEMORY && t->op[i].mem.type != ZYDIS_MEMOP_TYPE_AGEN) return true;
+	return false;
+}
+
+/* The same for an aim; d: the two writable pages, behind which one is read-only and then none. 0: chance decides. */
+static u64 aimed_target(u64 d, int n, int al)
+{
+	u64 over = 1 + below(n > 1 ? n - 1 : 1), inside = below(0x1000 - n) & ~(u64)(al - 1);
+	switch (aim) {
+	case CROSSING: return d + 0x1000 - over;
+	case INTO_FIXED: return d + 0x2000 - over;
+	case INTO_HOLE: return d + 0x3000 - over;
+	case FROM_HOLE: return d - over;
+	case FIXED: return d + 0x2000 + inside;
+	case HOLE: return d + 0x3000 + inside;
+	case OUTSIDE: return mode != 64 ? 0 : pct(50) ? 0x0000800000000000 + inside : 0xFFFF7FFFFFFFF000 + inside;
+	case MISALIGNED: return d + 0x80 + (below(0x1E00) | 1);
+	default: return 0;
+	}
+}
+
 /* Chooses the linear address a memory operand of n bytes should have. */
 static u64 pick_target(int sg, u64 sbase, int abits, int n, bool stack)
 {
@@ -65,6 +91,8 @@ static u64 pick_target(int sg, u64 sbase, int abits, int n, bool stack)
 	int al = stack ? 8 : n >= 64 ? 16 : n > 16 ? 32 : n > 8 ? 16 : n ? n : 1;
 	if (n < 1) n = 1;
 	(void)sg;
+	u64 aimed = aim ? aimed_target(d, n, al) : 0;
+	if (aimed) return aimed;
 	if (c < 52) return d + 0x80 + (below(0x1E00) & ~(u64)(al - 1));
 	if (c < 72) return d + 0x80 + below(0x1E00);
 	if (c < 77) return d + 0x80 + (below(0x1E00) & ~63ull) + 64 - 1 - below(n);
@@ -208,7 +236,8 @@ void states(const Form *f, Test *t)
 	*s = base_state;
 	t->nmem = 0;
 	s->rflags = 0x202 | (rnd() & 0x8D5) | (pct(is_string(in) ? 40 : 8) ? 0x400 : 0);
-	if (pct(2)) s->rflags |= 0x40000; /* AC: CR0.AM is set, so misaligned accesses raise #AC */
+	if (aim == STEP && mn != ZYDIS_MNEMONIC_POPF && mn != ZYDIS_MNEMONIC_POPFD && mn != ZYDIS_MNEMONIC_POPFQ) s->rflags |= 0x100;
+	if (pct(2) || aim == MISALIGNED) s->rflags |= 0x40000; /* AC: CR0.AM is set, so misaligned accesses raise #AC */
 	u64 c0 = mode == 64 ? 0x400010000000 : mode == 32 ? 0x10000000 : 0x1000;
 	s->rip = c0 + (pct(90) ? 0x800 + below(0x100) : pct(85) ? 0x1000 - below(len + 1) : 0x2000 - 1 - below(len));
 	bool x87 = !strcmp(f->family, "x87") || !strcmp(f->family, "mmx") || !strcmp(f->family, "fxsr");
@@ -235,7 +264,7 @@ void states(const Form *f, Test *t)
 		int g = gpr_index(o->reg.value, &sh), id = ZydisRegisterGetId(o->reg.value);
 		if (g >= 0 && o->reg.value != ZYDIS_REGISTER_RSP && o->reg.value != ZYDIS_REGISTER_ESP && (g != 4 || o->encoding != ZYDIS_OPERAND_ENCODING_NONE)) {
 			u64 v = rnd_int();
-			set_gpr(s, g, sh ? v << 8 | (v & 0xFF) : v);
+			set_gpr(s, g, sh ? (pct(50) ? v : rnd_int()) << 8 | (v & 0xFF) : v);
 		}
 		if (c == ZYDIS_REGCLASS_XMM || c == ZYDIS_REGCLASS_YMM || c == ZYDIS_REGCLASS_ZMM) {
 			ZydisElementType et = o->element_type;
@@ -293,6 +322,7 @@ void states(const Form *f, Test *t)
 			set_gpr(s, g, ((below(1024) - 512) & amask(o->size)) | keepbits);
 		}
 	}
+	if (is_xsave(in)) set_gpr(s, 0, below(8)), set_gpr(s, 2, 0); /* components that every processor has */
 	bool segf = !strcmp(f->family, "seg");
 	if (segf) s->rflags &= ~0x40000ull;
 	if (segf && in->operand_count_visible) { /* a selector in a register or a far pointer in the code */
@@ -316,13 +346,18 @@ void states(const Form *f, Test *t)
 		bool agen = o->mem.type == ZYDIS_MEMOP_TYPE_AGEN, vsib = o->mem.type == ZYDIS_MEMOP_TYPE_VSIB;
 		if (mn == ZYDIS_MNEMONIC_LEAVE && stk) continue;
 		u64 want = pick_target(sg, seg_base(s, sg), in->address_width, n, stk);
-		if (vsib) { /* indices stay inside the window: no partial-fault cases */
+		if (vsib) { /* mostly all elements lie inside the window; else some in a hole, across a page's end or anywhere */
 			want = (mode == 64 ? (in->address_width == 64 ? 0x400010010800 : 0x20010800) : mode == 32 ? 0x10010800 : seg_base(s, sg) + 0x4800) + below(0x100);
 			int id = ZydisRegisterGetId(o->mem.index), q = strchr(ZydisMnemonicGetString(mn), 'q') && (!strcmp(ZydisMnemonicGetString(mn) + strlen(ZydisMnemonicGetString(mn)) - 2, "qd") ||
 				 !strcmp(ZydisMnemonicGetString(mn) + strlen(ZydisMnemonicGetString(mn)) - 2, "qq") || strstr(ZydisMnemonicGetString(mn), "qp"));
+			bool strays = pct(40);
+			int64_t sc = o->mem.scale ? o->mem.scale : 1;
 			for (int k = 0; k < (q ? 4 : 8); k++) {
 				int64_t v = (int64_t)below(0x40) - 0x20;
 				u8 *p = k < (q ? 2 : 4) ? s->xmm[id & 15] : s->ymmh[id & 15];
+				if (strays && pct(25)) v = (pct(50) ? 0x1700 : pct(50) ? 0x2700 : -0x900) / sc + (int64_t)below(0x100);
+				else if (strays && pct(30)) v = (0x800 - (int64_t)(want & 0xFF)) / sc - (int64_t)below(2);
+				else if (strays && pct(3)) v = (int64_t)rnd();
 				memcpy(p + (q ? 8 * (k & 1) : 4 * (k & 3)), &v, q ? 8 : 4);
 			}
 		}
@@ -330,8 +365,9 @@ void states(const Form *f, Test *t)
 		u64 lin = solve_mem(t, o, want);
 		if (agen || vsib) continue;
 		u8 b[512];
-		if (is_fxsr(in)) {
-			if (!(o->actions & ZYDIS_OPERAND_ACTION_MASK_READ)) continue;
+		if (is_fxsr(in) || is_xsave(in)) {
+			bool restores = in->mnemonic == ZYDIS_MNEMONIC_XRSTOR || in->mnemonic == ZYDIS_MNEMONIC_XRSTOR64;
+			if (!restores && !(is_fxsr(in) && o->actions & ZYDIS_OPERAND_ACTION_MASK_READ)) continue;
 			memset(b, 0, sizeof b); /* a loadable image; FOP, FIP, FDP zero */
 			uint32_t mx = (uint32_t)rnd() & (pct(85) ? 0xFFFF : 0xFFFFFFFF);
 			uint16_t fcw = (uint16_t)((rnd() & 0xF00) | 0x7F), fsw = (uint16_t)(rnd() & 0x7F7F);
@@ -339,6 +375,13 @@ void states(const Form *f, Test *t)
 			for (int k = 0; k < 8; k++) rnd_f80(b + 32 + 16 * k);
 			rnd_bytes(b + 160, 256, ZYDIS_ELEMENT_TYPE_INT);
 			put_mem(t, lin, b, 512);
+			if (!restores) continue;
+			memset(b, 0, 64); /* the header: what is there, and whether compacted */
+			b[0] = (u8)(pct(95) ? below(8) : below(16));
+			if (pct(25)) b[8] = (u8)below(8), b[15] = 0x80;
+			if (pct(5)) b[below(64)] |= 1;
+			rnd_bytes(b + 64, 256, ZYDIS_ELEMENT_TYPE_INT);
+			put_mem(t, lin + 512, b, 320);
 			continue;
 		}
 		if (segf && o->actions & ZYDIS_OPERAND_ACTION_MASK_READ) {

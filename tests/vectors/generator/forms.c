@@ -88,11 +88,11 @@ static bool excluded(const Insn *in)
 #define X(m) ZYDIS_MNEMONIC_##m
 		X(SYSCALL), X(SYSENTER), X(SYSEXIT), X(SYSRET), X(INT), X(INT1), X(INT3),
 		X(RDTSC), X(RDTSCP), X(RDRAND), X(RDSEED), X(CPUID), X(XGETBV), X(RDPMC), X(RDPID),
+		X(RDPKRU), X(WRPKRU), /* the state has no PKRU */
 		X(RDPRU), X(SLDT), X(STR), X(SGDT), X(SIDT), X(SMSW),
 		X(MONITOR), X(MWAIT), X(MONITORX), X(MWAITX), X(UD0), X(UD1), X(UD2),
 		X(XBEGIN), X(XEND), X(XABORT), X(XTEST), X(VMCALL), X(VMMCALL), X(VMFUNC),
-		X(XSAVE), X(XSAVE64), X(XSAVEC), X(XSAVEC64), X(XSAVEOPT), X(XSAVEOPT64), X(XSAVES), X(XSAVES64),
-		X(XRSTOR), X(XRSTOR64), X(XRSTORS), X(XRSTORS64), X(UMWAIT), X(TPAUSE), X(UMONITOR), X(MCOMMIT),
+		X(XSAVEOPT), X(XSAVEOPT64), X(XSAVES), X(XSAVES64), X(XRSTORS), X(XRSTORS64), X(UMWAIT), X(TPAUSE), X(UMONITOR), X(MCOMMIT),
 		X(PCONFIG), X(ENCLU), X(ENCLS), X(ENCLV), X(GETSEC), X(RSM), X(SKINIT), X(STGI), X(CLGI),
 		X(VMRUN), X(VMLOAD), X(VMSAVE), X(VMLAUNCH), X(VMRESUME), X(INVLPGA), X(INVLPGB), X(TLBSYNC),
 		X(SENDUIPI), X(UIRET), X(CLUI), X(STUI), X(TESTUI), X(XSETBV), X(SEAMCALL),
@@ -122,6 +122,12 @@ bool is_fxsr(const Insn *in)
 	       in->mnemonic == ZYDIS_MNEMONIC_FXRSTOR || in->mnemonic == ZYDIS_MNEMONIC_FXRSTOR64;
 }
 
+bool is_xsave(const Insn *in)
+{
+	return in->mnemonic == ZYDIS_MNEMONIC_XSAVE || in->mnemonic == ZYDIS_MNEMONIC_XSAVE64 || in->mnemonic == ZYDIS_MNEMONIC_XSAVEC ||
+	       in->mnemonic == ZYDIS_MNEMONIC_XSAVEC64 || in->mnemonic == ZYDIS_MNEMONIC_XRSTOR || in->mnemonic == ZYDIS_MNEMONIC_XRSTOR64;
+}
+
 /* Segment-register loads, far transfers, descriptor queries. */
 static bool is_seg(const Insn *in, const Op *op)
 {
@@ -142,6 +148,7 @@ static const char *family_of(const Insn *in, const Op *op)
 {
 	if (is_seg(in, op)) return "seg";
 	if (is_priv(in)) return "priv";
+	if (is_xsave(in)) return "fxsr";
 	switch (in->meta.isa_ext) {
 	case ZYDIS_ISA_EXT_X87: return "x87";
 	case ZYDIS_ISA_EXT_SSE:
@@ -245,9 +252,9 @@ void enumerate(void)
 			for (int pp = 0; pp < 4; pp++)
 				for (int w = 0; w < 2; w++)
 					for (int o = 0; o < 256; o++)
-						for (int i = 0; i <= nmod + 8; i++) {
+						for (int i = 0; i <= nmod + 8; i++) { /* 16-bit addresses can't have a vector of indices */
 							e = (Enc){.kind = VEX, .map = map, .op = o, .L = L, .pp = pp, .w = w, .has_modrm = true,
-								  .modrm = i < nmod ? MODRM(i) : (i - nmod) << 3 | 4};
+								  .p67 = mode == 16 && i >= nmod, .modrm = i < nmod ? MODRM(i) : (i - nmod) << 3 | 4};
 							consider(&e);
 						}
 	for (int map = 1; want_evex && map < 4; map++)

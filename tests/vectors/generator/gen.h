@@ -57,12 +57,23 @@ typedef struct {
 	int nmem;
 } Test;
 
+/*
+ * What a state is aimed at, of a form with a memory operand: chance alone rarely gets there. ANYWHERE is chance alone.
+ * CROSSING: two writable pages. INTO_FIXED, INTO_HOLE: the second page is read-only, or missing. FROM_HOLE: the first is.
+ * FIXED, HOLE: all of it, in its place. OUTSIDE: beyond canonical addresses. MISALIGNED: with alignment checks on.
+ * STEP: any form, with TF.
+ */
+enum { ANYWHERE, CROSSING, INTO_FIXED, INTO_HOLE, FROM_HOLE, FIXED, HOLE, OUTSIDE, MISALIGNED, STEP, AIMS };
+extern int aim;
+
 /* forms.c, values.c, build.c */
 extern Form *forms;
 extern size_t nforms, capforms;
 u64 form_key(const Insn *in, const Op *op);
 int emit_head(const Enc *e, u8 *b, int rex, int rxb, int vvvv, int seg);
 bool is_fxsr(const Insn *in);
+bool is_xsave(const Insn *in);
+bool has_memory(const Test *t);
 void enumerate(void);
 u64 rnd_int(void);
 void rnd_f80(u8 *p);
