@@ -30,7 +30,7 @@ static void build_tables(struct board *b)
     }
 }
 
-static void ready(struct board *b, u32 vp)
+void board_ready(struct board *b, u32 vp)
 {
     static const WHV_REGISTER_NAME names[] = { WHvX64RegisterCs, WHvX64RegisterSs, WHvX64RegisterDs,
                                                WHvX64RegisterEs, WHvX64RegisterGdtr, WHvX64RegisterIdtr };
@@ -73,7 +73,7 @@ void board_open(struct board *b, u32 mode, u32 processors, u32 clock, u64 exits)
     build_tables(b);
     for (u32 i = 0; i < processors; i++) {
         ck_ok(WHvCreateVirtualProcessor(b->partition, i, 0));
-        ready(b, i);
+        board_ready(b, i);
         if (mode)
             board_set(b, i, WHvRegisterInternalActivityState, 0);
     }

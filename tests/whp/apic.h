@@ -30,6 +30,9 @@ void board_close(struct board *b);
 extern u64 board_hz;   /* InterruptClockFrequency of those to be opened; 0: as it comes, 200 MHz, the TSC's is 1 GHz */
 extern u32 board_rate; /* TSC ticks a count, likewise */
 
+/* Puts a processor into the mode of the others: again, after an INIT. */
+void board_ready(struct board *b, u32 vp);
+
 /* From now on handlers end their interrupts, behind the OUT. */
 void board_eoi(struct board *b);
 

@@ -141,6 +141,48 @@ START_TEST(accesses_from_outside_go_there_too)
 }
 END_TEST
 
+/* Two processors do to their APICs, and by them to each other, whatever comes to mind. */
+START_TEST(any_traffic_is_survived)
+{
+    u64 random = (u64)_i + 1, exits = 0x3fd0;
+
+    board_close(&b);
+    board_open(&b, _i & 1 ? X2APIC : XAPIC, 2, SwhpClockVirtual, exits & ~(u64)(1 << 5 | 3 << 10));
+    for (u32 i = 0; i < 400; i++) {
+        struct code c = { .size = 0 };
+        u32 vp = i & 1;
+
+        for (u32 n = 0; n < 8; n++) {
+            u32 reg, value;
+
+            random = random * 6364136223846793005u + 1442695040888963407u;
+            reg = (u32)(random >> 58);
+            value = (u32)(random >> 24) >> (random >> 20 & 15);
+            if (random >> 19 & _i & 1)
+                code_wrmsr(&c, 0x800 + reg, reg == APIC_ICR ? value & 0xccfff : value >> 14);
+            else if (random >> 12 & 63)
+                code_write(&c, reg, value);
+            else
+                code_wrmsr(&c, 0x1b, APIC_PAGE | (value & 0xd00));
+            if (random >> 18 & 1)
+                CODE(&c, 0xfb, 0xf4); /* sti; hlt */
+        }
+        if (board_get(&b, vp, WHvRegisterInternalActivityState) || i % 64 < 2) { /* after an INIT: all is different */
+            board_ready(&b, vp);
+            board_set(&b, vp, WHvRegisterInternalActivityState, 0);
+            board_set(&b, vp, 0x3000 + APIC_SVR, 0x1ff);
+        }
+        board_put(&b, vp, &c);
+        for (u32 n = 0; n < 20; n++) {
+            ck_ok(SwhpRunVirtualProcessorUntil(b.partition, vp, board_count(&b, vp) + 30, &b.exit[vp],
+                                               sizeof b.exit[vp]));
+            if (b.exit[vp].ExitReason == WHvRunVpExitReasonX64IoPortAccess)
+                board_pass(&b, vp);
+        }
+    }
+}
+END_TEST
+
 START_TEST(without_an_apic_the_page_is_memory_or_nothing)
 {
     struct code c = { .size = 0 };
@@ -355,6 +397,7 @@ TCase *apic_register_case(void)
     tcase_add_test(t, accesses_of_other_sizes);
     tcase_add_test(t, the_page_hides_what_is_mapped_there);
     tcase_add_test(t, accesses_from_outside_go_there_too);
+    tcase_add_loop_test(t, any_traffic_is_survived, 0, 10);
     tcase_add_test(t, without_an_apic_the_page_is_memory_or_nothing);
     tcase_add_test(t, tpr_and_cr8_are_one);
     tcase_add_test(t, local_vectors_stay_masked_while_the_apic_is_off);
