@@ -7,7 +7,7 @@
 #include "state/profile.h"
 #include "state/vcpu.h"
 
-/* vcpu.apic_access: an access to the page, of any offset and size. Beside registers it reads zero and writes nothing. */
+/* vcpu.apic_access: an access to the page, of any offset and size. Beside registers, reads are zero, writes nothing. */
 void apic_access(struct vcpu *cpu, u32 offset, u8 *bytes, unsigned size, bool is_write);
 
 /* MSRs 800 to 8FF. */

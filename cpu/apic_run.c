@@ -121,7 +121,7 @@ static bool leap(struct vcpu *cpu, bool is_timed, u64 ticks)
     exit_count(cpu);
 }
 
-static void sleep(struct vcpu *cpu)
+static void go_to_sleep(struct vcpu *cpu)
 {
     const struct partition *p = cpu->partition;
     u64 ticks = 0, most = 3600000000000u, nanoseconds = ~(u64)0;
@@ -147,7 +147,7 @@ bool apic_attend(struct vcpu *cpu)
     if (cpu->activity == HALT_SUSPEND && apic_wakes(cpu))
         cpu->activity = 0;
     if (unlikely(cpu->activity)) {
-        sleep(cpu);
+        go_to_sleep(cpu);
         return false;
     }
     if (apic_is_waiting(cpu)) /* whatever comes first */

@@ -76,8 +76,8 @@ HRESULT WINAPI SwhpRunVirtualProcessorUntil(WHV_PARTITION_HANDLE Partition, UINT
                                             VOID *ExitContext, UINT32 ExitContextSizeInBytes);
 
 /*
- * The partition's clock, in counts: with the virtual clock the sum of its processors' counts and of what
- * SwhpAdvanceClock added. The guest's TSC is this times the rate, plus the processor's offset, at
+ * The partition's clock, in counts: with the virtual clock the sum of its processors' counts, of what
+ * SwhpAdvanceClock added, and of the leaps of halted processors with local APICs. The guest's TSC is this times the rate, plus the processor's offset, at
  * ProcessorClockFrequency ticks a second. With the host's clock it is the host's time since the
  * partition was made, in TSC ticks divided by the rate.
  */
