@@ -110,6 +110,10 @@ void op_mov_control(CPU, IN)
         if (v > 15)
             vcpu_raise(cpu, VECTOR_GP, 0);
         cpu->cr8 = v;
+        if (cpu->apic) {
+            apic_put(cpu, APIC_TPR, v << 4);
+            __atomic_fetch_or(&cpu->attention, (u32)ATTENTION_APIC, __ATOMIC_SEQ_CST);
+        }
         break;
     default: vcpu_raise(cpu, VECTOR_UD, 0);
     }

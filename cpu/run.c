@@ -5,6 +5,7 @@
  */
 #include "cpu/run.h"
 
+#include "cpu/apic.h"
 #include "cpu/event.h"
 #include "cpu/fp.h"
 #include "decoder/block.h"
@@ -30,7 +31,9 @@ static NOINLINE void run_blocks(struct vcpu *cpu, const struct insn *entry)
 /* Could an interrupt (priority: its class, 0 for one that ignores the task priority) be taken at this boundary? */
 static bool interrupt_is_welcome(const struct vcpu *cpu, unsigned priority)
 {
-    return (cpu->rflags & IF) && !cpu->shadow && (priority == 0 || priority > cpu->cr8);
+    unsigned now = cpu->apic ? apic_ppr(cpu->apic) >> 4 : (unsigned)cpu->cr8;
+
+    return (cpu->rflags & IF) && !cpu->shadow && (priority == 0 || priority > now);
 }
 
 /* Reference 5.4: one-shot, NMI first; the bit that fired, and its priority, read 0 afterwards. */
@@ -74,11 +77,26 @@ static void forget_map(struct vcpu *cpu)
     cpu->aliases = aliases;
 }
 
-/* What attention was asked for. Anything may leave from here. */
-static NOINLINE void attend(struct vcpu *cpu)
+/* WHvRegisterPendingInterruption. */
+static void inject(struct vcpu *cpu)
+{
+    struct event e = cpu->interruption;
+    bool is_software = e.type == EVENT_SOFTWARE_INTERRUPT || e.type == EVENT_SOFTWARE_EXCEPTION;
+
+    cpu->link = NULL;
+    cpu->interruption.pending = false;
+    if (!is_software || !cpu->shadow_ss) /* SDM 3C 26.7.3: it supersedes debug exceptions that wait */
+        cpu->pending_debug = 0;
+    event_deliver(cpu, &e);
+}
+
+/* What attention was asked for. Anything may leave from here. False: nothing runs before another look. */
+static NOINLINE bool attend(struct vcpu *cpu)
 {
     u32 asked = __atomic_load_n(&cpu->attention, __ATOMIC_SEQ_CST);
 
+    if (cpu->apic)
+        apic_leave_for_trap(cpu);
     if (asked & ATTENTION_CANCEL) {
         __atomic_fetch_and(&cpu->attention, ~(u32)ATTENTION_CANCEL, __ATOMIC_SEQ_CST);
         exit_canceled(cpu);
@@ -100,21 +118,31 @@ static NOINLINE void attend(struct vcpu *cpu)
     }
     if (cpu->count >= cpu->until) /* before any event: whatever waits goes on waiting */
         exit_count(cpu);
+    if (cpu->apic && !apic_attend(cpu))
+        return false;
+    if (cpu->interruption.pending) { /* behind a HLT, which it doesn't end: reference 5.5 */
+        inject(cpu);
+        return false;
+    }
     if (cpu->queued.pending) {
         cpu->fault = cpu->queued;
         cpu->fault.injected = true;
         cpu->queued.pending = false;
-        return;
+        return false;
     }
     __atomic_fetch_and(&cpu->attention, ~(u32)ATTENTION_DEBUG, __ATOMIC_SEQ_CST);
     if (debug_trap(cpu))
-        return;
+        return false;
+    if (cpu->apic && apic_deliver(cpu))
+        return false;
     if (cpu->deliverability & 3)
         notify(cpu);
-    if ((cpu->deliverability & 3) || cpu->pending_debug) /* look again at each turn: blocks can't change what matters */
+    /* Look again at each turn: blocks can't change what matters. */
+    if ((cpu->deliverability & 3) || cpu->pending_debug || (cpu->apic && apic_is_waiting(cpu)))
         __atomic_fetch_or(&cpu->attention, ATTENTION_EVENT, __ATOMIC_SEQ_CST);
     else
         __atomic_fetch_and(&cpu->attention, ~(u32)ATTENTION_EVENT, __ATOMIC_SEQ_CST);
+    return __atomic_load_n(&cpu->limit, __ATOMIC_RELAXED) == cpu->stop; /* neither called nor with another deadline */
 }
 
 static bool is_code_breakpoint(const struct vcpu *cpu, unsigned n)
@@ -198,15 +226,18 @@ static void turn(struct vcpu *cpu)
         event_fault(cpu);
         return;
     }
-    if (unlikely(__atomic_load_n(&cpu->limit, __ATOMIC_RELAXED) != cpu->until))
-        __atomic_store_n(&cpu->limit, cpu->until, __ATOMIC_SEQ_CST); /* before attention is read */
+    if (unlikely(__atomic_load_n(&cpu->limit, __ATOMIC_RELAXED) != cpu->stop))
+        __atomic_store_n(&cpu->limit, cpu->stop, __ATOMIC_SEQ_CST); /* before attention is read */
     if (unlikely(__atomic_load_n(&cpu->attention, __ATOMIC_ACQUIRE))) {
-        attend(cpu);
-        if (cpu->fault.pending)
+        if (!attend(cpu))
             return;
     }
-    if (unlikely(cpu->count >= cpu->until))
-        exit_count(cpu);
+    if (unlikely(cpu->count >= cpu->stop)) {
+        if (cpu->count >= cpu->until)
+            exit_count(cpu);
+        __atomic_fetch_or(&cpu->attention, (u32)ATTENTION_APIC, __ATOMIC_SEQ_CST); /* the timer is due */
+        return;
+    }
     if (unlikely((cpu->rflags & (TF | RF)) || cpu->shadow || (cpu->dr[7] & 0xff))) {
         step(cpu);
         return;
@@ -216,7 +247,7 @@ static void turn(struct vcpu *cpu)
 
     if (cpu->link)
         link_exit(cpu, entry);
-    if (unlikely(cpu->until - cpu->count < BLOCK_SIZE(entry))) {
+    if (unlikely(cpu->stop - cpu->count < BLOCK_SIZE(entry))) {
         step(cpu);
         return;
     }
@@ -254,15 +285,10 @@ static void enter(struct vcpu *cpu)
         exit_count(cpu);
     if (cpu->queued.pending) /* comes after it, also where its delivery faults */
         __atomic_fetch_or(&cpu->attention, ATTENTION_EVENT, __ATOMIC_SEQ_CST);
-    if (cpu->interruption.pending) {
-        struct event e = cpu->interruption;
-        bool is_software = e.type == EVENT_SOFTWARE_INTERRUPT || e.type == EVENT_SOFTWARE_EXCEPTION;
-
-        cpu->interruption.pending = false;
-        if (!is_software || !cpu->shadow_ss) /* SDM 3C 26.7.3: it supersedes debug exceptions that wait */
-            cpu->pending_debug = 0;
-        event_deliver(cpu, &e);
-    }
+    if (cpu->apic) /* what came meanwhile, and the timer */
+        __atomic_fetch_or(&cpu->attention, (u32)ATTENTION_APIC, __ATOMIC_SEQ_CST);
+    if (cpu->interruption.pending && !cpu->activity)
+        inject(cpu);
 }
 
 /* In pieces that the compiler clears by a few stores: for the whole it would take REP STOS, which costs more than an exit. */
@@ -283,6 +309,7 @@ void vcpu_run(struct vcpu *cpu)
     clear_exit(cpu->exit);
     if (cpu->until >= BLOCK_DEAD) /* so that the size of a dead block is always past the limit */
         cpu->until = BLOCK_DEAD - 1;
+    cpu->stop = cpu->until;
     cpu->exit_reason = 0;
     cpu->at = NULL;
     cpu->link = NULL;

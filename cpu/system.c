@@ -3,6 +3,7 @@
  * What the processor says of itself, and what exits by the caller's choice: CPUID, time, MSRs, HLT, keys,
  * bases.
  */
+#include "cpu/apic.h"
 #include "cpu/handler.h"
 #include "exits/exit.h"
 #include "mem/tlb.h"
@@ -18,6 +19,11 @@ void op_hlt(CPU, IN)
 {
     (void)in;
     cpu->at = NULL;
+    if (cpu->apic) { /* sleeps inside Run */
+        cpu->activity |= HALT_SUSPEND;
+        __atomic_fetch_or(&cpu->attention, (u32)ATTENTION_APIC, __ATOMIC_SEQ_CST);
+        return;
+    }
     exit_halt(cpu);
 }
 
@@ -162,8 +168,15 @@ void op_rdmsr(CPU, IN)
 
     (void)in;
     if (!msr_is_void(cpu, action, index, false))
-        settle_msr(cpu, msr_read(cpu, index, &value), action, index, false);
+        settle_msr(cpu, apic_is_msr(cpu, index) ? apic_msr_read(cpu, index, &value) : msr_read(cpu, index, &value), action,
+                   index, false);
     put_pair(cpu, value);
+}
+
+/* MSRs that the APIC's timer, or all of it, depends on. */
+static bool rules_apic(const struct vcpu *cpu, u32 index)
+{
+    return cpu->apic && (index == MSR_TSC || index == MSR_TSC_DEADLINE || index == MSR_APIC_BASE);
 }
 
 void op_wrmsr(CPU, IN)
@@ -177,11 +190,16 @@ void op_wrmsr(CPU, IN)
     (void)in;
     if (msr_is_void(cpu, action, index, true))
         return;
-    settle_msr(cpu, msr_write(cpu, index, value), action, index, true);
+    if (rules_apic(cpu, index))
+        apic_catch_up(cpu);
+    settle_msr(cpu, apic_is_msr(cpu, index) ? apic_msr_write(cpu, index, value) : msr_write(cpu, index, value), action,
+               index, true);
+    if (rules_apic(cpu, index))
+        __atomic_fetch_or(&cpu->attention, (u32)ATTENTION_APIC, __ATOMIC_SEQ_CST);
     if (cpu->efer != efer) {
         tlb_flush(cpu, false);
         mode_update(cpu);
-    } else if (index == MSR_PAT) {
+    } else if (index == MSR_PAT || (index == MSR_APIC_BASE && cpu->apic)) {
         tlb_flush(cpu, false);
     }
 }

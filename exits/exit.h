@@ -21,6 +21,7 @@ NORETURN void exit_rdtsc(struct vcpu *cpu, u64 tsc, bool is_rdtscp);
 NORETURN void exit_count(struct vcpu *cpu);
 NORETURN void exit_ferr_freeze(struct vcpu *cpu);
 NORETURN void exit_canceled(struct vcpu *cpu);
+NORETURN void exit_apic(struct vcpu *cpu, u32 reason, u32 type, u64 value); /* ApicEoi, the traps */
 
 /*
  * These return, to the body of an instruction that ENDS its block, which returns at once too: a landing loses what

@@ -66,14 +66,18 @@ HRESULT WINAPI SwhpSetIgnne(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex, BOOL
  */
 HRESULT WINAPI SwhpGetInstructionCount(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex, UINT64 *Count);
 
-/* As WHvRunVirtualProcessor, and leaves with SwhpRunVpExitReasonCount once the processor's count is
- * Count or more; at once if it is so already. A latched cancel comes first. */
+/*
+ * As WHvRunVirtualProcessor, and leaves with SwhpRunVpExitReasonCount once the processor's count is
+ * Count or more; at once if it is so already. A latched cancel comes first. Where a local APIC lets HLT
+ * sleep, a virtual clock leaps to its timer; without one that would end the sleep, or with one that is
+ * further away than the counts which are left, it leaps by those, and the run ends so too.
+ */
 HRESULT WINAPI SwhpRunVirtualProcessorUntil(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex, UINT64 Count,
                                             VOID *ExitContext, UINT32 ExitContextSizeInBytes);
 
 /*
- * The partition's clock, in counts: with the virtual clock the sum of its processors' counts and of what
- * SwhpAdvanceClock added. The guest's TSC is this times the rate, plus the processor's offset, at
+ * The partition's clock, in counts: with the virtual clock the sum of its processors' counts, of what
+ * SwhpAdvanceClock added, and of the leaps of halted processors with local APICs. The guest's TSC is this times the rate, plus the processor's offset, at
  * ProcessorClockFrequency ticks a second. With the host's clock it is the host's time since the
  * partition was made, in TSC ticks divided by the rate.
  */

@@ -52,14 +52,15 @@ static void stop_others(struct vcpu *cpu)
 static bool exchange_slowly(struct vcpu *cpu, struct place *p, u128 expected, u128 desired, u128 *was)
 {
     unsigned rest = p->size - p->first;
-    bool has_others = !cpu->seam && cpu->partition->processors > 1, same;
+    bool is_copy = cpu->seam || !p->host[0] || (rest && !p->host[1]); /* read when it was resolved, and nobody else's */
+    bool has_others = !is_copy && cpu->partition->processors > 1, same;
     u128 now = 0;
 
     if (has_others)
         stop_others(cpu);
 
-    if (cpu->seam) {
-        memcpy(&now, p->bounce, p->size); /* read when it was resolved */
+    if (is_copy) {
+        memcpy(&now, p->bounce, p->size);
     } else {
         memcpy(&now, p->host[0], p->first);
         if (rest)
@@ -68,7 +69,7 @@ static bool exchange_slowly(struct vcpu *cpu, struct place *p, u128 expected, u1
     same = now == expected;
     if (same) {
         memcpy(p->bounce, &desired, p->size);
-        if (!cpu->seam) {
+        if (!is_copy) {
             memcpy(p->host[0], p->bounce, p->first);
             if (rest)
                 memcpy(p->host[1], p->bounce + p->first, rest);

@@ -100,7 +100,16 @@ static void leave_again(struct vcpu *cpu, u64 linear, unsigned access)
         exit_memory(cpu, gpa, linear, true, access & ACCESS_RIGHT, !ram_find(cpu->partition->ram, gpa));
 }
 
-/* Translates a byte's page. Raises, or leaves where the map lacks the right. True: the access is watched. */
+/* The local APIC's registers hide what is mapped there from data accesses, and the TLB never holds them. */
+static bool is_apic(const struct vcpu *cpu, u64 gpa)
+{
+    return cpu->apic && (gpa & PAGE_MASK) == cpu->apic_page;
+}
+
+/*
+ * Translates a byte's page. Raises, or leaves where the map lacks the right. True: the access is watched. *host is NULL
+ * for the local APIC's registers.
+ */
 static COLD bool part_walk(struct vcpu *cpu, u64 linear, unsigned access, u8 **host, u64 *gpa)
 {
     bool is_write = access & ACCESS_WRITE, is_fetch = (access & ACCESS_RIGHT) == ACCESS_EXECUTE;
@@ -113,6 +122,11 @@ static COLD bool part_walk(struct vcpu *cpu, u64 linear, unsigned access, u8 **h
     if (!is_fetch)
         leave_again(cpu, linear, access);
     walk_or_fault(cpu, linear, access, &t);
+    if (unlikely(is_apic(cpu, t.gpa)) && !is_fetch) {
+        *host = NULL;
+        *gpa = t.gpa;
+        return tlb_breakpoint(cpu, linear, is_write);
+    }
     page = ram_find(cpu->partition->ram, t.gpa);
     if (unlikely((page & need) != need)) {
         if (!is_fetch)
@@ -161,12 +175,27 @@ static COLD void place_split(struct vcpu *cpu, struct place *p)
     bool watched_second = part_resolve(cpu, second, access, &p->host[1], &p->gpa[1]);
 
     p->bytes = p->bounce;
-    memcpy(p->bounce, p->host[0], p->first);
-    memcpy(p->bounce + p->first, p->host[1], (size_t)(p->size - p->first));
+    /* An access that isn't inside one register of the APIC has no defined result: it reads zero and writes nothing. */
+    memset(p->bounce, 0, p->size);
+    if (p->host[0])
+        memcpy(p->bounce, p->host[0], p->first);
+    if (p->host[1])
+        memcpy(p->bounce + p->first, p->host[1], (size_t)(p->size - p->first));
     if (access & ACCESS_WRITE)
         p->notice = (u8)(NOTICE_BOUNCE | (watched ? NOTICE_FIRST : 0) | (watched_second ? NOTICE_SECOND : 0));
     else if (watched || watched_second)
         meet_breakpoints(cpu, p->linear, p->size, access);
+}
+
+/* Registers of the local APIC: read now, which has no effects, and written at the commit. */
+static COLD void place_apic(struct vcpu *cpu, struct place *p, bool watched)
+{
+    p->bytes = p->bounce;
+    cpu->apic_access(cpu, (u32)(p->gpa[0] & ~PAGE_MASK), p->bounce, p->size, false);
+    if (p->access & ACCESS_WRITE)
+        p->notice = (u8)(NOTICE_APIC | (watched ? NOTICE_FIRST : 0));
+    else if (watched)
+        meet_breakpoints(cpu, p->linear, p->size, p->access);
 }
 
 /* The emulator library's memory: its caller translates, reads now and writes at the commit. */
@@ -239,7 +268,9 @@ void place_linear(struct vcpu *cpu, struct place *p, u64 linear, unsigned size, 
         bool watched = part_resolve(cpu, linear, access, &p->host[0], &p->gpa[0]);
 
         p->bytes = p->host[0];
-        if (unlikely(watched)) {
+        if (unlikely(!p->host[0])) {
+            place_apic(cpu, p, watched);
+        } else if (unlikely(watched)) {
             if (access & ACCESS_WRITE)
                 p->notice = NOTICE_FIRST;
             else
@@ -273,8 +304,10 @@ static COLD void commit_bounce(struct vcpu *cpu, const struct place *p)
             vcpu_land(cpu);
         return;
     }
-    memcpy(p->host[0], p->bounce, p->first);
-    memcpy(p->host[1], p->bounce + p->first, rest);
+    if (p->host[0])
+        memcpy(p->host[0], p->bounce, p->first);
+    if (p->host[1])
+        memcpy(p->host[1], p->bounce + p->first, rest);
 }
 
 void place_commit(struct vcpu *cpu, struct place *p)
@@ -286,6 +319,8 @@ void place_commit(struct vcpu *cpu, struct place *p)
     p->notice = 0; /* once */
     if (notice & NOTICE_BOUNCE)
         commit_bounce(cpu, p);
+    if (notice & NOTICE_APIC)
+        cpu->apic_access(cpu, (u32)(p->gpa[0] & ~PAGE_MASK), p->bounce, p->size, true);
     if (notice & NOTICE_FIRST)
         part_written(cpu, p->linear, p->gpa[0], p->first, p->access);
     if (notice & NOTICE_SECOND)

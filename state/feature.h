@@ -45,6 +45,7 @@
     FEATURE(SSE42, ALWAYS, BANK0, 4, 1, ECX, 20)                                                                \
     FEATURE(MOVBE, ALWAYS, BANK0, 29, 1, ECX, 22)                                                               \
     FEATURE(POPCNT, ALWAYS, BANK0, 7, 1, ECX, 23)                                                               \
+    FEATURE(TSC_DEADLINE, ALWAYS, BANK1, 17, 1, ECX, 24)           /* of the APIC: hypervisors' */            \
     FEATURE(AES, ALWAYS, BANK0, 16, 1, ECX, 25)                                                                 \
     FEATURE(XSAVE, ALWAYS, XBANK, 0, 1, ECX, 26)                                                                \
     FEATURE(AVX, XSAVE, XBANK, 2, 1, ECX, 28)                                                                   \

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* The host's memory, time and randomness. */
+/* The host's memory, time, waiting and randomness. */
 #include "state/host.h"
 
 #include <errno.h>
+#include <linux/futex.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 void *host_alloc(size_t size)
 {
@@ -30,6 +33,18 @@ u64 host_nanoseconds(void)
 
     clock_gettime(CLOCK_MONOTONIC, &t); /* can't fail for this clock */
     return (u64)t.tv_sec * 1000000000u + (u64)t.tv_nsec;
+}
+
+void host_wait(u32 *word, u32 value, u64 nanoseconds)
+{
+    struct timespec t = { .tv_sec = (time_t)(nanoseconds / 1000000000u), .tv_nsec = (long)(nanoseconds % 1000000000u) };
+
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, ~nanoseconds ? &t : NULL, NULL, 0);
+}
+
+void host_wake(u32 *word)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
 u64 host_random(void)

@@ -211,6 +211,10 @@ enum msr_result msr_read(struct vcpu *cpu, u32 index, u64 *value)
     unsigned n = 0;
     const struct row *r = row_find(cpu, index, &n);
 
+    if (index == MSR_TSC_DEADLINE && apic_has_deadline(cpu)) {
+        *value = cpu->apic->timer.deadline;
+        return MSR_DONE;
+    }
     if (!r)
         return MSR_UNKNOWN;
     switch (r->kind) {
@@ -228,6 +232,10 @@ enum msr_result msr_check(struct vcpu *cpu, u32 index, u64 value)
     unsigned n = 0;
     const struct row *r = row_find(cpu, index, &n);
 
+    if (index == MSR_TSC_DEADLINE && apic_has_deadline(cpu))
+        return MSR_DONE;
+    if (index == MSR_APIC_BASE && cpu->apic)
+        return apic_base_ok(cpu, value, false) ? MSR_DONE : MSR_REFUSED;
     if (!r)
         return MSR_UNKNOWN;
     return obeys(cpu, r, &value) ? MSR_DONE : MSR_REFUSED;
@@ -238,6 +246,16 @@ enum msr_result msr_write(struct vcpu *cpu, u32 index, u64 value)
     unsigned n = 0;
     const struct row *r = row_find(cpu, index, &n);
 
+    if (index == MSR_TSC_DEADLINE && apic_has_deadline(cpu)) {
+        apic_set_deadline(cpu, value);
+        return MSR_DONE;
+    }
+    if (index == MSR_APIC_BASE && cpu->apic) {
+        if (!apic_base_ok(cpu, value, false))
+            return MSR_REFUSED;
+        apic_set_base(cpu, value, false);
+        return MSR_DONE;
+    }
     if (!r)
         return MSR_UNKNOWN;
     if (!obeys(cpu, r, &value))

@@ -61,7 +61,8 @@ struct partition {
     u32 clock;                    /* SWHP_CLOCK */
     u32 rate;                     /* TSC ticks for one count */
     u64 frequency;                /* TSC ticks a second */
-    u64 interrupt_frequency;
+    u64 interrupt_frequency;      /* of the APIC timer's input */
+    u32 apic_mode;                /* WHV_X64_LOCAL_APIC_EMULATION_MODE */
     u64 advanced;                 /* counts that SwhpAdvanceClock added, and those of deleted processors */
     u64 host_start;               /* host clock: the host's nanoseconds at creation */
     u64 seed, random;             /* random: the generator's state */

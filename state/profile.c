@@ -261,6 +261,25 @@ static void dynamic(const struct vcpu *cpu, u32 leaf, u32 subleaf, u32 out[4])
     }
 }
 
+/* What the local APIC's mode and state decide, where there is one. SDM 3A "Presence of the local APIC". */
+static void of_apic(const struct vcpu *cpu, u32 leaf, u32 out[4])
+{
+    bool is_on = cpu->apic && cpu->apic->mode != APIC_OFF;
+
+    if (leaf == 1) {
+        if (!cpu->apic)
+            out[ECX] &= ~(1u << 24);
+        if (is_on)
+            out[EDX] |= 1u << 9;
+        if (cpu->partition->apic_mode == WHvX64LocalApicEmulationModeX2Apic)
+            out[ECX] |= 1u << 21;
+    } else if (leaf == 0x80000001 && is_on) {
+        out[EDX] |= 1u << 9;
+    } else if (leaf == 6 && cpu->apic) {
+        out[EAX] |= 1u << 2; /* ARAT: the timer never stops */
+    }
+}
+
 static bool overridden(const struct partition *p, u32 leaf, u32 out[4])
 {
     for (u32 i = 0; i < p->cpuid_resulted; i++) {
@@ -303,6 +322,7 @@ static void unmasked(const struct vcpu *cpu, u32 leaf, u32 subleaf, u32 out[4])
         }
     if (leaf != 7 || subleaf == 0)
         dynamic(cpu, leaf, subleaf, out);
+    of_apic(cpu, leaf, out);
 }
 
 /* The caller's masks, each on what those before it left. */

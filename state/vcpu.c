@@ -3,35 +3,53 @@
 #include "state/vcpu.h"
 
 #include "state/flags.h"
+#include "state/host.h"
 #include "state/partition.h"
 #include "state/profile.h"
 
-/* Reference 3.3. CS's base is F0000, as the platform has it, not FFFF0000 as a processor's reset. */
-void vcpu_reset(struct vcpu *cpu)
+/* SDM 3A table "IA-32 and Intel 64 processor states", APM 2 table 14-1: what INIT changes. */
+void vcpu_init(struct vcpu *cpu)
 {
     static const struct segment data = { 0, 0xffff, 0, 0x93 };
 
     memset(cpu->gpr, 0, sizeof cpu->gpr);
     cpu->gpr[RDX] = cpu->partition->profile->signature;
-    cpu->zero = 0;
     cpu->rip = 0xfff0;
     rflags_write(cpu, RFLAGS_FIXED);
     for (unsigned i = ES; i <= GS; i++)
         cpu->seg[i] = data;
-    cpu->seg[CS] = (struct segment){ 0xf0000, 0xffff, 0xf000, 0x9b };
+    cpu->seg[CS] = (struct segment){ 0xffff0000, 0xffff, 0xf000, 0x9b };
     cpu->seg[LDTR] = (struct segment){ 0, 0xffff, 0, 0x82 };
     cpu->seg[TR] = (struct segment){ 0, 0xffff, 0, 0x8b };
     cpu->gdtr = cpu->idtr = (struct table){ 0, 0xffff };
 
-    cpu->cr0 = CR0_CD | CR0_NW | CR0_ET;
+    cpu->cr0 = CR0_ET | (cpu->cr0 & (CR0_CD | CR0_NW));
     cpu->cr2 = cpu->cr3 = cpu->cr4 = cpu->cr8 = cpu->efer = 0;
-    cpu->xcr0 = 1;
     memset(cpu->dr, 0, sizeof cpu->dr);
     cpu->dr[6] = DR6_FIXED;
     cpu->dr[7] = DR7_FIXED;
-    cpu->pkru = 0;
     cpu->cpl = 0;
     memset(cpu->pdpte, 0, sizeof cpu->pdpte);
+
+    cpu->fault = cpu->interruption = cpu->delivering = cpu->queued = (struct event){ 0 };
+    memset(cpu->pending_event, 0, sizeof cpu->pending_event);
+    cpu->shadow = cpu->shadow_ss = cpu->nmi_masked = cpu->running_shadow = cpu->in_delivery = false;
+    cpu->pending_debug = 0;
+    cpu->fault_depth = 0;
+    cpu->stray_rip = 0;
+    cpu->left_instruction = cpu->trap_due = cpu->running_rf = cpu->between_rounds = false;
+    mode_update(cpu);
+}
+
+/* Reference 3.3. CS's base is F0000, as the platform has it, not FFFF0000 as a processor's reset. */
+void vcpu_reset(struct vcpu *cpu)
+{
+    cpu->zero = 0;
+    vcpu_init(cpu);
+    cpu->seg[CS].base = 0xf0000;
+    cpu->cr0 = CR0_CD | CR0_NW | CR0_ET;
+    cpu->xcr0 = 1;
+    cpu->pkru = 0;
 
     cpu->tsc_aux = cpu->star = cpu->lstar = cpu->cstar = cpu->sfmask = cpu->kernel_gs_base = 0;
     cpu->sysenter_cs = cpu->sysenter_eip = cpu->sysenter_esp = 0;
@@ -44,7 +62,7 @@ void vcpu_reset(struct vcpu *cpu)
     memset(cpu->msr_other, 0, sizeof cpu->msr_other);
     cpu->pat = 0x0007040600070406;
     cpu->apic_base = 0xfee00000 | 1 << 11 | (cpu->index == 0) << 8;
-    cpu->apic_id = cpu->index;
+    __atomic_store_n(&cpu->apic_id, cpu->index, __ATOMIC_RELAXED);
 
     memset(&cpu->x87, 0, sizeof cpu->x87);
     cpu->x87.fcw = 0x37f;
@@ -54,18 +72,16 @@ void vcpu_reset(struct vcpu *cpu)
     memset(cpu->opmask, 0, sizeof cpu->opmask);
     cpu->restored.components = 0;
 
-    cpu->fault = cpu->interruption = cpu->delivering = cpu->queued = (struct event){ 0 };
-    memset(cpu->pending_event, 0, sizeof cpu->pending_event);
-    cpu->shadow = cpu->shadow_ss = cpu->nmi_masked = cpu->running_shadow = cpu->in_delivery = false;
-    cpu->deliverability = cpu->activity = cpu->pending_debug = 0;
-    cpu->fault_depth = 0;
-    cpu->stray_rip = 0;
-    cpu->left_instruction = cpu->trap_due = cpu->running_rf = cpu->between_rounds = false;
+    cpu->deliverability = cpu->activity = 0;
     cpu->stales = 0;
     cpu->until = ~(u64)0;
     __atomic_store_n(&cpu->attention, 0, __ATOMIC_SEQ_CST);
     if (cpu->explain)
         cpu->explain[0] = 0;
+    if (cpu->apic) {
+        apic_reset(cpu, false);
+        cpu->activity = cpu->index ? STARTUP_SUSPEND : 0; /* all but the first wait for INIT and SIPI */
+    }
     mode_update(cpu);
 }
 
@@ -225,4 +241,17 @@ void vcpu_call(struct vcpu *cpu, u32 bits)
 {
     __atomic_fetch_or(&cpu->attention, bits, __ATOMIC_SEQ_CST);
     __atomic_store_n(&cpu->limit, 0, __ATOMIC_SEQ_CST);
+    if ((bits & ATTENTION_WAKES) && __atomic_load_n(&cpu->is_asleep, __ATOMIC_SEQ_CST)) {
+        __atomic_store_n(&cpu->is_asleep, 0, __ATOMIC_SEQ_CST);
+        host_wake(&cpu->is_asleep);
+    }
+}
+
+/* Who sleeps says so, then looks whether he was called; who calls does it the other way round: one sees the other. */
+void vcpu_sleep(struct vcpu *cpu, u64 nanoseconds)
+{
+    __atomic_store_n(&cpu->is_asleep, 1, __ATOMIC_SEQ_CST);
+    if (!(__atomic_load_n(&cpu->attention, __ATOMIC_SEQ_CST) & ATTENTION_WAKES))
+        host_wait(&cpu->is_asleep, 1, nanoseconds);
+    __atomic_store_n(&cpu->is_asleep, 0, __ATOMIC_SEQ_CST);
 }

@@ -7,6 +7,7 @@
 #define STATE_VCPU_H
 
 #include "include/WinHvPlatform.h"
+#include "state/apic.h"
 #include "state/insn.h"
 #include "state/types.h"
 #include "state/x86.h"
@@ -162,6 +163,8 @@ enum attention {
     ATTENTION_DEBUG = 1 << 4,      /* a data or I/O breakpoint matched: #DB after this instruction */
     ATTENTION_TLB = 1 << 5,        /* anybody: the map of guest memory changed */
     ATTENTION_DOUBT = 1 << 6,      /* anybody: another processor overwrote code */
+    ATTENTION_APIC = 1 << 7,       /* anybody: the local APIC has something to do before the next instruction */
+    ATTENTION_WAKES = ATTENTION_CANCEL | ATTENTION_MEET | ATTENTION_APIC, /* ends a sleep inside Run */
     ATTENTION_NOW = ~ATTENTION_EVENT /* what can't wait for the end of a block or of a REP: all but events */
 };
 
@@ -315,6 +318,12 @@ struct vcpu {
     u64 opmask[8];
     struct restored restored;
 
+    /* The local APIC. */
+    struct apic *apic;           /* NULL: the partition emulates none */
+    struct apic local_apic;
+    u64 apic_page;               /* gpa of the registers; ~0: nowhere */
+    void (*apic_access)(struct vcpu *cpu, u32 offset, u8 *bytes, unsigned size, bool is_write);
+
     /* Events. */
     struct event fault;          /* raised by the instruction, to be delivered by the loop */
     struct event interruption;   /* WHvRegisterPendingInterruption: delivered at the next entry */
@@ -338,12 +347,14 @@ struct vcpu {
     struct partition *partition;
     u32 index;
     u64 until;                   /* SwhpRunVirtualProcessorUntil's count; ~0: none */
+    u64 stop;                    /* where the loop has to look again: `until`, or the APIC's timer before it */
     WHV_RUN_VP_EXIT_CONTEXT *exit; /* of the caller */
     u32 exit_reason;             /* 0: go on */
     bool entered;                /* this Run's entry checks are done */
     u32 is_running;              /* atomic: a thread is inside Run */
     bool is_timed;               /* host clock: somebody asked for its time inside Run, which is kept from then on: */
     u64 ran, ran_since;          /* nanoseconds of Runs that ended; when the Run that goes on began */
+    u32 is_asleep;               /* atomic: and waits there for what ATTENTION_WAKES tells; the host waits on it */
     bool is_parked;              /* under partition->lock: it stands still inside Run, for a meeting */
     u32 watched;                 /* under partition->lock: raised when another processor takes its write rights */
     void (*be_exact)(struct vcpu *cpu); /* called before others may read its state; NULL: it is exact */
@@ -376,6 +387,9 @@ enum { EXPLAIN_SIZE = 4096 };
 /* The state of a fresh or reset processor: reference section 3.3. */
 void vcpu_reset(struct vcpu *cpu);
 
+/* The part of it that an INIT brings back too; not the APIC's. */
+void vcpu_init(struct vcpu *cpu);
+
 /* Makes vcpu.mode, vcpu.cpl's bank and the like follow from the control registers. */
 void mode_update(struct vcpu *cpu);
 
@@ -400,6 +414,9 @@ bool vector_has_error(u8 vector);
 
 /* Asks a processor, from any thread, to look at `bits` at its next block border. */
 void vcpu_call(struct vcpu *cpu, u32 bits);
+
+/* Waits inside Run until a call with one of ATTENTION_WAKES, at most so many nanoseconds (~0: without end). */
+void vcpu_sleep(struct vcpu *cpu, u64 nanoseconds);
 
 /* Between two rounds of a string instruction somebody is to see RFLAGS: RF shows. SDM 3B 17.3.1.1, APM 2 3.1.6. */
 INLINE void vcpu_show_rf(struct vcpu *cpu)

@@ -153,6 +153,7 @@ enum {
 
 #define MSR_TSC 0x10u
 #define MSR_APIC_BASE 0x1bu
+#define MSR_TSC_DEADLINE 0x6e0u
 #define MSR_MPERF 0xe7u
 #define MSR_APERF 0xe8u
 #define MSR_SYSENTER_CS 0x174u

@@ -117,6 +117,29 @@ static void absorb_many(struct hash *h, const u64 *values, size_t n)
 
 #define ABSORB_ARRAY(h, array) absorb_many(h, array, sizeof(array) / sizeof((array)[0]))
 
+/* Where there is none, nothing: digests of partitions without APICs stay what they were. */
+static void absorb_apic(struct hash *h, const struct vcpu *cpu)
+{
+    const struct apic *a = cpu->apic;
+
+    if (!a)
+        return;
+    for (unsigned i = 0; i < 8; i++) {
+        absorb(h, a->irr[i] | (u64)a->isr[i] << 32);
+        absorb(h, a->tmr[i]);
+    }
+
+    const u64 registers[] = { a->signals, a->errors, a->mode, a->id, a->ldr, a->dfr, a->svr, a->tpr, a->esr, a->icr,
+                              a->divide, a->has_ext_int, a->timer.initial, a->timer.count, a->timer.phase,
+                              a->timer.deadline };
+    bool is_virtual = cpu->partition->clock == SwhpClockVirtual;
+
+    ABSORB_ARRAY(h, registers);
+    absorb(h, is_virtual ? a->timer.since : 0);
+    for (unsigned i = 0; i < APIC_LVTS; i++)
+        absorb(h, a->lvt[i]);
+}
+
 static void absorb_vcpu(struct hash *h, const struct vcpu *cpu)
 {
     absorb(h, cpu->index | (u64)1 << 32);
@@ -167,6 +190,7 @@ static void absorb_vcpu(struct hash *h, const struct vcpu *cpu)
     absorb(h, cpu->deliverability);
     absorb(h, cpu->activity);
     absorb(h, cpu->pending_debug);
+    absorb_apic(h, cpu);
 }
 
 /* ---- memory ---- */

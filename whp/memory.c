@@ -192,17 +192,24 @@ static HRESULT access_gpa(WHV_PARTITION_HANDLE handle, u32 index, u64 gpa, WHV_A
     if (SUCCEEDED(hr) && !meet_begin(p)) {
         hr = fail(WHV_E_INVALID_VP_STATE, "Partition: this thread runs one of its processors");
     } else if (SUCCEEDED(hr)) {
+        bool is_apic = cpu->apic && (gpa & PAGE_MASK) == cpu->apic_page;
         u64 page = ram_find(p->ram, gpa);
         u8 *host = (u8 *)(uintptr_t)((page & PAGE_MASK) + (gpa & ~PAGE_MASK));
 
-        if (!(page & (from ? PAGE_WRITE : PAGE_READ)))
+        if (is_apic) { /* as the processor's own access would */
+            u8 bytes[WHV_READ_WRITE_GPA_RANGE_MAX_SIZE];
+
+            if (from)
+                memcpy(bytes, from, size);
+            cpu->apic_access(cpu, (u32)(gpa & ~PAGE_MASK), from ? bytes : into, size, from != NULL);
+        } else if (!(page & (from ? PAGE_WRITE : PAGE_READ)))
             hr = fail(E_ACCESSDENIED, "GuestAddress: %#llx is not mapped, or not with the right",
                       (unsigned long long)gpa);
         else if (from)
             memcpy(host, from, size);
         else
             memcpy(into, host, size);
-        if (SUCCEEDED(hr) && from) {
+        if (SUCCEEDED(hr) && from && !is_apic) {
             if (page & PAGE_TRACK)
                 ram_dirty(p->ram, gpa);
             map_changed(p); /* it may have been code */

@@ -4,6 +4,7 @@
 
 #include <sched.h>
 
+#include "cpu/apic.h"
 #include "cpu/fp.h"
 #include "cpu/run.h"
 #include "decoder/block.h"
@@ -43,6 +44,10 @@ static struct vcpu *processor_new(struct partition *p, u32 index)
         return NULL;
     }
     tlb_init(cpu);
+    if (p->apic_mode) {
+        cpu->apic = &cpu->local_apic;
+        cpu->apic_access = apic_access;
+    }
     vcpu_reset(cpu);
     cpu->be_exact = fp_sync;
     cpu->attention |= ATTENTION_TLB; /* of the map it knows nothing yet */

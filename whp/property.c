@@ -85,7 +85,7 @@ static const char *check_line(const struct partition *p, u64 v)
 static const char *check_apic(const struct partition *p, u64 v)
 {
     (void)p;
-    return v ? "this version emulates no local APIC; only WHvX64LocalApicEmulationModeNone" : NULL;
+    return v > WHvX64LocalApicEmulationModeX2Apic ? "none of WHV_X64_LOCAL_APIC_EMULATION_MODE" : NULL;
 }
 
 static const char *check_frequency(const struct partition *p, u64 v)
@@ -147,7 +147,7 @@ static const struct property properties[] = {
     ROW(AllowDeviceAssignment, 4, SETUP, 0, check_zero),
     ROW(ProcessorFeatures, 8, SETUP, AT(features), check_features),
     ROW(ProcessorClFlushSize, 1, SETUP, 0, check_line),
-    ROW(LocalApicEmulationMode, 4, SETUP, 0, check_apic),
+    ROW(LocalApicEmulationMode, 4, SETUP, AT(apic_mode), check_apic),
     ROW(ProcessorXsaveFeatures, 8, SETUP, AT(xsave_features), check_xsave_features),
     ROW(ProcessorClockFrequency, 8, SETUP, AT(frequency), check_frequency),
     ROW(InterruptClockFrequency, 8, SETUP, AT(interrupt_frequency), check_frequency),

@@ -59,7 +59,7 @@ static void read_wide(const struct vcpu *cpu, unsigned kind, u64 where, WHV_REGI
         v->InterruptState.NmiMasked = cpu->nmi_masked;
         break;
     case KIND_EVENT:
-        if (cpu->queued.pending)
+        if (cpu->queued.pending || (cpu->apic && cpu->apic->has_ext_int))
             memcpy(v, cpu->pending_event[0], 16);
         break;
     default: break;
@@ -95,10 +95,10 @@ struct register_bytes register_read(struct vcpu *cpu, unsigned kind, u64 where)
     case KIND_APIC_ID: return of_64(cpu->apic_id);
     case KIND_MSR: return of_64(msr_read(cpu, (u32)where, &msr) == MSR_DONE ? msr : 0);
     case KIND_NOTIFICATIONS: return of_64(cpu->deliverability);
-    case KIND_ACTIVITY: return of_64(cpu->activity);
+    case KIND_ACTIVITY: return of_64(cpu->apic ? apic_activity(cpu) : cpu->activity);
     case KIND_DEBUG: return of_64((cpu->pending_debug & 15) | (cpu->pending_debug & DR6_BS ? 16 : 0));
-    case KIND_NO_EVENT:
-    case KIND_APIC: return of_64(0);
+    case KIND_NO_EVENT: return of_64(0);
+    case KIND_APIC: return of_64(where == APIC_ICR ? cpu->apic->icr : apic_read(cpu, (unsigned)where));
     case KIND_TABLE:
     case KIND_XMM:
     case KIND_ST:
@@ -164,12 +164,19 @@ static const char *check_interruption(const WHV_X64_PENDING_INTERRUPTION_REGISTE
     return NULL;
 }
 
-static const char *check_event(const WHV_X64_PENDING_EXCEPTION_EVENT *v)
+static const char *check_ext_int(const struct vcpu *cpu, const WHV_X64_PENDING_EXT_INT_EVENT *v)
+{
+    if (!cpu->apic)
+        return "ExtInt is for partitions that emulate a local APIC; use PendingInterruption";
+    return v->Reserved0 || v->Reserved1 || v->Reserved2 ? "reserved bits must be zero" : NULL;
+}
+
+static const char *check_event(const struct vcpu *cpu, const WHV_X64_PENDING_EXCEPTION_EVENT *v)
 {
     if (!v->EventPending)
         return NULL;
     if (v->EventType == WHvX64PendingEventExtInt)
-        return "ExtInt is for partitions that emulate a local APIC; use PendingInterruption";
+        return check_ext_int(cpu, (const WHV_X64_PENDING_EXT_INT_EVENT *)v);
     if (v->EventType != WHvX64PendingEventException)
         return "there is no such EventType";
     if (v->Reserved0 || v->Reserved1)
@@ -183,7 +190,7 @@ static const char *check_msr(struct vcpu *cpu, u32 index, u64 v)
 {
     u64 now = 0;
 
-    if (msr_check(cpu, index, v) == MSR_DONE)
+    if (msr_check(cpu, index, v) == MSR_DONE || (index == MSR_APIC_BASE && cpu->apic)) /* which has been checked */
         return NULL;
     return msr_read(cpu, index, &now) == MSR_DONE && now == v ? NULL : "WRMSR would refuse it with #GP";
 }
@@ -213,7 +220,7 @@ static const char *check_value(struct vcpu *cpu, unsigned kind, u64 where, const
     case KIND_MSR: return check_msr(cpu, (u32)where, q);
     case KIND_INTERRUPTION: return check_interruption(&v->PendingInterruption);
     case KIND_INTERRUPT_STATE: return q & ~(u64)3 ? "reserved bits are set" : NULL;
-    case KIND_EVENT: return check_event(&v->ExceptionEvent);
+    case KIND_EVENT: return check_event(cpu, &v->ExceptionEvent);
     case KIND_NO_EVENT: return q & 1 ? "events of this register come with nested virtualization" : NULL;
     case KIND_NOTIFICATIONS:
         return q & ~(u64)0x3f ? "reserved bits, or synthetic interrupts, which aren't there" : NULL;
@@ -224,6 +231,13 @@ static const char *check_value(struct vcpu *cpu, unsigned kind, u64 where, const
 
 HRESULT register_check(struct vcpu *cpu, unsigned kind, u64 where, u32 name, const WHV_REGISTER_VALUE *v)
 {
+    if (kind == KIND_ACTIVITY && v->Reg64 && cpu->apic)
+        return v->Reg64 & ~(STARTUP_SUSPEND | HALT_SUSPEND)
+                   ? refuse(name, v->Reg64, "only StartupSuspend and HaltSuspend are there")
+                   : S_OK;
+    if (kind == KIND_MSR && where == MSR_APIC_BASE && cpu->apic && !apic_base_ok(cpu, v->Reg64, true))
+        return fail(HV_INVALID_PARAMETER, "register %#x: %#llx: no state that this partition's APIC can be in", name,
+                    (unsigned long long)v->Reg64);
     if (kind == KIND_ACTIVITY && v->Reg64)
         return fail(HV_ACCESS_DENIED, "register %#x: without a local APIC nothing would end a suspension",
                     name);
@@ -260,8 +274,14 @@ static void write_interruption(struct event *e, const WHV_X64_PENDING_INTERRUPTI
 
 static void write_event(struct vcpu *cpu, const WHV_X64_PENDING_EXCEPTION_EVENT *v)
 {
+    bool is_ext_int = v->EventPending && v->EventType == WHvX64PendingEventExtInt;
+
     memcpy(cpu->pending_event[0], v, 16);
-    cpu->queued = (struct event){ .pending = v->EventPending,
+    if (cpu->apic) {
+        cpu->apic->has_ext_int = is_ext_int;
+        cpu->apic->ext_vector = (u8)(cpu->pending_event[0][0] >> 8);
+    }
+    cpu->queued = (struct event){ .pending = v->EventPending && !is_ext_int,
                                   .type = EVENT_EXCEPTION,
                                   .vector = (u8)v->Vector,
                                   .has_error = v->DeliverErrorCode,
@@ -287,6 +307,15 @@ static unsigned write_dr(struct vcpu *cpu, u64 n, u64 v)
     return write_control(&cpu->dr[n], v, n == 6 ? 0 : EFFECT_TLB | EFFECT_MODE | EFFECT_EVENT);
 }
 
+/* The ID that CPUID tells, the APIC's own in both modes, and what follows from it. */
+static void write_apic_id(struct vcpu *cpu, u32 id)
+{
+    if (cpu->apic)
+        apic_set_id(cpu, id);
+    else
+        cpu->apic_id = id;
+}
+
 unsigned register_write(struct vcpu *cpu, unsigned kind, u64 where, const WHV_REGISTER_VALUE *v)
 {
     const unsigned paging = EFFECT_MODE | EFFECT_TLB | EFFECT_PDPTES;
@@ -310,7 +339,10 @@ unsigned register_write(struct vcpu *cpu, unsigned kind, u64 where, const WHV_RE
         write_control(&cpu->cr3, q, 0);
         return paging; /* written back unchanged it flushes all the same, as MOV CR3 does */
     case KIND_CR4: return write_control(&cpu->cr4, q, paging);
-    case KIND_CR8: return write_control(&cpu->cr8, q, EFFECT_EVENT);
+    case KIND_CR8:
+        if (cpu->apic && cpu->cr8 != q)
+            apic_put(cpu, APIC_TPR, q << 4);
+        return write_control(&cpu->cr8, q, EFFECT_EVENT);
     case KIND_DR: return write_dr(cpu, where, q);
     case KIND_XCR0: return write_control(&cpu->xcr0, q, EFFECT_MODE);
     case KIND_XMM: memcpy(cpu->vec[where].b, v, 16); return 0;
@@ -319,8 +351,14 @@ unsigned register_write(struct vcpu *cpu, unsigned kind, u64 where, const WHV_RE
     case KIND_MXCSR: return write_fx(cpu, FX_MXCSR_LINE, v, 12);
     case KIND_TSC: clock_set_tsc(cpu, q); return 0;
     case KIND_EFER: return write_control(&cpu->efer, q, paging);
-    case KIND_APIC_ID: cpu->apic_id = (u32)q; return 0;
-    case KIND_MSR: msr_write(cpu, (u32)where, q); return 0;
+    case KIND_APIC_ID: write_apic_id(cpu, (u32)q); return 0;
+    case KIND_MSR:
+        if (where == MSR_APIC_BASE && cpu->apic) {
+            apic_set_base(cpu, q, true);
+            return EFFECT_TLB;
+        }
+        msr_write(cpu, (u32)where, q);
+        return 0;
     case KIND_INTERRUPTION:
         write_interruption(&cpu->interruption, &v->PendingInterruption);
         return EFFECT_EVENT;
@@ -332,9 +370,16 @@ unsigned register_write(struct vcpu *cpu, unsigned kind, u64 where, const WHV_RE
     case KIND_EVENT: write_event(cpu, &v->ExceptionEvent); return EFFECT_EVENT;
     case KIND_NOTIFICATIONS: cpu->deliverability = q; return EFFECT_EVENT;
     case KIND_DEBUG: cpu->pending_debug = (q & 15) | (q & 16 ? DR6_BS : 0); return EFFECT_EVENT;
-    case KIND_NO_EVENT:
-    case KIND_ACTIVITY:
-    case KIND_APIC: return 0;
+    case KIND_ACTIVITY: cpu->activity = cpu->apic ? q : 0; return 0;
+    case KIND_APIC:
+        if (where == APIC_ID)
+            write_apic_id(cpu, cpu->apic->mode == APIC_X2APIC ? (u32)q : (u32)q >> 24);
+        else
+            apic_put(cpu, (unsigned)where, q);
+        if (where == APIC_ICR)
+            apic_put(cpu, APIC_ICR_HIGH, q >> 32);
+        return 0;
+    case KIND_NO_EVENT: return 0;
     }
     return 0;
 }

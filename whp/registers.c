@@ -114,8 +114,11 @@ INLINE const struct row *find(struct vcpu *cpu, u32 name, u64 *where)
     if (unlikely(n >= row->count))
         return NULL;
     *where = row->where + (u64)n * row->step;
-    if (row->kind == KIND_APIC && !(row->where >> n & 1))
-        return NULL;
+    if (row->kind == KIND_APIC) {
+        if (!(row->where >> n & 1))
+            return NULL;
+        *where = n;
+    }
     if (row->kind == KIND_MSR && msr_read(cpu, (u32)*where, &ignored) == MSR_UNKNOWN)
         return NULL;
     return row;
@@ -167,7 +170,7 @@ static HRESULT check_names(struct vcpu *cpu, const WHV_REGISTER_NAME *names, u32
 
         if (!row)
             return no_such_register(i, (u32)names[i]);
-        if (row->kind == KIND_APIC)
+        if (row->kind == KIND_APIC && !cpu->apic)
             return denied(i, (u32)names[i]);
     }
     return S_OK;
@@ -202,7 +205,7 @@ static HRESULT set_any(struct vcpu *cpu, const WHV_REGISTER_NAME *names, u32 cou
 
         if (!row)
             return no_such_register(i, (u32)names[i]);
-        if (row->kind == KIND_APIC)
+        if (row->kind == KIND_APIC && !cpu->apic)
             return denied(i, (u32)names[i]);
         memcpy(&v, value_at(values, i), sizeof v);
 

@@ -26,7 +26,7 @@ enum kind {
     KIND_EFER,
     KIND_APIC_ID,
     KIND_MSR,  /* `where`: its index; what state/msr.c doesn't know isn't there */
-    KIND_APIC, /* `where`: bit n for the n-th name: it exists, where a local APIC does */
+    KIND_APIC, /* `where`: its number; in the table bit n for the n-th name: it exists, where a local APIC does */
     KIND_INTERRUPTION,
     KIND_INTERRUPT_STATE,
     KIND_EVENT,

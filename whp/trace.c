@@ -27,6 +27,9 @@ static const char *reason_name(u32 reason)
         { WHvRunVpExitReasonX64InterruptWindow, "interrupt-window" },
         { WHvRunVpExitReasonX64Halt, "halt" },
         { WHvRunVpExitReasonX64ApicEoi, "apic-eoi" },
+        { WHvRunVpExitReasonX64ApicSmiTrap, "apic-smi" },
+        { WHvRunVpExitReasonX64ApicInitSipiTrap, "apic-init-sipi" },
+        { WHvRunVpExitReasonX64ApicWriteTrap, "apic-write" },
         { WHvRunVpExitReasonX64MsrAccess, "msr" },
         { WHvRunVpExitReasonX64Cpuid, "cpuid" },
         { WHvRunVpExitReasonException, "exception" },
@@ -80,6 +83,16 @@ static void details(const WHV_RUN_VP_EXIT_CONTEXT *x, char *text, size_t size)
         break;
     case WHvRunVpExitReasonX64InterruptWindow:
         snprintf(text, size, " type %u", (unsigned)x->InterruptWindow.DeliverableType);
+        break;
+    case WHvRunVpExitReasonX64ApicEoi:
+        snprintf(text, size, " vector %02x", x->ApicEoi.InterruptVector);
+        break;
+    case WHvRunVpExitReasonX64ApicSmiTrap:
+    case WHvRunVpExitReasonX64ApicInitSipiTrap:
+        snprintf(text, size, " icr %016llx", (ull)x->ApicInitSipi.ApicIcr);
+        break;
+    case WHvRunVpExitReasonX64ApicWriteTrap:
+        snprintf(text, size, " offset %03x value %08llx", (u32)x->ApicWrite.Type, (ull)x->ApicWrite.WriteValue);
         break;
     case WHvRunVpExitReasonUnsupportedFeature:
         snprintf(text, size, " feature %u parameter %016llx", (unsigned)x->UnsupportedFeature.FeatureCode,

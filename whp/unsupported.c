@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The functions of the API that this version hasn't: they check the handle, change nothing and say so. Those
- * that need a local APIC refuse as the platform does for partitions without one.
- */
+/* The functions of the API that this version hasn't: they check the handle, change nothing and say so. */
 #include "whp/handle.h"
 
 static HRESULT not_here(const char *name)
@@ -19,87 +16,6 @@ static HRESULT refuse(WHV_PARTITION_HANDLE handle, const char *name)
         return hr;
     partition_leave(handle);
     return not_here(name);
-}
-
-static HRESULT no_apic(WHV_PARTITION_HANDLE handle)
-{
-    struct partition *p;
-    HRESULT hr = partition_enter(handle, &p);
-
-    if (FAILED(hr))
-        return hr;
-    partition_leave(handle);
-    return fail(HV_OPERATION_DENIED, "Partition: it emulates no local APIC");
-}
-
-static HRESULT no_apic_of(WHV_PARTITION_HANDLE handle, u32 index)
-{
-    struct vcpu *cpu;
-    HRESULT hr = vcpu_pin(handle, index, &cpu);
-
-    if (FAILED(hr))
-        return hr;
-    vcpu_unpin(handle, index);
-    return fail(HV_OPERATION_DENIED, "Partition: it emulates no local APIC");
-}
-
-/* ---- what needs a local APIC ---- */
-
-HRESULT WINAPI WHvRequestInterrupt(WHV_PARTITION_HANDLE Partition, const WHV_INTERRUPT_CONTROL *Interrupt,
-                                   UINT32 InterruptControlSize)
-{
-    if (!Interrupt)
-        return fail(E_POINTER, "Interrupt is NULL");
-    if (InterruptControlSize != sizeof *Interrupt)
-        return fail(E_INVALIDARG, "InterruptControlSize: %u, not %u", InterruptControlSize,
-                    (u32)sizeof *Interrupt);
-    return no_apic(Partition);
-}
-
-HRESULT WINAPI WHvGetInterruptTargetVpSet(WHV_PARTITION_HANDLE Partition, UINT64 Destination,
-                                          WHV_INTERRUPT_DESTINATION_MODE DestinationMode, UINT32 *TargetVps,
-                                          UINT32 VpCount, UINT32 *TargetVpCount)
-{
-    (void)Destination;
-    (void)TargetVps;
-    (void)VpCount;
-    if (!TargetVpCount)
-        return fail(E_POINTER, "TargetVpCount is NULL");
-    if ((u32)DestinationMode > WHvX64InterruptDestinationModeLogical)
-        return fail(E_INVALIDARG, "DestinationMode: there is no %u", (u32)DestinationMode);
-    return no_apic(Partition);
-}
-
-HRESULT WINAPI WHvGetVirtualProcessorInterruptControllerState2(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex,
-                                                               VOID *State, UINT32 StateSize,
-                                                               UINT32 *WrittenSize)
-{
-    (void)State;
-    (void)StateSize;
-    (void)WrittenSize;
-    return no_apic_of(Partition, VpIndex);
-}
-
-HRESULT WINAPI WHvSetVirtualProcessorInterruptControllerState2(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex,
-                                                               const VOID *State, UINT32 StateSize)
-{
-    (void)StateSize;
-    if (!State)
-        return fail(E_POINTER, "State is NULL");
-    return no_apic_of(Partition, VpIndex);
-}
-
-HRESULT WINAPI WHvGetVirtualProcessorInterruptControllerState(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex,
-                                                              VOID *State, UINT32 StateSize,
-                                                              UINT32 *WrittenSize)
-{
-    return WHvGetVirtualProcessorInterruptControllerState2(Partition, VpIndex, State, StateSize, WrittenSize);
-}
-
-HRESULT WINAPI WHvSetVirtualProcessorInterruptControllerState(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex,
-                                                              const VOID *State, UINT32 StateSize)
-{
-    return WHvSetVirtualProcessorInterruptControllerState2(Partition, VpIndex, State, StateSize);
 }
 
 /* ---- the rest ---- */

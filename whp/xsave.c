@@ -7,6 +7,7 @@
 #include "state/xstate.h"
 #include "whp/fx_image.h"
 #include "whp/handle.h"
+#include "whp/interrupt.h"
 
 enum { HEADER_END = XSTATE_HEADER_END, MOST = HEADER_END + 256 + 8 };
 
@@ -195,7 +196,7 @@ HRESULT WINAPI WHvSetVirtualProcessorState(WHV_PARTITION_HANDLE Partition, UINT3
     struct vcpu *cpu;
 
     if (StateType == WHvVirtualProcessorStateTypeInterruptControllerState2)
-        return WHvSetVirtualProcessorInterruptControllerState2(Partition, VpIndex, Buffer, BufferSizeInBytes);
+        return interrupt_state_set(Partition, VpIndex, Buffer, BufferSizeInBytes, true);
 
     HRESULT hr = vcpu_enter(Partition, VpIndex, &cpu);
 

@@ -16,5 +16,6 @@ void state_cpu_free(struct vcpu *cpu);
 TCase *profile_case(void);
 TCase *msr_case(void);
 TCase *clock_case(void);
+TCase *apic_case(void);
 
 #endif

@@ -269,6 +269,7 @@ START_TEST(each_feature_bit_hides_something)
     const struct profile *profile = cpu->partition->profile;
     static const u32 leaves[] = { 1, 6, 7, 0xd, 0x80000001, 0x80000007, 0x80000008, 0x80000021 };
 
+    cpu->apic = &cpu->local_apic; /* whose timer has a bit of its own */
     for (unsigned bit = 0; bit < 192; bit++) {
         struct partition *p = cpu->partition;
         u64 *bank = bit < 64 ? &p->features : bit < 128 ? &p->features1 : &p->xsave_features, all = *bank;

@@ -37,5 +37,6 @@ Suite *state_suite(void)
     suite_add_tcase(s, profile_case());
     suite_add_tcase(s, msr_case());
     suite_add_tcase(s, clock_case());
+    suite_add_tcase(s, apic_case());
     return s;
 }

@@ -45,7 +45,7 @@ static const struct value plain[] = {
     { WHvPartitionPropertyCodeSeparateSecurityDomain, 4, 0, 1 },
     { WHvPartitionPropertyCodeNestedVirtualization, 4, 0, 0 },
     { WHvPartitionPropertyCodePrimaryNumaNode, 2, 0, 3 },
-    { WHvPartitionPropertyCodeLocalApicEmulationMode, 4, 0, 0 },
+    { WHvPartitionPropertyCodeLocalApicEmulationMode, 4, 0, 2 },
     { WHvPartitionPropertyCodeProcessorClFlushSize, 1, 8, 8 },
     { WHvPartitionPropertyCodeProcessorCount, 4, 0, 64 },
     { WHvPartitionPropertyCodePhysicalAddressWidth, 4, 48, 36 },

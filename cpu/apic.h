@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/* The local APIC at work: accesses to its registers, messages between processors, delivery, sleep. */
+#ifndef CPU_APIC_H
+#define CPU_APIC_H
+
+#include "state/partition.h"
+#include "state/profile.h"
+#include "state/vcpu.h"
+
+/* vcpu.apic_access: an access to the page, of any offset and size. Beside registers, reads are zero, writes nothing. */
+void apic_access(struct vcpu *cpu, u32 offset, u8 *bytes, unsigned size, bool is_write);
+
+/* MSRs 800 to 8FF. */
+INLINE bool apic_is_msr(const struct vcpu *cpu, u32 index)
+{
+    return index - 0x800 < 0x100 && cpu->apic;
+}
+enum msr_result apic_msr_read(struct vcpu *cpu, u32 index, u64 *value);
+enum msr_result apic_msr_write(struct vcpu *cpu, u32 index, u64 value);
+
+/* ---- messages, from any thread ---- */
+
+struct apic_message {
+    u8 delivery; /* enum apic_delivery */
+    u8 vector;
+    bool is_level, is_logical;
+    u32 destination, broadcast; /* broadcast: the destination that is everybody's for who sends */
+};
+
+/* Is the processor addressed? */
+bool apic_matches(const struct vcpu *cpu, const struct apic_message *m);
+
+/* To all of these (NULL: none there) that are addressed, or to the one of lowest priority. They stay meanwhile. */
+void apic_send(struct vcpu *const *cpus, u32 n, const struct apic_message *m);
+
+/* ---- the run loop; all where cpu->apic ---- */
+
+/* Leaves for the exit that a write to a register asked for, if one did. */
+void apic_leave_for_trap(struct vcpu *cpu);
+
+/*
+ * At an instruction boundary: takes INIT and SIPI, brings the timer up to now, sets cpu->stop, wakes or sleeps. False:
+ * the processor doesn't execute, look again.
+ */
+bool apic_attend(struct vcpu *cpu);
+
+/* Delivers an NMI or an interrupt that may come now. True: it did. */
+bool apic_deliver(struct vcpu *cpu);
+
+/* A local source, by its LVT, raises its interrupt unless it is masked there. */
+void apic_fire(struct vcpu *cpu, unsigned lvt);
+
+/* Lets the timer expire if it has by now: before what rules it changes. */
+void apic_catch_up(struct vcpu *cpu);
+
+/* Is there anything that a change of RFLAGS or of priorities could let in? */
+bool apic_is_waiting(const struct vcpu *cpu);
+
+#endif
