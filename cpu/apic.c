@@ -242,6 +242,8 @@ static void send(struct vcpu *cpu, u64 icr)
     }
     if (m.is_level && !(icr & ICR_ASSERT))
         return;
+    cpu->counters[COUNT_APIC_IPI]++;
+    cpu->counters[COUNT_APIC_SELF] += shorthand == 1;
     if (shorthand)
         send_shorthand(cpu, shorthand, &m);
     else
@@ -255,6 +257,7 @@ static void end_of_interrupt(struct vcpu *cpu)
     struct apic *a = cpu->apic;
     int vector = apic_highest(a->isr);
 
+    cpu->counters[COUNT_APIC_EOI]++;
     if (vector < 0)
         return;
     apic_clear_bit(a->isr, (unsigned)vector);
@@ -268,10 +271,17 @@ void apic_catch_up(struct vcpu *cpu)
         apic_fire(cpu, APIC_LVT_TIMER);
 }
 
+static u64 read_register(struct vcpu *cpu, unsigned n)
+{
+    cpu->counters[COUNT_APIC_TPR] += n == APIC_TPR;
+    return apic_read(cpu, n);
+}
+
 static void write_register(struct vcpu *cpu, unsigned n, u64 v)
 {
     struct apic *a = cpu->apic;
 
+    cpu->counters[COUNT_APIC_TPR] += n == APIC_TPR;
     apic_catch_up(cpu);
     look_again(cpu);
     switch (n) {
@@ -303,6 +313,7 @@ static void write_register(struct vcpu *cpu, unsigned n, u64 v)
 /* SDM "Local APIC registers": 32 bits at the start of each 16 bytes. */
 void apic_access(struct vcpu *cpu, u32 offset, u8 *bytes, unsigned size, bool is_write)
 {
+    cpu->counters[COUNT_APIC_PAGE]++;
     if (is_write) {
         unsigned n = offset >> 4;
 
@@ -325,7 +336,7 @@ void apic_access(struct vcpu *cpu, u32 offset, u8 *bytes, unsigned size, bool is
             note_error(cpu, ESR_ILLEGAL_REGISTER);
             continue;
         }
-        store_bytes(word, apic_read(cpu, n), 4);
+        store_bytes(word, read_register(cpu, n), 4);
         for (unsigned i = from; i < 4 && i < past; i++)
             bytes[at + i - offset] = word[i];
     }
@@ -337,7 +348,7 @@ enum msr_result apic_msr_read(struct vcpu *cpu, u32 index, u64 *value)
 
     if (cpu->apic->mode != APIC_X2APIC || !apic_x2_ok(cpu, n, 0, false))
         return MSR_REFUSED;
-    *value = n == APIC_ICR ? cpu->apic->icr : apic_read(cpu, n);
+    *value = n == APIC_ICR ? cpu->apic->icr : read_register(cpu, n);
     return MSR_DONE;
 }
 

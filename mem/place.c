@@ -191,7 +191,8 @@ static COLD void place_split(struct vcpu *cpu, struct place *p)
 static COLD void place_apic(struct vcpu *cpu, struct place *p, bool watched)
 {
     p->bytes = p->bounce;
-    cpu->apic_access(cpu, (u32)(p->gpa[0] & ~PAGE_MASK), p->bounce, p->size, false);
+    if (!(p->access & ACCESS_WRITE) || p->access & ACCESS_READ_TOO)
+        cpu->apic_access(cpu, (u32)(p->gpa[0] & ~PAGE_MASK), p->bounce, p->size, false);
     if (p->access & ACCESS_WRITE)
         p->notice = (u8)(NOTICE_APIC | (watched ? NOTICE_FIRST : 0));
     else if (watched)

@@ -114,7 +114,6 @@ struct restored {
     u8 ymm[16][32];
 };
 
-/* What kind of thing is being delivered (WHV_X64_PENDING_INTERRUPTION_TYPE, and VMX's numbers for software events). */
 /* Rows of vcpu.counters. The first ones are those of WHV_PROCESSOR_INTERCEPT_COUNTERS, in its order: nothing that
  * doesn't leave is intercepted here, so several stay 0. */
 enum counter {
@@ -131,9 +130,16 @@ enum counter {
     COUNT_FAULTED_PAGES = INTERCEPTS, /* what the guest's handlers got: #PF, exceptions (with #PF), interrupts */
     COUNT_EXCEPTIONS,
     COUNT_INTERRUPTS,
+
+    COUNT_APIC_PAGE, /* accesses to the registers' page; then what was done there or by MSR, in the order of the set */
+    COUNT_APIC_EOI,
+    COUNT_APIC_TPR,
+    COUNT_APIC_IPI,
+    COUNT_APIC_SELF, /* of those: to itself, by the shorthand or SELF IPI */
     COUNTERS
 };
 
+/* What kind of thing is being delivered (WHV_X64_PENDING_INTERRUPTION_TYPE, and VMX's numbers for software events). */
 enum event_type {
     EVENT_INTERRUPT = 0,
     EVENT_NMI = 2,

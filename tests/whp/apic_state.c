@@ -224,6 +224,33 @@ START_TEST(any_bytes_are_a_state)
 }
 END_TEST
 
+static WHV_PROCESSOR_APIC_COUNTERS counted(void)
+{
+    WHV_PROCESSOR_APIC_COUNTERS c;
+
+    ck_ok(WHvGetVirtualProcessorCounters(b.partition, 0, WHvProcessorCounterSetApic, &c, sizeof c, NULL));
+    return c;
+}
+
+START_TEST(what_is_done_with_it_is_counted)
+{
+    WHV_PROCESSOR_APIC_COUNTERS before = counted(), c;
+
+    board_write(&b, 0, APIC_TPR, 0);
+    board_read(&b, 0, APIC_TPR);
+    board_write(&b, 0, APIC_EOI, 0);
+    board_write(&b, 0, APIC_ICR_HIGH, 0x07000000); /* to nobody */
+    board_write(&b, 0, APIC_ICR, 0x4031);
+    board_write(&b, 0, APIC_ICR, 0x44032); /* to itself */
+    c = counted();
+    ck_assert_uint_eq(c.MmioAccessCount - before.MmioAccessCount, 6);
+    ck_assert_uint_eq(c.TprAccessCount - before.TprAccessCount, 2);
+    ck_assert_uint_eq(c.EoiAccessCount - before.EoiAccessCount, 1);
+    ck_assert_uint_eq(c.SentIpiCount - before.SentIpiCount, 2);
+    ck_assert_uint_eq(c.SelfIpiCount - before.SelfIpiCount, 1);
+}
+END_TEST
+
 TCase *apic_state_case(void)
 {
     TCase *t = tcase_create("apic-state");
@@ -234,6 +261,7 @@ TCase *apic_state_case(void)
     tcase_add_test(t, registers_in_service_survive);
     tcase_add_test(t, a_page_without_our_own_part_is_enough);
     tcase_add_test(t, misuse_of_states);
+    tcase_add_test(t, what_is_done_with_it_is_counted);
     tcase_add_loop_test(t, any_bytes_are_a_state, 0, 20);
     return t;
 }
