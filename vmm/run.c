@@ -225,7 +225,8 @@ static void wait_for_interrupt(struct machine *m)
     if (!can_wake(m)) {
         problem_is(&m->problem, STATUS_BADLY,
                    "the guest %s at %04x:%" PRIx64 " to wait for an interrupt, and no device is set up to send one",
-                   m->exit.ExitReason == SwhpRunVpExitReasonFerrFreeze ? "froze" : "halted", m->exit.VpContext.Cs.Selector, m->exit.VpContext.Rip);
+                   m->exit.ExitReason == SwhpRunVpExitReasonFerrFreeze ? "froze" : "halted",
+                   m->exit.VpContext.Cs.Selector, m->exit.VpContext.Rip);
         machine_end(m, STATUS_BADLY, "the guest waits forever");
         return;
     }

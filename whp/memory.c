@@ -202,13 +202,14 @@ static HRESULT access_gpa(WHV_PARTITION_HANDLE handle, u32 index, u64 gpa, WHV_A
             if (from)
                 memcpy(bytes, from, size);
             cpu->apic_access(cpu, (u32)(gpa & ~PAGE_MASK), from ? bytes : into, size, from != NULL);
-        } else if (!(page & (from ? PAGE_WRITE : PAGE_READ)))
+        } else if (!(page & (from ? PAGE_WRITE : PAGE_READ))) {
             hr = fail(E_ACCESSDENIED, "GuestAddress: %#llx is not mapped, or not with the right",
                       (unsigned long long)gpa);
-        else if (from)
+        } else if (from) {
             memcpy(host, from, size);
-        else
+        } else {
             memcpy(into, host, size);
+        }
         if (SUCCEEDED(hr) && from && !is_apic) {
             if (page & PAGE_TRACK)
                 ram_dirty(p->ram, gpa);
