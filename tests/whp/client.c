@@ -164,7 +164,8 @@ static HRESULT CALLBACK on_translate(VOID *context, WHV_GUEST_VIRTUAL_ADDRESS gv
 
 WHV_EMULATOR_HANDLE client_emulator(void)
 {
-    static const WHV_EMULATOR_CALLBACKS callbacks = { sizeof callbacks, 0, on_port, on_memory, on_get, on_set, on_translate };
+    static const WHV_EMULATOR_CALLBACKS callbacks = { sizeof callbacks, 0,      on_port,     on_memory,
+                                                      on_get,           on_set, on_translate };
     WHV_EMULATOR_HANDLE e;
 
     ck_ok(WHvEmulatorCreateEmulator(&callbacks, &e));

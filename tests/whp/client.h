@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What real clients rely on, each in the manner of that client: reference 9, and the facts in the sections before it that
- * name one. A test's name begins with the client's; the code is our own.
+ * What real clients rely on, each in the manner of that client: reference 9, and the facts in the sections before it
+ * that name one. A test's name begins with the client's; the code is our own.
  *
  *   client_qemu.c         QEMU to 10 and QEMU 11: batches, injection, windows, the debugger, ROM, both interrupt models
  *   client_virtualbox.c   VirtualBox: probing, whole unions, pages one by one, pending interruptions both ways
@@ -29,7 +29,8 @@ struct client {
 /* A partition with so many processors and nothing else; the clock is the host's, as clients know no other. */
 void client_partition(struct client *c, u32 processors);
 
-/* Sets it up, maps memory, and makes processor 0 stand at the code in real mode. Interrupt n leads to OUT n and IRET. */
+/* Sets it up, maps memory, and makes processor 0 stand at the code in real mode. Interrupt n leads to OUT n and IRET.
+ */
 void client_start(struct client *c, const void *code, size_t size);
 #define CLIENT_START(c, ...) client_start(c, (const u8[]){ __VA_ARGS__ }, sizeof((const u8[]){ __VA_ARGS__ }))
 void client_stop(struct client *c);
@@ -37,8 +38,8 @@ void client_stop(struct client *c);
 /* Makes a processor stand at an address of real mode's first 64 KiB. */
 void client_stand(struct client *c, u32 vp, u64 at);
 
-u32 client_run(struct client *c); /* the exit's reason */
-u32 client_port(struct client *c); /* runs to an OUT, and completes it: its port */
+u32 client_run(struct client *c);   /* the exit's reason */
+u32 client_port(struct client *c);  /* runs to an OUT, and completes it: its port */
 void client_skip(struct client *c); /* RIP += InstructionLength, as nearly everybody does */
 
 u64 client_get(struct client *c, WHV_REGISTER_NAME name);

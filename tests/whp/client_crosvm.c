@@ -183,8 +183,8 @@ START_TEST(crosvm_answers_a_bad_msr_by_a_fault_and_a_good_one_itself)
     struct client c;
 
     open_crosvm(&c, 0); /* no bitmap was ever set: what nobody knows exits, and nothing else */
-    CLIENT_START(&c, 0x66, 0xb9, 0x80, 0, 0, 0xc0, 0x0f, 0x32, 0x66, 0xb9, 0x78, 0x56, 0x34, 0x12, 0x0f, 0x32, 0x66, 0xe7,
-                 0x90); /* rdmsr EFER; rdmsr 12345678; out 90, eax */
+    CLIENT_START(&c, 0x66, 0xb9, 0x80, 0, 0, 0xc0, 0x0f, 0x32, 0x66, 0xb9, 0x78, 0x56, 0x34, 0x12, 0x0f, 0x32, 0x66,
+                 0xe7, 0x90); /* rdmsr EFER; rdmsr 12345678; out 90, eax */
     ck_assert_uint_eq(client_run(&c), WHvRunVpExitReasonX64MsrAccess);
     ck_assert_uint_eq(c.x.MsrAccess.MsrNumber, 0x12345678);
     client_set(&c, REG(Rax), 0x1111);

@@ -127,9 +127,10 @@ static void open_wtf(struct guest *g, struct client *c, const void *code, size_t
 
 START_TEST(wtf_sets_a_long_mode_state_in_one_batch)
 {
-    static const WHV_REGISTER_NAME names[] = { REG(Rip), REG(Rflags), REG(Cr0), REG(Cr3), REG(Cr4), REG(Efer), REG(Cs), REG(Ss),
-                                               REG(Tr),  REG(Gs), REG(KernelGsBase), REG(Lstar), REG(Star), REG(Sfmask),
-                                               REG(XCr0), REG(Cr8), REG(Pat), REG(TscAux) };
+    static const WHV_REGISTER_NAME names[] = { REG(Rip),          REG(Rflags), REG(Cr0),   REG(Cr3),    REG(Cr4),
+                                               REG(Efer),         REG(Cs),     REG(Ss),    REG(Tr),     REG(Gs),
+                                               REG(KernelGsBase), REG(Lstar),  REG(Star),  REG(Sfmask), REG(XCr0),
+                                               REG(Cr8),          REG(Pat),    REG(TscAux) };
     enum { COUNT = sizeof names / sizeof *names };
     WHV_REGISTER_VALUE v[COUNT], real[COUNT];
     struct client c;
@@ -229,7 +230,8 @@ START_TEST(wtf_masks_the_translation_itself)
     u64 gpa = 0;
 
     OPEN_WTF(&g, &c, 0xf4);
-    ck_ok(WHvTranslateGva(c.p, 0, 0x20abc, WHvTranslateGvaFlagValidateRead | WHvTranslateGvaFlagPrivilegeExempt, &result, &gpa));
+    ck_ok(WHvTranslateGva(c.p, 0, 0x20abc, WHvTranslateGvaFlagValidateRead | WHvTranslateGvaFlagPrivilegeExempt,
+                          &result, &gpa));
     ck_assert_uint_eq(result.ResultCode, WHvTranslateGvaResultSuccess);
     ck_assert_uint_eq(gpa & ~(u64)0xfff, 0x20000);
     gpa = 77;
@@ -275,10 +277,10 @@ START_TEST(applepie_wants_written_sizes_to_be_its_own)
     static const struct {
         WHV_CAPABILITY_CODE code;
         u32 size;
-    } rows[] = { { WHvCapabilityCodeHypervisorPresent, 4 },       { WHvCapabilityCodeFeatures, 8 },
-                 { WHvCapabilityCodeExtendedVmExits, 8 },         { WHvCapabilityCodeExceptionExitBitmap, 8 },
-                 { WHvCapabilityCodeProcessorVendor, 4 },         { WHvCapabilityCodeProcessorFeatures, 8 },
-                 { WHvCapabilityCodeProcessorClFlushSize, 1 },    { WHvCapabilityCodeProcessorXsaveFeatures, 8 } };
+    } rows[] = { { WHvCapabilityCodeHypervisorPresent, 4 },    { WHvCapabilityCodeFeatures, 8 },
+                 { WHvCapabilityCodeExtendedVmExits, 8 },      { WHvCapabilityCodeExceptionExitBitmap, 8 },
+                 { WHvCapabilityCodeProcessorVendor, 4 },      { WHvCapabilityCodeProcessorFeatures, 8 },
+                 { WHvCapabilityCodeProcessorClFlushSize, 1 }, { WHvCapabilityCodeProcessorXsaveFeatures, 8 } };
     u8 value[8];
 
     for (u32 i = 0; i < sizeof rows / sizeof *rows; i++) {

@@ -82,8 +82,9 @@ END_TEST
 
 START_TEST(openvmm_asks_for_rare_registers_one_by_one)
 {
-    static const WHV_REGISTER_NAME rare[] = { REG(Xss),        REG(UCet),     REG(SCet),     REG(Ssp),        REG(Pl0Ssp),
-                                              REG(TscDeadline), REG(TscAdjust), REG(Xfd),    REG(UmwaitControl), REG(Bndcfgs) };
+    static const WHV_REGISTER_NAME rare[] = { REG(Xss),           REG(UCet),        REG(SCet),      REG(Ssp),
+                                              REG(Pl0Ssp),        REG(TscDeadline), REG(TscAdjust), REG(Xfd),
+                                              REG(UmwaitControl), REG(Bndcfgs) };
     struct client c;
     u32 there = 0;
 
@@ -146,8 +147,8 @@ START_TEST(openvmm_saves_the_apic_as_a_page_and_puts_it_back)
     store_bytes(page + 0xf0, 0x1ff, 4);
     store_bytes(page + 0x200 + 0x20, 1 << 3, 4); /* vector 0x43 in IRR */
     ck_ok(WHvSetVirtualProcessorInterruptControllerState2(c.p, 0, page, written));
-    ck_ok(WHvGetVirtualProcessorState(c.p, 0, WHvVirtualProcessorStateTypeInterruptControllerState2, again, sizeof again,
-                                      &written));
+    ck_ok(WHvGetVirtualProcessorState(c.p, 0, WHvVirtualProcessorStateTypeInterruptControllerState2, again,
+                                      sizeof again, &written));
     ck_assert_uint_eq(load_bytes(again + 0x220, 4), 1 << 3);
     ck_assert_uint_eq(client_port(&c), 0x43);
     client_stop(&c);
@@ -181,12 +182,14 @@ START_TEST(openvmm_hands_a_protection_fault_back)
     struct client c;
 
     open_openvmm(&c, 1);
-    CLIENT_START(&c, 0x66, 0xb9, 0x1b, 0x00, 0x00, 0x00, 0x66, 0xba, 0xff, 0xff, 0xff, 0xff, 0x0f, 0x30); /* bad APIC_BASE */
+    CLIENT_START(&c, 0x66, 0xb9, 0x1b, 0x00, 0x00, 0x00, 0x66, 0xba, 0xff, 0xff, 0xff, 0xff, 0x0f,
+                 0x30); /* bad APIC_BASE */
     ck_assert_uint_eq(client_run(&c), WHvRunVpExitReasonException);
     ck_assert_uint_eq(c.x.VpException.ExceptionType, 13);
     ck_assert_uint_eq(c.x.VpContext.Rip, CLIENT_CODE + 12);
     client_set(&c, WHvRegisterPendingEvent,
-               1 | (u64)c.x.VpException.ExceptionInfo.ErrorCodeValid << 8 | 13 << 16 | (u64)c.x.VpException.ErrorCode << 32);
+               1 | (u64)c.x.VpException.ExceptionInfo.ErrorCodeValid << 8 | 13 << 16 |
+                   (u64)c.x.VpException.ErrorCode << 32);
     ck_assert_uint_eq(client_port(&c), 13); /* not intercepted once more */
     client_stop(&c);
 }

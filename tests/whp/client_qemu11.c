@@ -100,7 +100,7 @@ START_TEST(qemu11_sees_writes_to_apic_base)
 
     open_qemu11(&c);
     CLIENT_START(&c, 0x66, 0xb9, 0x1b, 0, 0, 0, 0x0f, 0x32, 0x0f, 0x30, 0xe6, 0x90); /* mov ecx, 1b; rdmsr; wrmsr */
-    ck_assert_uint_eq(client_run(&c), WHvRunVpExitReasonX64MsrAccess); /* reading is no exit */
+    ck_assert_uint_eq(client_run(&c), WHvRunVpExitReasonX64MsrAccess);               /* reading is no exit */
     ck_assert_uint_eq(c.x.MsrAccess.AccessInfo.IsWrite, 1);
     ck_assert_uint_eq(c.x.MsrAccess.MsrNumber, 0x1b);
     ck_assert_uint_eq((u32)c.x.MsrAccess.Rax, 0xfee00900);
@@ -118,8 +118,8 @@ START_TEST(qemu11_unmaps_ranges_that_are_mapped_in_part)
     open_qemu11(&c);
     CLIENT_START(&c, 0xf4);
     ck_ok(WHvUnmapGpaRange(c.p, 0x8000, 0x1000));
-    ck_ok(WHvUnmapGpaRange(c.p, 0x7000, 0x3000));       /* with a hole in it */
-    ck_ok(WHvUnmapGpaRange(c.p, 0xf000, 0x100000));     /* far beyond its end */
+    ck_ok(WHvUnmapGpaRange(c.p, 0x7000, 0x3000));   /* with a hole in it */
+    ck_ok(WHvUnmapGpaRange(c.p, 0xf000, 0x100000)); /* far beyond its end */
     ck_ok(WHvMapGpaRange(c.p, c.ram + 0x7000, 0x7000, 0x3000, (WHV_MAP_GPA_RANGE_FLAGS)7));
     client_stop(&c);
 }

@@ -55,7 +55,8 @@ START_TEST(libwhp_finds_the_initial_xsave_image)
     ck_ok(WHvGetVirtualProcessorXsaveState(c.p, 0, area, sizeof area, &size));
     ck_assert_uint_eq(load_bytes(area, 2), 0x37f);
     ck_assert_uint_eq(load_bytes(area + 24, 4), 0x1f80);
-    ck_assert_uint_eq(load_bytes(area + 28, 4) & 0xffff, 0xffff); /* the mask, which depends on the processor above that */
+    ck_assert_uint_eq(load_bytes(area + 28, 4) & 0xffff,
+                      0xffff); /* the mask, which depends on the processor above that */
     ck_ok(WHvSetVirtualProcessorXsaveState(c.p, 0, area, size));
     client_stop(&c);
 }
@@ -284,7 +285,8 @@ START_TEST(libkrun_has_wide_stores_to_devices_emulated)
     struct client_device d = { .client = &c };
 
     client_partition(&c, 1);
-    CLIENT_START(&c, 0xb8, 0x00, 0xb8, 0x8e, 0xd8, 0x0f, 0x11, 0x07, 0xe6, 0x90); /* ds = b800; movups [bx], xmm0; out 90 */
+    CLIENT_START(&c, 0xb8, 0x00, 0xb8, 0x8e, 0xd8, 0x0f, 0x11, 0x07, 0xe6,
+                 0x90); /* ds = b800; movups [bx], xmm0; out 90 */
     client_set(&c, REG(Cr4), 1 << 9);
     client_set(&c, REG(Xmm0), 0x1122334455667788);
     ck_assert_uint_eq(client_run(&c), WHvRunVpExitReasonMemoryAccess);

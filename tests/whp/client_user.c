@@ -23,7 +23,7 @@ static void open_user(struct guest *g, struct client *c, u64 exits, u64 vectors,
     v[1].Segment.Selector = 0x2b, v[1].Segment.Attributes = 0xc0f3;
     ck_ok(WHvSetVirtualProcessorRegisters(c->p, 0, names, 3, v));
 }
-#define OPEN_USER(g, c, exits, vectors, ...)                                                                 \
+#define OPEN_USER(g, c, exits, vectors, ...)                                                                           \
     open_user(g, c, exits, vectors, (const u8[]){ __VA_ARGS__ }, sizeof((const u8[]){ __VA_ARGS__ }))
 
 START_TEST(simpleator_has_system_calls_leave_at_an_unmapped_page)
@@ -81,7 +81,7 @@ START_TEST(winevdm_tells_the_interrupt_by_the_halt_that_it_ran_into)
 {
     struct client c;
 
-    client_partition(&c, 1); /* that is all: no exit needs to be asked for */
+    client_partition(&c, 1);                  /* that is all: no exit needs to be asked for */
     CLIENT_START(&c, 0xcd, 0x21, 0xe6, 0x90); /* int 21; out 90 */
     memset(c.ram + 0xe000, 0xf4, 256);
     for (u32 v = 0; v < 256; v++)
@@ -179,9 +179,10 @@ START_TEST(sogen_gets_every_exception_of_its_program)
     struct client c;
     struct guest g;
 
-    OPEN_USER(&g, &c, EXIT_EXCEPTION | EXIT_CPUID | EXIT_MSR | EXIT_RDTSC, 1 << 0 | 1 << 1 | 1 << 3 | 1 << 6 | 1 << 13 | 1 << 14,
-              0x48, 0xb8, 0, 0, 0, 0, 0, 0x7f, 0, 0, 0x8a, 0x00, /* mov rax, 7f0000000000; mov al, [rax] */
-              0x0f, 0x31, 0x0f, 0xa2);                            /* rdtsc; cpuid */
+    OPEN_USER(&g, &c, EXIT_EXCEPTION | EXIT_CPUID | EXIT_MSR | EXIT_RDTSC,
+              1 << 0 | 1 << 1 | 1 << 3 | 1 << 6 | 1 << 13 | 1 << 14, 0x48, 0xb8, 0, 0, 0, 0, 0, 0x7f, 0, 0, 0x8a,
+              0x00,                    /* mov rax, 7f0000000000; mov al, [rax] */
+              0x0f, 0x31, 0x0f, 0xa2); /* rdtsc; cpuid */
     ck_assert_uint_eq(client_run(&c), WHvRunVpExitReasonException);
     ck_assert_uint_eq(c.x.VpException.ExceptionType, 14);
     ck_assert_uint_eq(c.x.VpException.ExceptionParameter, 0x7f0000000000);

@@ -92,7 +92,7 @@ START_TEST(virtualbox_finds_the_event_whose_delivery_it_interrupted)
 
     open_virtualbox(&c, 0);
     CLIENT_START(&c, 0xcd, 0x55, 0xe6, 0x90); /* int 55; out 90 */
-    ck_ok(WHvUnmapGpaRange(c.p, 0, 0x1000)); /* the vectors, and the stack */
+    ck_ok(WHvUnmapGpaRange(c.p, 0, 0x1000));  /* the vectors, and the stack */
     ck_assert_uint_eq(client_run(&c), WHvRunVpExitReasonMemoryAccess);
     ck_assert_uint_eq(c.x.VpContext.ExecutionState.InterruptionPending, 1);
     ck_assert_uint_eq(c.x.VpContext.Rip, CLIENT_CODE);
@@ -162,7 +162,8 @@ START_TEST(virtualbox_maps_page_by_page)
 {
     enum { PAGES = 65536 };
     struct client c;
-    u8 *all = mmap(NULL, (size_t)PAGES * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    u8 *all =
+        mmap(NULL, (size_t)PAGES * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     ck_assert_ptr_ne(all, MAP_FAILED);
     open_virtualbox(&c, 0);

@@ -111,19 +111,19 @@ bool visit_row(struct visit *v, const struct row *row);
 void visit_answer(struct visit *v, HRESULT answer);
 
 /* A function, and the arguments of a good call. */
-#define FUNCTION(name, takes, answers, says, arguments)                                                      \
-    do {                                                                                                     \
-        static const struct function function_ = { #name, takes, answers, says };                            \
-        if (visit_function(v, &function_))                                                                   \
-            visit_answer(v, name arguments);                                                                 \
+#define FUNCTION(name, takes, answers, says, arguments)                                                                \
+    do {                                                                                                               \
+        static const struct function function_ = { #name, takes, answers, says };                                      \
+        if (visit_function(v, &function_))                                                                             \
+            visit_answer(v, name arguments);                                                                           \
     } while (0)
 
 /* A misuse of the function before it. */
-#define ROW(what, answer, word, source, call)                                                                \
-    do {                                                                                                     \
-        static const struct row row_ = { what, answer, word, source };                                       \
-        if (visit_row(v, &row_))                                                                             \
-            visit_answer(v, call);                                                                           \
+#define ROW(what, answer, word, source, call)                                                                          \
+    do {                                                                                                               \
+        static const struct row row_ = { what, answer, word, source };                                                 \
+        if (visit_row(v, &row_))                                                                                       \
+            visit_answer(v, call);                                                                                     \
     } while (0)
 
 #define UNSUPPORTED(name, arguments) FUNCTION(name, TAKES_PARTITION, "NNNNNNI", NULL, arguments)
@@ -147,24 +147,45 @@ void device_rows(struct visit *v, struct scene *s);
 void emulator_rows(struct visit *v, struct scene *s);
 void own_rows(struct visit *v, struct scene *s);
 
-/* What the letters stand for, and names of HRESULTs for people. */
+/* All of them, once collect_all() has been called. */
+enum { FUNCTIONS_MOST = 160, ROWS_MOST = 1000 };
+struct listed_row {
+    const struct row *row;
+    const struct function *function;
+    unsigned chapter;
+};
+extern const struct function *functions[FUNCTIONS_MOST];
+extern unsigned function_chapter[FUNCTIONS_MOST];
+extern int function_count;
+extern struct listed_row rows[ROWS_MOST];
+extern int row_count;
+void collect_all(void);
+
+/* A good call of function n; s->p and s->vp may be other ones than such a call would have. */
+HRESULT call_function(struct scene *s, int n);
+
+/* What the letters stand for. */
 HRESULT answer_of(char letter);
-const char *answer_name(HRESULT hr);
+
+/* The text of the last failure has one of these words (bars between them); before that, has it say something else. */
+void forget_text(void);
+void check_text(const char *row, const char *words);
+
+TCase *misuse_case(void);
+TCase *call_state_case(void);
+TCase *functions_page_case(void);
 
 #define HV(code) ((HRESULT)0xC0350000u + (code))
 #define NOT_SUPPORTED ((HRESULT)0x80070032u)
 #define INVALID_STATE ((HRESULT)0x8007139Fu)
 
 /* The answer of a call, and that it told this size. */
-#define TOLD(s, size, call)                                                                                  \
-    __extension__({                                                                                          \
-        (s)->written = 0xdeadbeef;                                                                           \
-        HRESULT told_ = (call);                                                                              \
-        ck_assert_msg((s)->written == (size), "the size told is %u, not %u", (s)->written, (u32)(size));     \
-        told_;                                                                                               \
+#define TOLD(s, size, call)                                                                                            \
+    __extension__({                                                                                                    \
+        (s)->written = 0xdeadbeef;                                                                                     \
+        HRESULT told_ = (call);                                                                                        \
+        ck_assert_msg((s)->written == (size), "the size told is %u, not %u", (s)->written, (u32)(size));               \
+        told_;                                                                                                         \
     })
-
-/* docs/functions.md, in memory of malloc's. */
-char *functions_page(void);
 
 #endif

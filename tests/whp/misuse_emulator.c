@@ -49,7 +49,9 @@ static HRESULT CALLBACK on_translate(VOID *context, WHV_GUEST_VIRTUAL_ADDRESS gv
     return S_OK;
 }
 
-static const WHV_EMULATOR_CALLBACKS callbacks = { sizeof callbacks, 0, on_port, on_memory, on_get, on_set, on_translate };
+static const WHV_EMULATOR_CALLBACKS callbacks = {
+    sizeof callbacks, 0, on_port, on_memory, on_get, on_set, on_translate
+};
 
 WHV_EMULATOR_HANDLE scene_emulator(struct scene *s)
 {
@@ -61,7 +63,9 @@ WHV_EMULATOR_HANDLE scene_emulator(struct scene *s)
 /* ---- calls ---- */
 
 /* MOV [0], AL in flat code, and OUT DX, AL. */
-static const WHV_VP_EXIT_CONTEXT at = { .InstructionLength = 1, .Cs = { .Attributes = 0xa09b }, .Rflags = 2, .Rip = 0x1000 };
+static const WHV_VP_EXIT_CONTEXT at = {
+    .InstructionLength = 1, .Cs = { .Attributes = 0xa09b }, .Rflags = 2, .Rip = 0x1000
+};
 
 static HRESULT try_port(WHV_EMULATOR_HANDLE e, struct scene *s, u32 access_size, u32 bytes)
 {
@@ -151,11 +155,11 @@ static WHV_EMULATOR_HANDLE destroyed(void)
     return e;
 }
 
-#define HANDLES(call_of)                                                                                     \
-    ROW("Emulator is NULL", E_INVALIDARG, "Emulator", "8", call_of(NULL));                                   \
-    ROW("Emulator is a number", E_INVALIDARG, "Emulator", "8", call_of((void *)(uintptr_t)0x7fff12345678));  \
-    ROW("Emulator is a partition", E_INVALIDARG, "Emulator", "8", call_of(s->p));                            \
-    ROW("Emulator is a bit off", E_INVALIDARG, "Emulator", "8", call_of((char *)scene_emulator(s) + 1));     \
+#define HANDLES(call_of)                                                                                               \
+    ROW("Emulator is NULL", E_INVALIDARG, "Emulator", "8", call_of(NULL));                                             \
+    ROW("Emulator is a number", E_INVALIDARG, "Emulator", "8", call_of((void *)(uintptr_t)0x7fff12345678));            \
+    ROW("Emulator is a partition", E_INVALIDARG, "Emulator", "8", call_of(s->p));                                      \
+    ROW("Emulator is a bit off", E_INVALIDARG, "Emulator", "8", call_of((char *)scene_emulator(s) + 1));               \
     ROW("Emulator was destroyed", E_INVALIDARG, "Emulator", "8", call_of(destroyed()))
 #define DESTROY(e) WHvEmulatorDestroyEmulator(e)
 #define PORT(e) try_port(e, s, 1, 1)
@@ -165,8 +169,10 @@ void emulator_rows(struct visit *v, struct scene *s)
 {
     static const struct function creation = { "WHvEmulatorCreateEmulator", TAKES_EMULATOR, "...",
                                               "one for each thread that emulates" };
-    static const struct function port = { "WHvEmulatorTryIoEmulation", TAKES_EMULATOR, ".II", "completes a port's exit" };
-    static const struct function memory = { "WHvEmulatorTryMmioEmulation", TAKES_EMULATOR, ".II", "completes a memory exit" };
+    static const struct function port = { "WHvEmulatorTryIoEmulation", TAKES_EMULATOR, ".II",
+                                          "completes a port's exit" };
+    static const struct function memory = { "WHvEmulatorTryMmioEmulation", TAKES_EMULATOR, ".II",
+                                            "completes a memory exit" };
     static const WHV_MEMORY_ACCESS_CONTEXT m = { .InstructionByteCount = 0 };
     static const WHV_X64_IO_PORT_ACCESS_CONTEXT io = { .AccessInfo = { .AsUINT32 = 2 } };
     WHV_EMULATOR_STATUS status;

@@ -18,7 +18,8 @@ static HRESULT request(WHV_PARTITION_HANDLE p, u64 control, u32 vector, u32 size
 static HRESULT targets(struct scene *s, WHV_PARTITION_HANDLE p, u64 destination, u32 mode, u32 room)
 {
     u32 n = 0xcccccccc;
-    HRESULT hr = WHvGetInterruptTargetVpSet(p, destination, (WHV_INTERRUPT_DESTINATION_MODE)mode, (void *)s->out, room, &n);
+    HRESULT hr =
+        WHvGetInterruptTargetVpSet(p, destination, (WHV_INTERRUPT_DESTINATION_MODE)mode, (void *)s->out, room, &n);
 
     ck_assert_uint_eq(n, 0xcccccccc);
     return hr;

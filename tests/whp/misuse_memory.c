@@ -26,9 +26,11 @@ static HRESULT translate(struct scene *s, u32 flags)
 static HRESULT advise(struct scene *s, u64 gpa, u64 size, u32 advice, u32 access, u32 flags, u32 buffer_size)
 {
     WHV_MEMORY_RANGE_ENTRY entries[2] = { { CODE_AT, 4096 }, { gpa, size } };
-    WHV_ADVISE_GPA_RANGE_POPULATE populate = { .Flags = { .AsUINT32 = flags }, .AccessType = (WHV_MEMORY_ACCESS_TYPE)access };
+    WHV_ADVISE_GPA_RANGE_POPULATE populate = { .Flags = { .AsUINT32 = flags },
+                                               .AccessType = (WHV_MEMORY_ACCESS_TYPE)access };
 
-    return WHvAdviseGpaRange(s->p, entries, 2, (WHV_ADVISE_GPA_RANGE_CODE)advice, buffer_size ? &populate : NULL, buffer_size);
+    return WHvAdviseGpaRange(s->p, entries, 2, (WHV_ADVISE_GPA_RANGE_CODE)advice, buffer_size ? &populate : NULL,
+                             buffer_size);
 }
 #define POPULATE WHvAdviseGpaRangeCodePopulate
 #define PIN WHvAdviseGpaRangeCodePin
@@ -59,15 +61,18 @@ static void map_rows(struct visit *v, struct scene *s)
     FUNCTION(WHvMapGpaRange, TAKES_PARTITION, "P....VI", "what was mapped there is replaced",
              (s->p, s->plain.memory + 0x20000, 0x20000, 4096, ALL));
     ROW("before Setup", HV(7), "Partition", "1.5", map(s->raw, PAGE_AT, 0, 4096, 7));
-    ROW("SourceAddress is no multiple of 4096", E_INVALIDARG, "SourceAddress", "1.5", map(s->p, PAGE_AT + 1, 0, 4096, 7));
+    ROW("SourceAddress is no multiple of 4096", E_INVALIDARG, "SourceAddress", "1.5",
+        map(s->p, PAGE_AT + 1, 0, 4096, 7));
     ROW("SourceAddress is NULL", E_INVALIDARG, "SourceAddress", "1.5", map(s->p, 0, 0, 4096, 7));
-    ROW("SourceAddress and the size wrap around", E_INVALIDARG, "SourceAddress", "1.5", map(s->p, ~(u64)4095, 0, 8192, 7));
+    ROW("SourceAddress and the size wrap around", E_INVALIDARG, "SourceAddress", "1.5",
+        map(s->p, ~(u64)4095, 0, 8192, 7));
     ROW("GuestAddress is no multiple of 4096", E_INVALIDARG, "GuestAddress", "1.5", map(s->p, PAGE_AT, 1, 4096, 7));
     ROW("SizeInBytes is 0", E_INVALIDARG, "SizeInBytes", "1.5", map(s->p, PAGE_AT, 0, 0, 7));
     ROW("SizeInBytes is no multiple of 4096", E_INVALIDARG, "SizeInBytes", "1.5", map(s->p, PAGE_AT, 0, 4097, 7));
     ROW("Flags has an unknown bit", E_INVALIDARG, "Flags", "2.9", map(s->p, PAGE_AT, 0, 4096, 16 | 7));
     ROW("Flags has Write without Read", E_INVALIDARG, "Flags", "6.1", map(s->p, PAGE_AT, 0, 4096, 2));
-    ROW("GuestAddress and the size wrap around", E_INVALIDARG, "GuestAddress", "1.5", map(s->p, PAGE_AT, ~(u64)4095, 8192, 7));
+    ROW("GuestAddress and the size wrap around", E_INVALIDARG, "GuestAddress", "1.5",
+        map(s->p, PAGE_AT, ~(u64)4095, 8192, 7));
     ROW("GuestAddress is beyond PhysicalAddressWidth", E_INVALIDARG, "GuestAddress", "6.1",
         map(s->p, PAGE_AT, (u64)1 << 52, 4096, 7));
     ROW("the range ends beyond PhysicalAddressWidth", E_INVALIDARG, "GuestAddress", "6.1",
@@ -101,7 +106,8 @@ static void look_rows(struct visit *v, struct scene *s)
     ROW("TranslateFlags enforces and overrides SMAP", E_INVALIDARG, "TranslateFlags", "6.5", translate(s, 0x300));
     ROW("TranslationResult is NULL", E_POINTER, "TranslationResult", "1.5",
         WHvTranslateGva(s->p, 0, 0, WHvTranslateGvaFlagNone, NULL, (void *)s->out));
-    ROW("Gpa is NULL", E_POINTER, "Gpa", "1.5", WHvTranslateGva(s->p, 0, 0, WHvTranslateGvaFlagNone, (void *)s->out, NULL));
+    ROW("Gpa is NULL", E_POINTER, "Gpa", "1.5",
+        WHvTranslateGva(s->p, 0, 0, WHvTranslateGvaFlagNone, (void *)s->out, NULL));
 
     FUNCTION(WHvQueryGpaRangeDirtyBitmap, TAKES_PARTITION, "P....VI", "what the guest has written, and starts anew",
              (s->p, SCENE_TRACKED, 4096, (void *)s->room, 8));
@@ -123,13 +129,15 @@ static void look_rows(struct visit *v, struct scene *s)
     ROW("not tracked, only to clear", WHV_E_GPA_RANGE_NOT_FOUND, "GuestAddress", "6.4",
         WHvQueryGpaRangeDirtyBitmap(s->p, CODE_AT, 4096, NULL, 0));
 
-    FUNCTION(WHvAdviseGpaRange, TAKES_PARTITION, "P.....I", "checked, and nothing to do", (s->p, &entry, 1, PIN, NULL, 0));
+    FUNCTION(WHvAdviseGpaRange, TAKES_PARTITION, "P.....I", "checked, and nothing to do",
+             (s->p, &entry, 1, PIN, NULL, 0));
     ROW("before Setup", HV(7), "Partition", "1.5", WHvAdviseGpaRange(s->raw, &entry, 1, PIN, NULL, 0));
     ROW("GpaRanges is NULL", E_POINTER, "GpaRanges", "1.5", WHvAdviseGpaRange(s->p, NULL, 1, PIN, NULL, 0));
     ROW("there is no such Advice", E_INVALIDARG, "Advice", "6.6", advise(s, CODE_AT, 4096, 3, 0, 0, 0));
     ROW("Populate without a buffer", E_INVALIDARG, "AdviceBuffer", "6.6", advise(s, CODE_AT, 4096, POPULATE, 0, 0, 0));
     ROW("Populate with 7 bytes", E_INVALIDARG, "AdviceBuffer", "6.6", advise(s, CODE_AT, 4096, POPULATE, 0, 0, 7));
-    ROW("Populate with an unknown flag", E_INVALIDARG, "AdviceBuffer", "6.6", advise(s, CODE_AT, 4096, POPULATE, 0, 4, 8));
+    ROW("Populate with an unknown flag", E_INVALIDARG, "AdviceBuffer", "6.6",
+        advise(s, CODE_AT, 4096, POPULATE, 0, 4, 8));
     ROW("Populate with an unknown access type", E_INVALIDARG, "AdviceBuffer", "6.6",
         advise(s, CODE_AT, 4096, POPULATE, 3, 0, 8));
     ROW("Pin with a buffer", E_INVALIDARG, "AdviceBuffer", "6.6", advise(s, CODE_AT, 4096, PIN, 0, 0, 8));
@@ -152,7 +160,8 @@ void memory_rows(struct visit *v, struct scene *s)
     ROW("DataSizeInBytes is 0", E_INVALIDARG, "DataSizeInBytes", "6.6", access(s, CODE_AT, back, 0));
     ROW("DataSizeInBytes is 17", E_INVALIDARG, "DataSizeInBytes", "6.6", access(s, CODE_AT, back, 17));
     ROW("the end of a page is crossed", E_INVALIDARG, "GuestAddress", "6.6", access(s, CODE_AT + 4090, back, 8));
-    ROW("GuestAddress is beyond PhysicalAddressWidth", E_INVALIDARG, "GuestAddress", "6.6", access(s, (u64)1 << 52, back, 8));
+    ROW("GuestAddress is beyond PhysicalAddressWidth", E_INVALIDARG, "GuestAddress", "6.6",
+        access(s, (u64)1 << 52, back, 8));
     ROW("there is no such CacheType", E_INVALIDARG, "Controls", "6.6", access(s, CODE_AT, controls(2), 8));
     ROW("CacheType is far off", E_INVALIDARG, "Controls", "6.6", access(s, CODE_AT, controls(0xffffffff), 8));
     ROW("InputVtl isn't 0", E_INVALIDARG, "Controls", "6.6", access(s, CODE_AT, controls(1ull << 32 | 6), 8));

@@ -40,14 +40,15 @@ void own_rows(struct visit *v, struct scene *s)
 
     FUNCTION(SwhpRunVirtualProcessorUntil, TAKES_VP, "XX.VVVI", "as WHvRunVirtualProcessor, to a count at most",
              (s->p, s->vp, ~(u64)0, room, CONTEXT));
-    ROW("ExitContext is NULL", E_POINTER, "ExitContext", "1.5", SwhpRunVirtualProcessorUntil(s->p, 0, 0, NULL, CONTEXT));
+    ROW("ExitContext is NULL", E_POINTER, "ExitContext", "1.5",
+        SwhpRunVirtualProcessorUntil(s->p, 0, 0, NULL, CONTEXT));
     ROW("ExitContextSizeInBytes is 143", WHV_E_INSUFFICIENT_BUFFER, "ExitContextSizeInBytes", "1.5",
         SwhpRunVirtualProcessorUntil(s->p, 0, 0, s->out, 143));
 
-    FUNCTION(SwhpGetInstructionCount, TAKES_VP, "XX...VI", "", (s->p, s->vp, room));
+    FUNCTION(SwhpGetInstructionCount, TAKES_VP, "XX...VI", "what has retired; it never falls", (s->p, s->vp, room));
     ROW("Count is NULL", E_POINTER, "Count", "softwhp.h", SwhpGetInstructionCount(s->p, 0, NULL));
 
-    FUNCTION(SwhpGetClock, TAKES_PARTITION, ".....VI", "", (s->p, room));
+    FUNCTION(SwhpGetClock, TAKES_PARTITION, ".....VI", "in counts", (s->p, room));
     ROW("Clock is NULL", E_POINTER, "Clock", "softwhp.h", SwhpGetClock(s->p, NULL));
 
     FUNCTION(SwhpAdvanceClock, TAKES_PARTITION, "...VVVI", "the virtual clock's", (s->p, 1));
@@ -58,15 +59,16 @@ void own_rows(struct visit *v, struct scene *s)
     FUNCTION(SwhpStateHash, TAKES_PARTITION, "...VVVI", "of processors and memory", (s->p, room));
     ROW("Digest is NULL", E_POINTER, "Digest", "softwhp.h", SwhpStateHash(s->p, NULL));
 
-    FUNCTION(SwhpTraceStart, TAKES_PARTITION, "...VVVI", "", (s->p, SwhpTraceExit, on_line, NULL));
+    FUNCTION(SwhpTraceStart, TAKES_PARTITION, "...VVVI", "a line of text for each exit",
+             (s->p, SwhpTraceExit, on_line, NULL));
     ROW("Callback is NULL", E_POINTER, "Callback", "softwhp.h", SwhpTraceStart(s->p, SwhpTraceExit, NULL, NULL));
     ROW("Kinds is 0", E_INVALIDARG, "Kinds", "softwhp.h", SwhpTraceStart(s->p, 0, on_line, NULL));
     ROW("Kinds has one that there isn't", E_INVALIDARG, "Kinds", "softwhp.h",
         SwhpTraceStart(s->p, SwhpTraceExit | 1u << 31, on_line, NULL));
 
-    FUNCTION(SwhpTraceStop, TAKES_PARTITION, "...VVVI", "", (s->p));
+    FUNCTION(SwhpTraceStop, TAKES_PARTITION, "...VVVI", "nothing, if there is none", (s->p));
 
-    FUNCTION(SwhpSetIgnne, TAKES_VP, "XX.V.VI", "", (s->p, s->vp, TRUE));
+    FUNCTION(SwhpSetIgnne, TAKES_VP, "XX.V.VI", "asserts or drops IGNNE#", (s->p, s->vp, TRUE));
 
     FUNCTION(SwhpExplainLastExit, TAKES_VP, "XX.V.VI", "in words", (s->p, s->vp, room, SCENE_ROOM, NULL));
     ROW("Text is NULL", E_POINTER, "Text", "softwhp.h", SwhpExplainLastExit(s->p, 0, NULL, 8, NULL));

@@ -69,15 +69,19 @@ void partition_rows(struct visit *v, struct scene *s)
     ROW("SOFTWHP names a trace that can't be written", E_INVALIDARG, "SOFTWHP", "ours",
         create_with("trace=exit:/nowhere/at/all", s));
 
-    FUNCTION(WHvSetupPartition, TAKES_PARTITION, ".PPPPPI", "fixes the properties; memory and processors come after it", (s->p));
-    ROW("ProcessorCount was never set", WHV_E_INVALID_PARTITION_CONFIG, "ProcessorCount", "1.3", WHvSetupPartition(s->raw));
+    FUNCTION(WHvSetupPartition, TAKES_PARTITION, ".PPPPPI", "fixes the properties; memory and processors come after it",
+             (s->p));
+    ROW("ProcessorCount was never set", WHV_E_INVALID_PARTITION_CONFIG, "ProcessorCount", "1.3",
+        WHvSetupPartition(s->raw));
     ROW("a second time", HV(7), "Partition", "1.3", WHvSetupPartition(s->fixed));
     ROW("a second time, with processors", HV(7), "Partition", "1.3", WHvSetupPartition(s->p));
 
-    FUNCTION(WHvResetPartition, TAKES_PARTITION, "T..TTTI", "all processors back to power-on; cancels are forgotten", (s->p));
+    FUNCTION(WHvResetPartition, TAKES_PARTITION, "T..TTTI", "all processors back to power-on; cancels are forgotten",
+             (s->p));
     ROW("not set up", INVALID_STATE, "Partition", "1.5", WHvResetPartition(s->raw));
 
-    FUNCTION(WHvSuspendPartitionTime, TAKES_PARTITION, "...TTTI", "stops the clock until it is resumed, or something runs", (s->p));
+    FUNCTION(WHvSuspendPartitionTime, TAKES_PARTITION, "...TTTI",
+             "stops the clock until it is resumed, or something runs", (s->p));
     FUNCTION(WHvResumePartitionTime, TAKES_PARTITION, "......I", "lets the clock go on; nothing, if it does", (s->p));
 
     FUNCTION(WHvDeletePartition, TAKES_PARTITION, "...VVVI", "with its processors; the memory is the caller's", (s->p));

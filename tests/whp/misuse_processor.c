@@ -41,7 +41,8 @@ void processor_rows(struct visit *v, struct scene *s)
     ROW("VpIndex is ffffffff", E_INVALIDARG, "VpIndex", "1.5", WHvCreateVirtualProcessor(s->p, 0xffffffff, 0));
     ROW("Flags isn't 0", E_INVALIDARG, "Flags", "1.3", WHvCreateVirtualProcessor(s->p, 1, 1));
 
-    FUNCTION(WHvCreateVirtualProcessor2, TAKES_PARTITION, "P....VI", "with properties: NUMA node 0", (s->p, 2, NULL, 0));
+    FUNCTION(WHvCreateVirtualProcessor2, TAKES_PARTITION, "P....VI", "with properties: NUMA node 0",
+             (s->p, 2, NULL, 0));
     ROW("Properties is NULL", E_POINTER, "Properties", "1.5", WHvCreateVirtualProcessor2(s->p, 1, NULL, 1));
     ROW("there is no such property", E_INVALIDARG, "Properties[1]", "1.5", create2(s, 7, 0, 2));
     ROW("there is no such NUMA node", E_INVALIDARG, "Properties[1]", "1.5",
@@ -58,12 +59,15 @@ void processor_rows(struct visit *v, struct scene *s)
     ROW("ExitContext is NULL", E_POINTER, "ExitContext", "1.5", run(s->p, 0, NULL, CONTEXT));
     ROW("ExitContextSizeInBytes is 143", WHV_E_INSUFFICIENT_BUFFER, "ExitContextSizeInBytes", "1.5",
         run(s->p, 0, s->out, CONTEXT_OLD - 1));
-    ROW("ExitContextSizeInBytes is 0", WHV_E_INSUFFICIENT_BUFFER, "ExitContextSizeInBytes", "1.5", run(s->p, 0, s->out, 0));
+    ROW("ExitContextSizeInBytes is 0", WHV_E_INSUFFICIENT_BUFFER, "ExitContextSizeInBytes", "1.5",
+        run(s->p, 0, s->out, 0));
 
-    FUNCTION(WHvCancelRunVirtualProcessor, TAKES_VP, "XX....I", "this Run ends, or else the next one", (s->p, s->vp, 0));
+    FUNCTION(WHvCancelRunVirtualProcessor, TAKES_VP, "XX....I", "this Run ends, or else the next one",
+             (s->p, s->vp, 0));
     ROW("Flags isn't 0", E_INVALIDARG, "Flags", "1.4", WHvCancelRunVirtualProcessor(s->p, 0, 1));
     ROW("Flags isn't 0, all bits", E_INVALIDARG, "Flags", "1.4", WHvCancelRunVirtualProcessor(s->apic, 1, 0xffffffff));
 
-    FUNCTION(WHvGetVirtualProcessorCpuidOutput, TAKES_VP, "XX...VI", "what CPUID says now", (s->p, s->vp, 1, 0, (void *)s->room));
+    FUNCTION(WHvGetVirtualProcessorCpuidOutput, TAKES_VP, "XX...VI", "what CPUID says now",
+             (s->p, s->vp, 1, 0, (void *)s->room));
     ROW("CpuidOutput is NULL", E_POINTER, "CpuidOutput", "1.5", WHvGetVirtualProcessorCpuidOutput(s->p, 0, 1, 0, NULL));
 }

@@ -27,7 +27,11 @@ static HRESULT list(WHV_PARTITION_HANDLE p, u32 code, u32 size, const u64 words[
 {
     return WHvSetPartitionProperty(p, (WHV_PARTITION_PROPERTY_CODE)code, words, size);
 }
-#define WORDS(...) (const u64[6]){ __VA_ARGS__ }
+#define WORDS(...)                                                                                                     \
+    (const u64[6])                                                                                                     \
+    {                                                                                                                  \
+        __VA_ARGS__                                                                                                    \
+    }
 
 /* 65537 entries. */
 static HRESULT endless(struct scene *s, u32 code, u32 element)
@@ -39,7 +43,8 @@ static HRESULT endless(struct scene *s, u32 code, u32 element)
     return hr;
 }
 
-/* Every capability in a buffer that is a byte too small: what the first answers that takes it, or tells another size. */
+/* Every capability in a buffer that is a byte too small: what the first answers that takes it, or tells another size.
+ */
 static HRESULT small_capabilities(struct scene *s)
 {
     for (u32 code = 0; code < 0x1010; code++) {
@@ -79,9 +84,9 @@ static HRESULT late(struct scene *s, u32 code)
 }
 #define LATE(name, word) ROW(#name " after Setup", E_INVALIDARG, word, "2.2", late(s, PROP(name)))
 #define BAD(name, how, value, size) ROW(#name " " how, E_INVALIDARG, #name, "2.2", set(s->raw, PROP(name), value, size))
-#define SMALL(name, size)                                                                                    \
+#define SMALL(name, size)                                                                                              \
     ROW(#name " in less than its bytes", WHV_E_INSUFFICIENT_BUFFER, #name, "2.2", set(s->raw, PROP(name), 0, size))
-#define OWN(name, how, value, size)                                                                          \
+#define OWN(name, how, value, size)                                                                                    \
     ROW(#name " " how, E_INVALIDARG, #name, "softwhp.h", set(s->raw, SwhpPartitionPropertyCode##name, value, size))
 
 static void set_rows(struct visit *v, struct scene *s)
@@ -90,8 +95,10 @@ static void set_rows(struct visit *v, struct scene *s)
         WHvSetPartitionProperty(s->raw, PROP(ProcessorCount), NULL, 4));
     ROW("there is no such property", WHV_E_UNKNOWN_PROPERTY, "PropertyCode", "2.2", set(s->raw, 0x1234, 0, 8));
     ROW("property 0", WHV_E_UNKNOWN_PROPERTY, "PropertyCode", "2.2", set(s->raw, 0, 0, 8));
-    ROW("ProcessorVendor, which old drafts had", WHV_E_UNKNOWN_PROPERTY, "PropertyCode", "10", set(s->raw, 0x1000, 0, 4));
-    ROW("CpuWeight, a scheduler's", WHV_E_UNKNOWN_PROPERTY, "PropertyCode", "2.2", set(s->raw, PROP(CpuWeight), 100, 4));
+    ROW("ProcessorVendor, which old drafts had", WHV_E_UNKNOWN_PROPERTY, "PropertyCode", "10",
+        set(s->raw, 0x1000, 0, 4));
+    ROW("CpuWeight, a scheduler's", WHV_E_UNKNOWN_PROPERTY, "PropertyCode", "2.2",
+        set(s->raw, PROP(CpuWeight), 100, 4));
     BAD(ExtendedVmExits, "with an exit that isn't offered", 1 << 14, 8);
     BAD(ExtendedVmExits, "with a reserved bit", 1ull << 40, 8);
     BAD(ExceptionExitBitmap, "with vector 2, the NMI", 1 << 2, 8);
@@ -133,25 +140,28 @@ static void set_rows(struct visit *v, struct scene *s)
         list(s->raw, PROP(SyntheticProcessorFeaturesBanks), 24, WORDS(2)));
     ROW("SyntheticProcessorFeaturesBanks with a reserved bit", E_INVALIDARG, "SyntheticProcessorFeaturesBanks", "2.2",
         list(s->raw, PROP(SyntheticProcessorFeaturesBanks), 16, WORDS(1, 1ull << 63)));
-    ROW("SyntheticProcessorFeaturesBanks in 15 bytes", WHV_E_INSUFFICIENT_BUFFER, "SyntheticProcessorFeaturesBanks", "2.2",
-        list(s->raw, PROP(SyntheticProcessorFeaturesBanks), 15, WORDS(1)));
+    ROW("SyntheticProcessorFeaturesBanks in 15 bytes", WHV_E_INSUFFICIENT_BUFFER, "SyntheticProcessorFeaturesBanks",
+        "2.2", list(s->raw, PROP(SyntheticProcessorFeaturesBanks), 15, WORDS(1)));
     SMALL(ProcessorCount, 3);
     SMALL(ExtendedVmExits, 4);
     SMALL(LocalApicEmulationMode, 2);
     SMALL(ProcessorClFlushSize, 0);
     SMALL(ReferenceTime, 7);
-    ROW("CpuidExitList of 3 bytes", E_INVALIDARG, "CpuidExitList", "2.2", list(s->raw, PROP(CpuidExitList), 3, WORDS(0)));
+    ROW("CpuidExitList of 3 bytes", E_INVALIDARG, "CpuidExitList", "2.2",
+        list(s->raw, PROP(CpuidExitList), 3, WORDS(0)));
     ROW("CpuidExitList of 65537 leaves", E_INVALIDARG, "CpuidExitList", "ours", endless(s, PROP(CpuidExitList), 4));
     ROW("CpuidResultList of 31 bytes", E_INVALIDARG, "CpuidResultList", "2.2",
         list(s->raw, PROP(CpuidResultList), 31, WORDS(0)));
     ROW("CpuidResultList with a reserved word", E_INVALIDARG, "CpuidResultList[0]", "2.2",
         list(s->raw, PROP(CpuidResultList), 32, WORDS(1ull << 32)));
-    ROW("CpuidResultList of 65537 leaves", E_INVALIDARG, "CpuidResultList", "ours", endless(s, PROP(CpuidResultList), 32));
+    ROW("CpuidResultList of 65537 leaves", E_INVALIDARG, "CpuidResultList", "ours",
+        endless(s, PROP(CpuidResultList), 32));
     ROW("CpuidResultList2 of 8 bytes", E_INVALIDARG, "CpuidResultList2", "2.2",
         list(s->raw, PROP(CpuidResultList2), 8, WORDS(0)));
     ROW("CpuidResultList2 with a reserved flag", E_INVALIDARG, "CpuidResultList2[0]", "2.2",
         list(s->raw, PROP(CpuidResultList2), 48, WORDS(1, 4ull << 32)));
-    ROW("MsrActionList of 7 bytes", E_INVALIDARG, "MsrActionList", "2.2", list(s->raw, PROP(MsrActionList), 7, WORDS(0)));
+    ROW("MsrActionList of 7 bytes", E_INVALIDARG, "MsrActionList", "2.2",
+        list(s->raw, PROP(MsrActionList), 7, WORDS(0)));
     ROW("MsrActionList with action 3 for reads", E_INVALIDARG, "MsrActionList[1]", "2.5",
         list(s->raw, PROP(MsrActionList), 16, WORDS(0x10, 3ull << 32 | 0x11)));
     ROW("MsrActionList with action 3 for writes", E_INVALIDARG, "MsrActionList[0]", "2.5",
@@ -195,8 +205,10 @@ static void set_rows(struct visit *v, struct scene *s)
 
 void property_rows(struct visit *v, struct scene *s)
 {
-    FUNCTION(WHvGetCapability, TAKES_NOTHING, ".......", "what this platform offers", (CAP(Features), s->room, 8, NULL));
-    ROW("there is no such capability", WHV_E_UNKNOWN_CAPABILITY, "CapabilityCode", "2.1", capability(7, s->out, 64, NULL));
+    FUNCTION(WHvGetCapability, TAKES_NOTHING, ".......", "what this platform offers",
+             (CAP(Features), s->room, 8, NULL));
+    ROW("there is no such capability", WHV_E_UNKNOWN_CAPABILITY, "CapabilityCode", "2.1",
+        capability(7, s->out, 64, NULL));
     ROW("one of nested virtualization", WHV_E_UNKNOWN_CAPABILITY, "CapabilityCode", "2.1",
         capability(0x2000, s->out, 64, NULL));
     ROW("code ffffffff", WHV_E_UNKNOWN_CAPABILITY, "CapabilityCode", "2.1", capability(~0u, s->out, 64, NULL));
@@ -205,7 +217,8 @@ void property_rows(struct visit *v, struct scene *s)
         TOLD(s, 4, capability(CAP(HypervisorPresent), NULL, 0, &s->written)));
     ROW("CapabilityBuffer is NULL", E_POINTER, "buffer", "1.5", capability(CAP(Features), NULL, 8, NULL));
 
-    FUNCTION(WHvGetPartitionProperty, TAKES_PARTITION, ".....VI", "", (s->p, PROP(ProcessorCount), s->room, 4, NULL));
+    FUNCTION(WHvGetPartitionProperty, TAKES_PARTITION, ".....VI", "lists can't be read back",
+             (s->p, PROP(ProcessorCount), s->room, 4, NULL));
     ROW("there is no such property", WHV_E_UNKNOWN_PROPERTY, "PropertyCode", "2.2", get(s->p, 0x99, s->out, 64, NULL));
     ROW("CpuidExitList", NOT_SUPPORTED, "PropertyCode", "2.2", get(s->p, PROP(CpuidExitList), s->out, 64, NULL));
     ROW("CpuidResultList", NOT_SUPPORTED, "PropertyCode", "2.2", get(s->p, PROP(CpuidResultList), s->out, 64, NULL));
@@ -216,6 +229,8 @@ void property_rows(struct visit *v, struct scene *s)
         TOLD(s, 8, get(s->raw, PROP(ExtendedVmExits), NULL, 0, &s->written)));
     ROW("PropertyBuffer is NULL", E_POINTER, "buffer", "1.5", get(s->p, PROP(ProcessorCount), NULL, 4, NULL));
 
-    FUNCTION(WHvSetPartitionProperty, TAKES_PARTITION, "...VVVI", "", (s->p, PROP(ExtendedVmExits), s->room, 8));
+    FUNCTION(WHvSetPartitionProperty, TAKES_PARTITION, "...VVVI",
+             "ExtendedVmExits; after Setup only what chooses exits, and CPUID's second list",
+             (s->p, PROP(ExtendedVmExits), s->room, 8));
     set_rows(v, s);
 }

@@ -26,7 +26,7 @@ static HRESULT get(WHV_PARTITION_HANDLE p, u32 name)
 }
 
 #define VALUE(what, name, low) ROW(what, HV(0x50), "register", "3.4", set(s->p, (u32)(name), low, 0))
-#define NAME(what, name)                                                                                     \
+#define NAME(what, name)                                                                                               \
     ROW(what, WHV_E_INVALID_VP_REGISTER_NAME, "RegisterNames[1]", "3.1", set(s->p, (u32)(name), 0, 0))
 #define CANONICAL_NOT 0x4000000000000000 /* at any width */
 

@@ -27,21 +27,24 @@ static void add_properties(struct survey *s, WHV_PARTITION_HANDLE p, bool is_mov
             if (is_moving && code == WHvPartitionPropertyCodeReferenceTime)
                 continue;
             add(s, "property", code, 0,
-                WHvGetPartitionProperty(p, (WHV_PARTITION_PROPERTY_CODE)code, value, sizeof value, NULL), value, sizeof value);
+                WHvGetPartitionProperty(p, (WHV_PARTITION_PROPERTY_CODE)code, value, sizeof value, NULL), value,
+                sizeof value);
         }
 }
 
 /* Registers that a running processor changes without executing anything in particular. */
 static bool moves(u32 name)
 {
-    return name == WHvX64RegisterTsc || name == WHvX64RegisterMCount || name == WHvX64RegisterACount || name == 0x5000 ||
-           name == WHvX64RegisterApicCurrentCount;
+    return name == WHvX64RegisterTsc || name == WHvX64RegisterMCount || name == WHvX64RegisterACount ||
+           name == 0x5000 || name == WHvX64RegisterApicCurrentCount;
 }
 
 static void add_registers(struct survey *s, WHV_PARTITION_HANDLE p, u32 vp, bool is_moving)
 {
-    static const u32 ranges[][2] = { { 0, 0x2c },         { 0x1000, 0x1020 }, { 0x2000, 0x20b8 },         { 0x3000, 0x3040 },
-                                     { 0x4000, 0x4016 },  { 0x5000, 0x5060 }, { 0x80000000, 0x80000009 } };
+    static const u32 ranges[][2] = {
+        { 0, 0x2c },        { 0x1000, 0x1020 }, { 0x2000, 0x20b8 },        { 0x3000, 0x3040 },
+        { 0x4000, 0x4016 }, { 0x5000, 0x5060 }, { 0x80000000, 0x80000009 }
+    };
 
     for (u32 r = 0; r < 7; r++)
         for (u32 n = ranges[r][0]; n < ranges[r][1]; n++) {
@@ -120,8 +123,8 @@ void survey_same(const struct survey *before, const struct survey *after, const 
         const struct fact *a = &before->fact[i], *b = &after->fact[i];
 
         ck_assert_msg(a->answer == b->answer && a->digest == b->digest,
-                      "%s: %s %#x of processor %u isn't as it was (%08x, %08x)", row, a->what, a->code, a->vp, a->answer,
-                      b->answer);
+                      "%s: %s %#x of processor %u isn't as it was (%08x, %08x)", row, a->what, a->code, a->vp,
+                      a->answer, b->answer);
     }
 }
 
@@ -164,7 +167,8 @@ void scene_open(struct scene *s)
     ck_ok(WHvSetupPartition(s->p));
     guest_open_in(&s->plain, s->p, GUEST_LONG, scene_code, sizeof scene_code);
     ck_ok(WHvMapGpaRange(s->p, s->plain.memory + SCENE_TRACKED, SCENE_TRACKED, 4096, (WHV_MAP_GPA_RANGE_FLAGS)15));
-    ck_ok(WHvWriteGpaRange(s->p, 0, SCENE_TRACKED, (WHV_ACCESS_GPA_CONTROLS){ .CacheType = WHvCacheTypeWriteBack }, &one, 8));
+    ck_ok(WHvWriteGpaRange(s->p, 0, SCENE_TRACKED, (WHV_ACCESS_GPA_CONTROLS){ .CacheType = WHvCacheTypeWriteBack },
+                           &one, 8));
 
     s->apic = begin(WHvX64LocalApicEmulationModeX2Apic);
     ck_ok(WHvSetupPartition(s->apic));

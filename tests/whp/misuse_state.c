@@ -55,14 +55,17 @@ static HRESULT set_apic(struct scene *s, HRESULT (*how)(WHV_PARTITION_HANDLE, UI
 
 static void xsave_rows(struct visit *v, struct scene *s)
 {
-    FUNCTION(WHvGetVirtualProcessorXsaveState, TAKES_VP, "XX.V.VI", "compacted", (s->p, s->vp, s->room, SCENE_ROOM, NULL));
+    FUNCTION(WHvGetVirtualProcessorXsaveState, TAKES_VP, "XX.V.VI", "compacted",
+             (s->p, s->vp, s->room, SCENE_ROOM, NULL));
     ROW("a size of 0", WHV_E_INSUFFICIENT_BUFFER, "buffer", "1.5",
         TOLD(s, xsave_size(s), WHvGetVirtualProcessorXsaveState(s->p, 0, NULL, 0, &s->written)));
     ROW("a byte too few", WHV_E_INSUFFICIENT_BUFFER, "buffer", "1.5",
         WHvGetVirtualProcessorXsaveState(s->p, 0, s->out, xsave_size(s) - 1, NULL));
-    ROW("Buffer is NULL", E_POINTER, "buffer", "1.5", WHvGetVirtualProcessorXsaveState(s->p, 0, NULL, SCENE_ROOM, NULL));
+    ROW("Buffer is NULL", E_POINTER, "buffer", "1.5",
+        WHvGetVirtualProcessorXsaveState(s->p, 0, NULL, SCENE_ROOM, NULL));
 
-    static const struct function setting = { "WHvSetVirtualProcessorXsaveState", TAKES_VP, "XX.V.VI", "" };
+    static const struct function setting = { "WHvSetVirtualProcessorXsaveState", TAKES_VP, "XX.V.VI",
+                                             "what XSTATE_BV lacks gets its initial values" };
 
     if (visit_function(v, &setting))
         visit_answer(v, set_xsave(s, s->vp));
@@ -70,7 +73,8 @@ static void xsave_rows(struct visit *v, struct scene *s)
     ROW("a size below 576", WHV_E_INSUFFICIENT_BUFFER, "Buffer", "7.3",
         WHvSetVirtualProcessorXsaveState(s->p, 0, s->room, XSAVE_LEAST - 1));
     ROW("XCOMP_BV isn't compacted", E_INVALIDARG, "XCOMP_BV", "7.3", spoilt(s, 520, 3));
-    ROW("XCOMP_BV has what the processor lacks", E_INVALIDARG, "XCOMP_BV", "7.3", spoilt(s, 520, 1ull << 63 | 1ull << 40));
+    ROW("XCOMP_BV has what the processor lacks", E_INVALIDARG, "XCOMP_BV", "7.3",
+        spoilt(s, 520, 1ull << 63 | 1ull << 40));
     ROW("XSTATE_BV has what XCOMP_BV lacks", E_INVALIDARG, "XSTATE_BV", "7.3", spoilt(s, 512, 1ull << 40));
     ROW("a reserved byte of the header", E_INVALIDARG, "header", "7.3", spoilt(s, 528, 1));
     ROW("the header's last byte", E_INVALIDARG, "header", "7.3", spoilt(s, 568, 1ull << 63));
@@ -86,17 +90,20 @@ static void apic_rows(struct visit *v, struct scene *s)
     ROW("a size of 0", WHV_E_INSUFFICIENT_BUFFER, "buffer", "1.5",
         TOLD(s, APIC_PAGE, WHvGetVirtualProcessorInterruptControllerState2(s->apic, 0, NULL, 0, &s->written)));
     ROW("a byte too few", WHV_E_INSUFFICIENT_BUFFER, "buffer", "1.5",
-        TOLD(s, APIC_PAGE, WHvGetVirtualProcessorInterruptControllerState2(s->apic, 0, s->out, APIC_PAGE - 1, &s->written)));
+        TOLD(s, APIC_PAGE,
+             WHvGetVirtualProcessorInterruptControllerState2(s->apic, 0, s->out, APIC_PAGE - 1, &s->written)));
     ROW("State is NULL", E_POINTER, "buffer", "1.5",
         WHvGetVirtualProcessorInterruptControllerState2(s->apic, 0, NULL, APIC_PAGE, NULL));
 
-    static const struct function setting = { "WHvSetVirtualProcessorInterruptControllerState2", TAKES_VP, "XX.V.VI", "" };
+    static const struct function setting = { "WHvSetVirtualProcessorInterruptControllerState2", TAKES_VP, "XX.V.VI",
+                                             "993 bytes of it at least" };
 
     if (visit_function(v, &setting))
         visit_answer(v, set_apic(s, WHvSetVirtualProcessorInterruptControllerState2));
     ROW("no local APIC is emulated", HV(8), "Partition", "1.5",
         WHvSetVirtualProcessorInterruptControllerState2(s->p, 0, s->room, APIC_PAGE));
-    ROW("State is NULL", E_POINTER, "State", "1.5", WHvSetVirtualProcessorInterruptControllerState2(s->apic, 0, NULL, APIC_PAGE));
+    ROW("State is NULL", E_POINTER, "State", "1.5",
+        WHvSetVirtualProcessorInterruptControllerState2(s->apic, 0, NULL, APIC_PAGE));
     ROW("StateSize is below 993", E_POINTER, "StateSize", "1.5",
         WHvSetVirtualProcessorInterruptControllerState2(s->apic, 0, s->room, 992));
 
@@ -105,15 +112,18 @@ static void apic_rows(struct visit *v, struct scene *s)
     ROW("no local APIC is emulated", HV(8), "Partition", "1.5",
         WHvGetVirtualProcessorInterruptControllerState(s->p, 0, s->out, APIC_PAGE, NULL));
     ROW("a byte too few", WHV_E_INSUFFICIENT_BUFFER, "buffer", "1.5",
-        TOLD(s, APIC_PAGE, WHvGetVirtualProcessorInterruptControllerState(s->apic, 0, s->out, APIC_PAGE - 1, &s->written)));
+        TOLD(s, APIC_PAGE,
+             WHvGetVirtualProcessorInterruptControllerState(s->apic, 0, s->out, APIC_PAGE - 1, &s->written)));
 
-    static const struct function older = { "WHvSetVirtualProcessorInterruptControllerState", TAKES_VP, "XX.V.VI", "" };
+    static const struct function older = { "WHvSetVirtualProcessorInterruptControllerState", TAKES_VP, "XX.V.VI",
+                                           "likewise" };
 
     if (visit_function(v, &older))
         visit_answer(v, set_apic(s, WHvSetVirtualProcessorInterruptControllerState));
     ROW("no local APIC is emulated", HV(8), "Partition", "1.5",
         WHvSetVirtualProcessorInterruptControllerState(s->p, 0, s->room, APIC_PAGE));
-    ROW("State is NULL", E_POINTER, "State", "1.5", WHvSetVirtualProcessorInterruptControllerState(s->apic, 0, NULL, APIC_PAGE));
+    ROW("State is NULL", E_POINTER, "State", "1.5",
+        WHvSetVirtualProcessorInterruptControllerState(s->apic, 0, NULL, APIC_PAGE));
     ROW("StateSize is below 993", E_POINTER, "StateSize", "1.5",
         WHvSetVirtualProcessorInterruptControllerState(s->apic, 0, s->room, 1));
 }
@@ -132,9 +142,11 @@ static void type_rows(struct visit *v, struct scene *s)
         TOLD(s, APIC_PAGE, WHvGetVirtualProcessorState(s->apic, 0, APIC, s->out, APIC_PAGE - 1, &s->written)));
     ROW("the APIC's page, where none is emulated", HV(8), "Partition", "1.5",
         WHvGetVirtualProcessorState(s->p, 0, APIC, s->out, APIC_PAGE, NULL));
-    ROW("Buffer is NULL", E_POINTER, "buffer", "1.5", WHvGetVirtualProcessorState(s->p, 0, XSAVE, NULL, SCENE_ROOM, NULL));
+    ROW("Buffer is NULL", E_POINTER, "buffer", "1.5",
+        WHvGetVirtualProcessorState(s->p, 0, XSAVE, NULL, SCENE_ROOM, NULL));
 
-    static const struct function setting = { "WHvSetVirtualProcessorState", TAKES_VP, "XX.V.VI", "" };
+    static const struct function setting = { "WHvSetVirtualProcessorState", TAKES_VP, "XX.V.VI",
+                                             "of exactly its size" };
 
     if (visit_function(v, &setting))
         visit_answer(v, set_xsave_state(s, s->vp));
@@ -147,14 +159,15 @@ static void type_rows(struct visit *v, struct scene *s)
         WHvSetVirtualProcessorState(s->p, 0, XSAVE, s->room, xsave_size(s) + 1));
     ROW("the APIC's page of another size", E_INVALIDARG, "BufferSizeInBytes", "1.5",
         WHvSetVirtualProcessorState(s->apic, 0, APIC, s->room, APIC_PAGE - 1));
-    ROW("the APIC's page, NULL", E_POINTER, "NULL", "1.5", WHvSetVirtualProcessorState(s->apic, 0, APIC, NULL, APIC_PAGE));
+    ROW("the APIC's page, NULL", E_POINTER, "NULL", "1.5",
+        WHvSetVirtualProcessorState(s->apic, 0, APIC, NULL, APIC_PAGE));
     ROW("the APIC's page, where none is emulated", HV(8), "Partition", "1.5",
         WHvSetVirtualProcessorState(s->p, 0, APIC, s->room, APIC_PAGE));
 }
 
 #define SET(n) ((WHV_PROCESSOR_COUNTER_SET)(n))
-#define SHORT_SET(what, set, size)                                                                           \
-    ROW(what " in a byte too few", WHV_E_INSUFFICIENT_BUFFER, "buffer", "7.5",                               \
+#define SHORT_SET(what, set, size)                                                                                     \
+    ROW(what " in a byte too few", WHV_E_INSUFFICIENT_BUFFER, "buffer", "7.5",                                         \
         TOLD(s, size, WHvGetVirtualProcessorCounters(s->p, 0, SET(set), s->out, (size)-1, &s->written)))
 
 void state_rows(struct visit *v, struct scene *s)
@@ -172,7 +185,8 @@ void state_rows(struct visit *v, struct scene *s)
     ROW("Buffer is NULL", E_POINTER, "buffer", "1.5",
         WHvGetPartitionCounters(s->p, WHvPartitionCounterSetMemory, NULL, 24, NULL));
 
-    FUNCTION(WHvGetVirtualProcessorCounters, TAKES_VP, "XX...VI", "", (s->p, s->vp, SET(0), s->room, 16, NULL));
+    FUNCTION(WHvGetVirtualProcessorCounters, TAKES_VP, "XX...VI", "since the processor was made",
+             (s->p, s->vp, SET(0), s->room, 16, NULL));
     ROW("there is no such CounterSet", WHV_E_UNKNOWN_PROPERTY, "CounterSet", "1.5",
         WHvGetVirtualProcessorCounters(s->p, 0, SET(5), s->out, 512, NULL));
     SHORT_SET("Runtime", 0, 16);
