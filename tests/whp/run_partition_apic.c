@@ -243,6 +243,34 @@ START_TEST(everything_step_by_step)
 }
 END_TEST
 
+/* A HLT that something wakes at once ends no turn, also where a piece ends right behind it. */
+START_TEST(a_halt_with_an_interrupt_pending_is_the_same_in_pieces)
+{
+    SWHP_DIGEST d[2];
+
+    for (u32 most = 0; most < 2; most++) {
+        struct code c = { .size = 0 };
+        u64 end;
+        u32 vp;
+
+        reopen(2, SwhpClockVirtual);
+        team_handlers(&b);
+        CODE(&c, 0xfa);
+        code_write(&c, APIC_ICR, 1 << 18 | 0x41); /* to itself */
+        CODE(&c, 0xfb, 0xf4, 0xeb, 0xf1);
+        board_put(&b, 0, &c);
+        TEAM_PUT(&b, 1, 0xff, 0x05, 0, 2, 8, 0, 0xeb, 0xf8); /* 1: inc dword [80200]; jmp 1b */
+        end = board_clock(&b) + 30000;
+        for (u64 at = most ? end - 30000 : end; at <= end; at++)
+            ck_assert_uint_eq(team_run(&b, at, &vp), COUNTED);
+        team_hash(&b, &d[most]);
+    }
+    ck_assert_mem_eq(&d[0], &d[1], sizeof d[0]);
+    ck_assert_uint_gt(team_load(&b, TEAM_COUNTS), 300);
+    ck_assert_uint_gt(team_load(&b, 0x80200), 1000);
+}
+END_TEST
+
 /* What a caller reads in between changes nothing. */
 START_TEST(looking_changes_nothing)
 {
@@ -332,14 +360,11 @@ START_TEST(on_the_hosts_clock_timers_wake_too)
         board_put(&b, i, &c);
     }
     before = host_nanoseconds();
-    ck_assert_uint_eq(team_run(&b, NO_CLOCK, &vp), 0x41);
-    ck_assert_uint_eq(vp, 0);
-    ck_assert_uint_ge(host_nanoseconds() - before, 10000000);
-    TEAM_PUT(&b, 0, 0xfb, 0xf4);
-    ck_assert_uint_eq(team_run(&b, NO_CLOCK, &vp), 0x41);
-    ck_assert_uint_eq(vp, 1);
-    ck_assert_uint_ge(host_nanoseconds() - before, 20000000);
-    TEAM_PUT(&b, 1, 0xfb, 0xf4);
+    for (u32 i = 0; i < 2; i++) { /* on a busy host both may be due when it comes to look */
+        ck_assert_uint_eq(team_run(&b, NO_CLOCK, &vp), 0x41);
+        ck_assert_uint_ge(host_nanoseconds() - before, 10000000 * (vp + 1));
+        TEAM_PUT(&b, vp, 0xfb, 0xf4);
+    }
 
     u64 clock = board_clock(&b) + 5000000; /* 5 ms */
 
@@ -365,6 +390,7 @@ TCase *turn_apic_case(void)
     tcase_add_test(t, timers_of_all_while_all_work);
     tcase_add_test(t, everything_at_once_is_the_same_in_pieces);
     tcase_add_test(t, everything_step_by_step);
+    tcase_add_test(t, a_halt_with_an_interrupt_pending_is_the_same_in_pieces);
     tcase_add_test(t, looking_changes_nothing);
     tcase_add_test(t, a_processor_starts_the_others);
     tcase_add_test(t, traps_of_the_apic_leave);
