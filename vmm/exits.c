@@ -175,7 +175,9 @@ static void on_freeze(struct processor *cpu)
         machine_end(m, STATUS_BADLY, "the guest is frozen");
         return;
     }
-    cpu->halted = true;
+    /* With a local APIC the interrupt may be there already. */
+    cpu->halted = !m->has_apic || cpu->frozen;
+    cpu->frozen = true;
     m->has_halted = true;
 }
 
@@ -192,6 +194,8 @@ static void on_count(struct processor *cpu)
         }
     }
     machine_serve(m);
+    if (m->has_apic)
+        machine_check_sleepers(m);
 }
 
 void processor_exited(struct processor *cpu)
@@ -203,6 +207,7 @@ void processor_exited(struct processor *cpu)
     cpu->has_shadow = vp->ExecutionState.InterruptShadow;
     cpu->has_event = vp->ExecutionState.InterruptionPending;
     cpu->state_known = true;
+    cpu->frozen &= cpu->exit.ExitReason == SwhpRunVpExitReasonFerrFreeze;
     processor_count_exit(cpu, cpu->exit.ExitReason);
 
     switch ((int)cpu->exit.ExitReason) {
@@ -224,9 +229,16 @@ void processor_exited(struct processor *cpu)
     case (int)SwhpRunVpExitReasonFerrFreeze:
         on_freeze(cpu);
         break;
+    case WHvRunVpExitReasonX64ApicEoi:
+        ioapic_end(&m->ioapic, (uint8_t)cpu->exit.ApicEoi.InterruptVector);
+        break;
+    case WHvRunVpExitReasonX64ApicWriteTrap: /* the 8259A's way may be open now: its request is offered anew */
+        break;
     case WHvRunVpExitReasonCanceled:
         machine_check_user(m);
         machine_serve(m);
+        if (m->has_apic)
+            machine_check_sleepers(m);
         break;
     case WHvRunVpExitReasonUnrecoverableException:
         end_explained(cpu, "a triple fault", "the guest ended in a triple fault");

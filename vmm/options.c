@@ -22,6 +22,8 @@ const char options_help[] =
     "  --initrd FILE          the initial file system; the module, for multiboot and PVH\n"
     "  --memory SIZE          the guest's memory, with K, M or G (256M)\n"
     "  --cpus N               processors; only 1 for now\n"
+    "  --apic MODE            none: interrupts come by the 8259A alone; xapic or x2apic: by local APICs and\n"
+    "                         an I/O APIC too, and x2apic lets the guest switch to that mode (none)\n"
     "  --firmware FILE        a ROM below 4 GiB, started at the reset vector\n"
     "  --mode MODE            real, protected or long: FILE is a flat binary for that mode (real)\n"
     "  --base ADDR            where a flat binary is put and entered (0x7c00 in real mode, else 1M)\n"
@@ -48,6 +50,7 @@ enum option {
     OPTION_INITRD,
     OPTION_MEMORY,
     OPTION_CPUS,
+    OPTION_APIC,
     OPTION_FIRMWARE,
     OPTION_MODE,
     OPTION_BASE,
@@ -68,12 +71,13 @@ static const struct {
 } table[] = {
     {"--kernel-args", OPTION_ARGUMENTS, true}, {"--initrd", OPTION_INITRD, true},
     {"--memory", OPTION_MEMORY, true},         {"--cpus", OPTION_CPUS, true},
-    {"--firmware", OPTION_FIRMWARE, true},     {"--mode", OPTION_MODE, true},
-    {"--base", OPTION_BASE, true},             {"--clock", OPTION_CLOCK, true},
-    {"--seed", OPTION_SEED, true},             {"--max-insns", OPTION_MAX_INSNS, true},
-    {"--trace", OPTION_TRACE, true},           {"--log-port", OPTION_LOG_PORT, true},
-    {"--summary", OPTION_SUMMARY, false},      {"--hash", OPTION_HASH, false},
-    {"--help", OPTION_HELP, false},            {"-h", OPTION_HELP, false},
+    {"--apic", OPTION_APIC, true},             {"--firmware", OPTION_FIRMWARE, true},
+    {"--mode", OPTION_MODE, true},             {"--base", OPTION_BASE, true},
+    {"--clock", OPTION_CLOCK, true},           {"--seed", OPTION_SEED, true},
+    {"--max-insns", OPTION_MAX_INSNS, true},   {"--trace", OPTION_TRACE, true},
+    {"--log-port", OPTION_LOG_PORT, true},     {"--summary", OPTION_SUMMARY, false},
+    {"--hash", OPTION_HASH, false},            {"--help", OPTION_HELP, false},
+    {"-h", OPTION_HELP, false},
 };
 
 static bool read_number(const char *text, const char **end, uint64_t *value)
@@ -138,6 +142,20 @@ static bool read_mode(struct options *options, const char *value, struct problem
     return bad(problem, "--mode", value, "real, protected or long");
 }
 
+static bool read_apic(struct options *options, const char *value, struct problem *problem)
+{
+    static const char *const modes[] = {[APIC_NONE] = "none", [APIC_XAPIC] = "xapic", [APIC_X2APIC] = "x2apic"};
+
+    for (unsigned i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+        if (strcmp(value, modes[i]) == 0) {
+            options->apic = (enum apic)i;
+            options->has_apic = true;
+            return true;
+        }
+    }
+    return bad(problem, "--apic", value, "none, xapic or x2apic");
+}
+
 /* KIND[,KIND][:FILE] */
 static bool read_trace(struct options *options, const char *value, struct problem *problem)
 {
@@ -191,6 +209,8 @@ static bool read_option(struct options *options, enum option option, const char 
             return problem_is(problem, STATUS_USAGE,
                               "--cpus: this version runs guests with 1 processor, not %s", value);
         return true;
+    case OPTION_APIC:
+        return read_apic(options, value, problem);
     case OPTION_FIRMWARE:
         options->firmware = value;
         return true;
@@ -269,6 +289,7 @@ bool options_read(struct options *options, int count, char **words, struct probl
     *options = (struct options){
         .arguments = "console=ttyS0",
         .memory = UINT64_C(256) << 20,
+        .cpus = 1,
         .max_insns = UINT64_MAX,
         .mode = START_REAL,
     };

@@ -42,10 +42,11 @@ static bool turn(struct processor *cpu)
 
     if (cpu->halted && !pic_is_requesting(&m->pic)) {
         machine_wait(m);
+        cpu->halted = !m->has_apic;
         return true;
     }
     cpu->halted = false;
-    if (pic_is_requesting(&m->pic))
+    if (pic_is_requesting(&m->pic) && machine_pic_target(m) == cpu->index)
         processor_offer(cpu);
     if (!processor_flush(cpu))
         return false;
@@ -54,6 +55,8 @@ static bool turn(struct processor *cpu)
         machine_fail(m, "SwhpRunVirtualProcessorUntil", result);
         return false;
     }
+    if (m->has_apic && !m->options->host_clock)
+        machine_note_leaps(m);
     processor_exited(cpu);
     return true;
 }
