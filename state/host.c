@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* The host's memory, time, waiting and randomness. */
+/* state/host.h on Linux. */
+#ifdef __linux__
 #include "state/host.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -58,3 +64,105 @@ u64 host_random(void)
     }
     return v;
 }
+
+/* ---- threads ---- */
+
+_Static_assert(sizeof(pthread_mutex_t) <= sizeof(struct host_lock), "a mutex has room in a lock");
+_Static_assert(sizeof(pthread_cond_t) <= sizeof(struct host_condition), "a condition has room in one");
+_Static_assert(_Alignof(pthread_mutex_t) <= _Alignof(struct host_lock), "and is aligned");
+
+/* Of glibc and musl, PTHREAD_MUTEX_INITIALIZER and PTHREAD_COND_INITIALIZER are zeros. */
+static pthread_mutex_t *mutex(struct host_lock *l)
+{
+    return (pthread_mutex_t *)l;
+}
+
+static pthread_cond_t *condition(struct host_condition *c)
+{
+    return (pthread_cond_t *)c;
+}
+
+void host_lock(struct host_lock *l)
+{
+    pthread_mutex_lock(mutex(l));
+}
+
+void host_unlock(struct host_lock *l)
+{
+    pthread_mutex_unlock(mutex(l));
+}
+
+void host_condition_wait(struct host_condition *c, struct host_lock *l)
+{
+    pthread_cond_wait(condition(c), mutex(l));
+}
+
+void host_condition_wait_for(struct host_condition *c, struct host_lock *l, u64 nanoseconds)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until); /* what a condition of zeros waits by */
+    nanoseconds += (u64)until.tv_nsec;
+    until.tv_sec += (time_t)(nanoseconds / 1000000000u);
+    until.tv_nsec = (long)(nanoseconds % 1000000000u);
+    pthread_cond_timedwait(condition(c), mutex(l), &until);
+}
+
+void host_condition_wake_all(struct host_condition *c)
+{
+    pthread_cond_broadcast(condition(c));
+}
+
+void host_yield(void)
+{
+    sched_yield();
+}
+
+/* ---- files ---- */
+
+static int descriptor(void *event)
+{
+    intptr_t fd = (intptr_t)event;
+
+    return fd >= 0 && fd <= INT32_MAX ? (int)fd : -1;
+}
+
+void *host_event_copy(void *event)
+{
+    int fd = fcntl(descriptor(event), F_DUPFD_CLOEXEC, 3); /* 0 would be NULL; 1 and 2 belong to others */
+
+    if (fd < 0)
+        return NULL;
+    if ((fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY) {
+        close(fd);
+        return NULL;
+    }
+    return (void *)(intptr_t)fd;
+}
+
+void host_event_close(void *copy)
+{
+    close(descriptor(copy));
+}
+
+void host_event_signal(void *event)
+{
+    struct pollfd at = { .fd = descriptor(event), .events = POLLOUT };
+    u64 one = 1;
+
+    /* Where nothing can be added it is signalled as much as can be. */
+    if (poll(&at, 1, 0) == 1 && at.revents & POLLOUT)
+        (void)!write(at.fd, &one, sizeof one);
+}
+
+void *host_log_open(const char *path)
+{
+    int fd = path ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666) : dup(2);
+    FILE *file = fd < 0 ? NULL : fdopen(fd, "a");
+
+    if (!file && fd >= 0)
+        close(fd);
+    return file;
+}
+
+#endif
