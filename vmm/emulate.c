@@ -19,9 +19,10 @@ static void access_ioapic(struct machine *m, WHV_EMULATOR_MEMORY_ACCESS_INFO *ac
 {
     uint64_t offset = access->GpaAddress - IOAPIC_GPA;
 
-    if (access->Direction)
+    if (access->Direction) {
         ioapic_write(&m->ioapic, offset, access->Data, access->AccessSize);
-    else
+        m->pic_is_told = false; /* it may have another way now */
+    } else
         ioapic_read(&m->ioapic, offset, access->Data, access->AccessSize);
 }
 

@@ -19,8 +19,8 @@ static void end_explained(struct processor *cpu, const char *how, const char *wh
     SwhpExplainLastExit(m->partition, cpu->index, cause, sizeof cause, NULL);
     for (size_t length = strlen(cause); length && cause[length - 1] == '\n';)
         cause[--length] = 0;
-    problem_is(&m->problem, STATUS_BADLY, "%s at %04x:%" PRIx64 "%s%s", what, cpu->exit.VpContext.Cs.Selector,
-               cpu->exit.VpContext.Rip, *cause ? ": " : "", cause);
+    problem_is(&m->problem, STATUS_BADLY, "%s at %04x:%" PRIx64 "%s%s%s", what, cpu->exit.VpContext.Cs.Selector,
+               cpu->exit.VpContext.Rip, cpu->on, *cause ? ": " : "", cause);
     machine_end(m, STATUS_BADLY, how);
 }
 
@@ -170,8 +170,8 @@ static void on_freeze(struct processor *cpu)
     pic_set_line(&m->pic, IRQ_COPROCESSOR, true);
     if (!cpu->can_interrupt_flag) {
         problem_is(&m->problem, STATUS_BADLY,
-                   "the guest froze at %04x:%" PRIx64 " at an x87 exception, with interrupts off",
-                   cpu->exit.VpContext.Cs.Selector, cpu->exit.VpContext.Rip);
+                   "the guest froze at %04x:%" PRIx64 "%s at an x87 exception, with interrupts off",
+                   cpu->exit.VpContext.Cs.Selector, cpu->exit.VpContext.Rip, cpu->on);
         machine_end(m, STATUS_BADLY, "the guest is frozen");
         return;
     }
@@ -179,6 +179,16 @@ static void on_freeze(struct processor *cpu)
     cpu->halted = !m->has_apic || cpu->frozen;
     cpu->frozen = true;
     m->has_halted = true;
+}
+
+/* The first processor sees to the devices' time. */
+static void serve(struct processor *cpu)
+{
+    if (cpu->index)
+        return;
+    machine_serve(cpu->machine);
+    if (cpu->machine->has_apic)
+        machine_check_sleepers(cpu->machine);
 }
 
 static void on_count(struct processor *cpu)
@@ -193,9 +203,7 @@ static void on_count(struct processor *cpu)
             return;
         }
     }
-    machine_serve(m);
-    if (m->has_apic)
-        machine_check_sleepers(m);
+    serve(cpu);
 }
 
 void processor_exited(struct processor *cpu)
@@ -236,9 +244,7 @@ void processor_exited(struct processor *cpu)
         break;
     case WHvRunVpExitReasonCanceled:
         machine_check_user(m);
-        machine_serve(m);
-        if (m->has_apic)
-            machine_check_sleepers(m);
+        serve(cpu);
         break;
     case WHvRunVpExitReasonUnrecoverableException:
         end_explained(cpu, "a triple fault", "the guest ended in a triple fault");

@@ -18,7 +18,8 @@ enum {
     AT_DATA = 0x10,
 };
 
-/* 3.2.4, I/O redirection table registers. The polarity is stored, and doesn't matter: inputs come as asserted or not. */
+/* 3.2.4, I/O redirection table registers. The polarity is stored, and doesn't matter: inputs come as asserted or
+ * not. */
 #define ENTRY_DELIVERY(e) ((unsigned)((e) >> 8 & 7))
 #define ENTRY_LOGICAL UINT64_C(0x800)
 #define ENTRY_STATUS UINT64_C(0x1000) /* whatever is sent has arrived */

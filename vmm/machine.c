@@ -230,6 +230,8 @@ static bool make_processors(struct machine *m, struct problem *problem)
         m->processors[i].is_created = true;
         m->processors[i].machine = m;
         m->processors[i].index = i;
+        if (m->processor_count > 1)
+            snprintf(m->processors[i].on, sizeof m->processors[i].on, " on processor %u", i);
     }
     return true;
 }
@@ -342,6 +344,8 @@ bool machine_make(struct machine *m, const struct options *options, struct probl
     m->started = host_time();
     m->processor_count = options->cpus;
     m->has_apic = options->apic != APIC_NONE;
+    m->is_threaded = options->cpus > 1;
+    pthread_mutex_init(&m->lock, NULL);
     m->how = "it was not run";
     if (!memory_make(&m->memory, options->memory, problem) || !load_guest(m, &start, problem))
         return false;
@@ -372,4 +376,5 @@ void machine_free(struct machine *m)
     if (m->log)
         fclose(m->log);
     memory_free(&m->memory);
+    pthread_mutex_destroy(&m->lock);
 }

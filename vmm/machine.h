@@ -59,7 +59,9 @@ struct machine;
 struct processor {
     struct machine *machine;
     unsigned index;
-    bool is_created;
+    char on[24]; /* " on processor N" where there are several */
+    bool is_created, has_thread;
+    pthread_t thread;
 
     WHV_RUN_VP_EXIT_CONTEXT exit;
     bool state_known; /* these three are its state now */
@@ -85,6 +87,12 @@ struct machine {
     struct processor processors[MACHINE_PROCESSORS];
     unsigned processor_count;
     struct processor *current; /* whose exit is answered now */
+
+    /* Several processors run on a thread each, without the lock; all else that they do is under it. */
+    bool is_threaded;
+    pthread_mutex_t lock;
+    bool pic_is_told; /* the one that is to take the 8259A's request knows of it */
+
 
     struct bus bus;
     struct pic pic;
@@ -153,7 +161,7 @@ uint64_t machine_now(void *machine);
 uint64_t machine_counts(const struct machine *machine, uint64_t time);
 
 /* What the processors have retired. */
-uint64_t machine_instructions(const struct machine *machine);
+uint64_t machine_instructions(void *machine);
 
 void machine_start_time(struct machine *machine);
 

@@ -21,9 +21,10 @@ const char options_help[] =
     "  --kernel-args TEXT     the kernel's command line (console=ttyS0)\n"
     "  --initrd FILE          the initial file system; the module, for multiboot and PVH\n"
     "  --memory SIZE          the guest's memory, with K, M or G (256M)\n"
-    "  --cpus N               processors; only 1 for now\n"
+    "  --cpus N               processors, 1 to 64 (1); several run on a thread each, with --clock host\n"
     "  --apic MODE            none: interrupts come by the 8259A alone; xapic or x2apic: by local APICs and\n"
-    "                         an I/O APIC too, and x2apic lets the guest switch to that mode (none)\n"
+    "                         an I/O APIC too, and x2apic lets the guest switch to that mode\n"
+    "                         (none; xapic with several processors)\n"
     "  --firmware FILE        a ROM below 4 GiB, started at the reset vector\n"
     "  --mode MODE            real, protected or long: FILE is a flat binary for that mode (real)\n"
     "  --base ADDR            where a flat binary is put and entered (0x7c00 in real mode, else 1M)\n"
@@ -31,7 +32,7 @@ const char options_help[] =
     "  --clock CLOCK          virtual: time follows the instructions, and each run is the same;\n"
     "                         host: it follows the host's clock (virtual)\n"
     "  --seed N               where the guest's random numbers come from (0)\n"
-    "  --max-insns N          stop after so many instructions\n"
+    "  --max-insns N          stop when a processor has retired so many instructions\n"
     "\n"
     "  --summary              at the end, exits by reason and counts, on standard error\n"
     "  --hash                 at the end, a digest of processor and memory: hash HEX\n"
@@ -44,6 +45,8 @@ const char options_help[] =
     "Status: 0 the guest ended well (power-off, reset, HLT with interrupts off, --max-insns),\n"
     "2 wrong usage or a bad file, 4 it ended badly (triple fault, unsupported, invalid state),\n"
     "6 the host lacks something, 130 interrupted; odd ones are (value << 1) | 1 from port 0xf4.\n";
+
+enum { LARGEST_CPUS = 64 };
 
 enum option {
     OPTION_ARGUMENTS,
@@ -205,9 +208,9 @@ static bool read_option(struct options *options, enum option option, const char 
     case OPTION_CPUS:
         if (!whole_number(value, &number) || number == 0)
             return bad(problem, "--cpus", value, "a number of processors");
-        if (number > 1)
-            return problem_is(problem, STATUS_USAGE,
-                              "--cpus: this version runs guests with 1 processor, not %s", value);
+        if (number > LARGEST_CPUS)
+            return problem_is(problem, STATUS_USAGE, "--cpus: at most %u, not %s", LARGEST_CPUS, value);
+        options->cpus = (unsigned)number;
         return true;
     case OPTION_APIC:
         return read_apic(options, value, problem);
@@ -268,8 +271,15 @@ static bool read_word(struct options *options, int count, char **words, int *ind
     return problem_is(problem, STATUS_USAGE, "unknown option %s; see softwhp --help", word);
 }
 
-static bool check(const struct options *options, struct problem *problem)
+static bool check(struct options *options, struct problem *problem)
 {
+    if (options->cpus > 1 && !options->has_apic)
+        options->apic = APIC_XAPIC;
+    if (options->cpus > 1 && options->apic == APIC_NONE)
+        return problem_is(problem, STATUS_USAGE, "--cpus: several processors need local APICs, not --apic none");
+    if (options->cpus > 1 && !options->host_clock)
+        return problem_is(problem, STATUS_USAGE,
+                          "--cpus: several processors run on a thread each, which needs --clock host");
     if (options->firmware && options->file)
         return problem_is(problem, STATUS_USAGE,
                           "give either FILE or --firmware FILE: firmware finds no kernel here");

@@ -109,8 +109,8 @@ static void start_protected(struct processor *cpu, const struct start *start)
     processor_write(cpu, WHvX64RegisterCr0, number(CR0_PG | CR0_PE | CR0_ET));
 }
 
-/* What firmware leaves in the first processor's local APIC: the 8259A's requests come through it. Intel's MultiProcessor
- * Specification 3.6.2.2, virtual wire mode. */
+/* What firmware leaves in the first processor's local APIC: the 8259A's requests come through it. Intel's
+ * MultiProcessor Specification 3.6.2.2, virtual wire mode. */
 static void start_apic(struct processor *cpu)
 {
     processor_write(cpu, WHvX64RegisterApicSpurious, number(0x1ff));

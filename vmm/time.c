@@ -31,8 +31,9 @@ uint64_t machine_counts(const struct machine *machine, uint64_t time)
     return counts > UINT64_MAX ? UINT64_MAX : (uint64_t)counts;
 }
 
-uint64_t machine_instructions(const struct machine *machine)
+uint64_t machine_instructions(void *context)
 {
+    const struct machine *machine = context;
     uint64_t sum = 0;
 
     for (unsigned i = 0; i < machine->processor_count; i++) {
@@ -112,8 +113,7 @@ void machine_serve(struct machine *m)
         terminal_flush(&m->terminal);
         poll_input(m, now);
         /* A trace on the same terminal is progress enough. */
-        terminal_progress(&m->terminal, !m->has_halted && m->trace != stderr, machine_instructions(m),
-                          m->started);
+        terminal_progress(&m->terminal, !m->has_halted && m->trace != stderr, machine_instructions, m, m->started);
         m->has_halted = false;
         machine_check_user(m);
     }
@@ -239,14 +239,16 @@ void machine_check_sleepers(struct machine *m)
             return;
         m->look_time = now + LOOK_EVERY_NS;
     }
+    if (sleep_of(m, &m->processors[0]) == AWAKE)
+        return;
     before = machine_instructions(m);
     for (unsigned i = 0; i < m->processor_count; i++) {
         enum sleep one = sleep_of(m, &m->processors[i]);
 
+        if (one == AWAKE)
+            return;
         if (one < all)
             all = one;
-        if (all == AWAKE)
-            return;
     }
     if (machine_instructions(m) != before) /* one was awake while others were looked at */
         return;
@@ -254,8 +256,9 @@ void machine_check_sleepers(struct machine *m)
         machine_end(m, STATUS_WELL, "HLT with interrupts off");
     } else if (!can_wake(m)) {
         problem_is(&m->problem, STATUS_BADLY,
-                   "the guest halted at %04x:%" PRIx64 " to wait for an interrupt, and no device is set up to send one",
-                   m->processors[0].exit.VpContext.Cs.Selector, m->processors[0].exit.VpContext.Rip);
+                   "the guest halted at %04x:%" PRIx64 "%s to wait for an interrupt, and no device is set up to send one",
+                   m->processors[0].exit.VpContext.Cs.Selector, m->processors[0].exit.VpContext.Rip,
+                   m->processors[0].on);
         machine_end(m, STATUS_BADLY, "the guest waits forever");
     }
 }

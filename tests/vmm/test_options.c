@@ -57,6 +57,11 @@ START_TEST(apic_modes)
     ck_assert_int_eq(options.apic, APIC_XAPIC);
     ck_assert(read_words("--apic=x2apic guest"));
     ck_assert_int_eq(options.apic, APIC_X2APIC);
+    ck_assert(read_words("--cpus 64 --clock host guest"));
+    ck_assert_uint_eq(options.cpus, 64);
+    ck_assert_int_eq(options.apic, APIC_XAPIC);
+    ck_assert(read_words("--cpus 2 --apic x2apic --clock host guest"));
+    ck_assert_int_eq(options.apic, APIC_X2APIC);
     ck_assert(read_words("--apic none guest"));
     ck_assert_int_eq(options.apic, APIC_NONE);
 }
