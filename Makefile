@@ -6,6 +6,7 @@
 # make bench      benchmarks beside the peers that are installed; BENCH="--rounds 1 alu" as bench/bench.py takes it
 # make vectors    captures hardware vectors on this machine's processor: OUT=build/vectors SEED=1 PERCENT=100
 # make fuzz       random sequences against this machine's processor: FUZZ="--count 10000 --seed 1", docs/fuzzing.md
+# make docs       writes docs/functions.md from the tests' lists
 # make floors     prints every include that looks upwards or at the host's system; nothing, if all is well
 # make libs       what a static client links
 # make install PREFIX= DESTDIR=
@@ -141,6 +142,9 @@ bench: all $B/bench/exits
 	python3 bench/bench.py $B $(BENCH)
 	$B/bench/exits
 
+docs: $B/tests/suites
+	DOCS=docs/functions.md $B/tests/suites functions-page
+
 floors:
 	@tests/floors.sh $(FLOORS)
 
@@ -162,4 +166,4 @@ clean:
 
 -include $(patsubst %.o,%.d,$(OBJECTS) $(PORTABLE) $(VMM) $(TESTS) $(PROGRAMS))
 
-.PHONY: all deps run check asan bench vectors fuzz floors libs install clean
+.PHONY: all deps run check asan bench vectors fuzz docs floors libs install clean

@@ -8,7 +8,6 @@ Suite *whp_suite(void)
     Suite *s = suite_create("whp");
 
     suite_add_tcase(s, lifecycle_case());
-    suite_add_tcase(s, misuse_case());
     suite_add_tcase(s, property_case());
     suite_add_tcase(s, register_case());
     suite_add_tcase(s, memory_case());
