@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* The host's memory, time, waiting, randomness and events. */
+/* state/host.h on Linux. */
+#ifdef __linux__
 #include "state/host.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <poll.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -62,8 +65,70 @@ u64 host_random(void)
     return v;
 }
 
-/* Where the host tells (/proc may not be there), a descriptor of something else is refused: nobody's file gets our 1. */
-static bool is_eventfd(int fd)
+/* ---- threads ---- */
+
+_Static_assert(sizeof(pthread_mutex_t) <= sizeof(struct host_lock), "a mutex has room in a lock");
+_Static_assert(sizeof(pthread_cond_t) <= sizeof(struct host_condition), "a condition has room in one");
+_Static_assert(_Alignof(pthread_mutex_t) <= _Alignof(struct host_lock), "and is aligned");
+
+/* Of glibc and musl, PTHREAD_MUTEX_INITIALIZER and PTHREAD_COND_INITIALIZER are zeros. */
+static pthread_mutex_t *mutex(struct host_lock *l)
+{
+    return (pthread_mutex_t *)l;
+}
+
+static pthread_cond_t *condition(struct host_condition *c)
+{
+    return (pthread_cond_t *)c;
+}
+
+void host_lock(struct host_lock *l)
+{
+    pthread_mutex_lock(mutex(l));
+}
+
+void host_unlock(struct host_lock *l)
+{
+    pthread_mutex_unlock(mutex(l));
+}
+
+void host_condition_wait(struct host_condition *c, struct host_lock *l)
+{
+    pthread_cond_wait(condition(c), mutex(l));
+}
+
+void host_condition_wait_for(struct host_condition *c, struct host_lock *l, u64 nanoseconds)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until); /* what a condition of zeros waits by */
+    nanoseconds += (u64)until.tv_nsec;
+    until.tv_sec += (time_t)(nanoseconds / 1000000000u);
+    until.tv_nsec = (long)(nanoseconds % 1000000000u);
+    pthread_cond_timedwait(condition(c), mutex(l), &until);
+}
+
+void host_condition_wake_all(struct host_condition *c)
+{
+    pthread_cond_broadcast(condition(c));
+}
+
+void host_yield(void)
+{
+    sched_yield();
+}
+
+/* ---- files ---- */
+
+static int descriptor(void *event)
+{
+    intptr_t fd = (intptr_t)event;
+
+    return fd >= 0 && fd <= INT32_MAX ? (int)fd : -1;
+}
+
+/* Nobody's file gets our 1; where the host doesn't tell (/proc isn't there), what can be written passes. */
+static bool is_event(int fd)
 {
     char path[32], name[32];
     ssize_t n;
@@ -71,32 +136,47 @@ static bool is_eventfd(int fd)
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     n = readlink(path, name, sizeof name - 1);
     if (n < 0)
-        return fcntl(fd, F_GETFD) >= 0;
+        return (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
     name[n] = 0;
     return strstr(name, "[eventfd]") != NULL;
 }
 
-bool host_event_open(const void *handle, i64 *event, bool *is_event)
+void *host_event_copy(void *event)
 {
-    intptr_t fd = (intptr_t)handle;
+    int fd = fcntl(descriptor(event), F_DUPFD_CLOEXEC, 3); /* 0 would be NULL; 1 and 2 belong to others */
 
-    *is_event = fd > 0 && fd == (int)fd && fcntl((int)fd, F_GETFD) >= 0 && is_eventfd((int)fd);
-    *event = *is_event ? fcntl((int)fd, F_DUPFD_CLOEXEC, 0) : -1;
-    return *event >= 0;
+    if (fd < 0)
+        return NULL;
+    if (!is_event(fd)) {
+        close(fd);
+        return NULL;
+    }
+    return (void *)(intptr_t)fd;
 }
 
-void host_event_close(i64 event)
+void host_event_close(void *copy)
 {
-    close((int)event);
+    close(descriptor(copy));
 }
 
-void host_event_signal(i64 event)
+void host_event_signal(void *event)
 {
-    struct pollfd room = { .fd = (int)event, .events = POLLOUT };
+    struct pollfd at = { .fd = descriptor(event), .events = POLLOUT };
     u64 one = 1;
 
-    /* A full one would block, and who waits for it is awake. */
-    if (poll(&room, 1, 0) > 0 && room.revents & POLLOUT)
-        while (write((int)event, &one, sizeof one) < 0 && errno == EINTR)
-            ;
+    /* Where nothing can be added it is signalled as much as can be. */
+    if (poll(&at, 1, 0) == 1 && at.revents & POLLOUT)
+        (void)!write(at.fd, &one, sizeof one);
 }
+
+void *host_log_open(const char *path)
+{
+    int fd = path ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666) : dup(2);
+    FILE *file = fd < 0 ? NULL : fdopen(fd, "a");
+
+    if (!file && fd >= 0)
+        close(fd);
+    return file;
+}
+
+#endif

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What we ask of the host: memory, time, waiting, randomness, events. The only file that calls it for these. */
+/*
+ * What we ask of the host's system: memory, threads, waiting, events, time, randomness. Nothing else in these floors calls
+ * it: state/host.c does for Linux, state/host_windows.c for Windows. What the C library of any host has is asked directly.
+ */
 #ifndef STATE_HOST_H
 #define STATE_HOST_H
 
@@ -16,11 +19,44 @@ void host_wake(u32 *word); /* whoever waits on it */
 u64 host_random(void);
 
 /*
- * Events of the caller's: its HANDLE is the descriptor of an eventfd. What we keep is a duplicate, so that the caller
- * may close its own. False: it is no such thing (*is_event), or the host has no more descriptors.
+ * Locks, and conditions that are waited for with one held. Zeros are an open lock and a condition that nobody waits for, so
+ * neither needs a beginning or an end. The hot paths take none.
  */
-bool host_event_open(const void *handle, i64 *event, bool *is_event);
-void host_event_close(i64 event);
-void host_event_signal(i64 event); /* adds 1, unless that's more than it can count: then it is signalled anyway */
+struct host_lock {
+    u64 opaque[6];
+};
+struct host_condition {
+    u64 opaque[6];
+};
+void host_lock(struct host_lock *l);
+void host_unlock(struct host_lock *l);
+void host_condition_wait(struct host_condition *c, struct host_lock *l);
+void host_condition_wait_for(struct host_condition *c, struct host_lock *l, u64 nanoseconds);
+void host_condition_wake_all(struct host_condition *c);
+void host_yield(void); /* lets other threads run */
+
+/* An address that no other living thread has. */
+INLINE const void *thread_mark(void)
+{
+#ifdef _WIN32
+    const void *teb;
+
+    __asm__("movq %%gs:0x30, %0" : "=r"(teb)); /* the TEB's address of itself */
+    return teb;
+#else
+    return __builtin_thread_pointer();
+#endif
+}
+
+/*
+ * A caller's event: the HANDLE that the API takes, on Linux an eventfd as (HANDLE)(intptr_t)fd. A copy of ours stays good when
+ * the caller closes his; NULL: it's no event, or there is no room for another. Signalling never blocks.
+ */
+void *host_event_copy(void *event);
+void host_event_close(void *copy);
+void host_event_signal(void *event);
+
+/* A FILE that others of the same name add to also, starting empty; standard error for NULL. NULL: it can't be written. */
+void *host_log_open(const char *path);
 
 #endif

@@ -3,10 +3,9 @@
 #ifndef STATE_PARTITION_H
 #define STATE_PARTITION_H
 
-#include <pthread.h>
-
 #include "include/softwhp.h"
 #include "state/feature.h"
+#include "state/host.h"
 #include "state/types.h"
 
 struct vcpu;
@@ -74,8 +73,8 @@ struct partition {
     void *trace_context;
     u32 trace_kinds;
 
-    pthread_mutex_t lock;         /* the map of memory, the processors' list, rendezvous */
-    pthread_cond_t met;
+    struct host_lock lock;        /* the map of memory, the processors' list, rendezvous */
+    struct host_condition met;
     u32 generation;               /* of the memory map */
     u32 meeting;                  /* atomic: processors stand still, or are about to */
     u32 created;                  /* processors that exist; atomic */

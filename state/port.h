@@ -13,7 +13,7 @@
 struct bell {
     u64 gpa, value;
     u64 number; /* of the notification port that it is; 0: made by WHvRegisterPartitionDoorbellEvent */
-    i64 event;  /* of state/host.h, and the table's own */
+    void *event; /* of state/host.h, and the table's own */
     u8 length;
     bool has_value;
 };
@@ -21,7 +21,7 @@ struct bell {
 struct event_port {
     u32 connection;
     u64 number;
-    i64 event;
+    void *event;
 };
 
 struct ports {

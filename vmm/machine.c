@@ -44,23 +44,6 @@ void machine_lost(struct machine *machine, const char *name, int error)
     machine->status = STATUS_HOST;
 }
 
-uint64_t machine_now(void *context)
-{
-    const struct machine *machine = context;
-    UINT64 clock = 0;
-
-    SwhpGetClock(machine->partition, &clock);
-    return (uint64_t)((unsigned __int128)clock * machine->ns_per_count >> 32);
-}
-
-uint64_t machine_counts(const struct machine *machine, uint64_t time)
-{
-    unsigned __int128 scaled = (unsigned __int128)time << 32;
-    unsigned __int128 counts = (scaled + machine->ns_per_count - 1) / machine->ns_per_count;
-
-    return counts > UINT64_MAX ? UINT64_MAX : (uint64_t)counts;
-}
-
 /* ---- Ports that are too small for a file of their own ---- */
 
 static uint32_t read_ones(void *device, uint16_t port, unsigned size, uint64_t now)
@@ -121,7 +104,7 @@ static void write_coprocessor(void *device, uint16_t port, unsigned size, uint32
     (void)value;
     (void)now;
     pic_set_line(&machine->pic, IRQ_COPROCESSOR, false);
-    result = SwhpSetIgnne(machine->partition, 0, TRUE);
+    result = SwhpSetIgnne(machine->partition, machine->current->index, TRUE);
     if (result != S_OK)
         machine_fail(machine, "SwhpSetIgnne", result);
 }
@@ -195,7 +178,7 @@ static bool set_property(struct machine *m, unsigned code, const void *value, ui
 
 static bool make_partition(struct machine *m, struct problem *problem)
 {
-    UINT32 processors = 1, clock = m->options->host_clock ? SwhpClockHost : SwhpClockVirtual, rate = 1;
+    UINT32 processors = m->processor_count, clock = m->options->host_clock ? SwhpClockHost : SwhpClockVirtual, rate = 1;
     UINT64 seed = m->options->seed;
     HRESULT result = WHvCreatePartition(&m->partition);
 
@@ -220,6 +203,20 @@ static bool make_partition(struct machine *m, struct problem *problem)
                                 result);
     m->rate = rate;
     m->ns_per_count = (uint64_t)(((unsigned __int128)m->rate * 1000000000u << 32) / m->frequency);
+    return true;
+}
+
+static bool make_processors(struct machine *m, struct problem *problem)
+{
+    for (unsigned i = 0; i < m->processor_count; i++) {
+        HRESULT result = WHvCreateVirtualProcessor(m->partition, i, 0);
+
+        if (result != S_OK)
+            return platform_problem(problem, STATUS_HOST, "WHvCreateVirtualProcessor", result);
+        m->processors[i].is_created = true;
+        m->processors[i].machine = m;
+        m->processors[i].index = i;
+    }
     return true;
 }
 
@@ -325,11 +322,11 @@ static bool start_trace(struct machine *m, struct problem *problem)
 bool machine_make(struct machine *m, const struct options *options, struct problem *problem)
 {
     struct start start = {0};
-    HRESULT result;
 
     memset(m, 0, sizeof *m);
     m->options = options;
     m->started = host_time();
+    m->processor_count = 1;
     m->how = "it was not run";
     if (!memory_make(&m->memory, options->memory, problem) || !load_guest(m, &start, problem))
         return false;
@@ -337,20 +334,19 @@ bool machine_make(struct machine *m, const struct options *options, struct probl
         return false;
     if (!make_partition(m, problem) || !map_memory(m, problem))
         return false;
-    result = WHvCreateVirtualProcessor(m->partition, 0, 0);
-    if (result != S_OK)
-        return platform_problem(problem, STATUS_HOST, "WHvCreateVirtualProcessor", result);
-    m->has_processor = true;
+    if (!make_processors(m, problem))
+        return false;
     connect_devices(m);
-    return start_processor(m, &start, problem) && start_trace(m, problem);
+    return processor_start(&m->processors[0], &start, problem) && start_trace(m, problem);
 }
 
 void machine_free(struct machine *m)
 {
     if (m->emulator)
         WHvEmulatorDestroyEmulator(m->emulator);
-    if (m->has_processor)
-        WHvDeleteVirtualProcessor(m->partition, 0);
+    for (unsigned i = 0; i < m->processor_count; i++)
+        if (m->processors[i].is_created)
+            WHvDeleteVirtualProcessor(m->partition, i);
     if (m->partition)
         WHvDeletePartition(m->partition);
     if (m->trace && m->trace != stderr)

@@ -277,10 +277,10 @@ HRESULT WINAPI WHvAdviseGpaRange(WHV_PARTITION_HANDLE Partition, const WHV_MEMOR
     for (u32 i = 0; i < GpaRangesCount && SUCCEEDED(hr); i++)
         hr = check_range(p, GpaRanges[i].GuestAddress, GpaRanges[i].SizeInBytes);
     for (u32 i = 0; i < GpaRangesCount && SUCCEEDED(hr); i++) {
-        pthread_mutex_lock(&p->lock); /* one by one: there may be many */
+        host_lock(&p->lock); /* one by one: there may be many */
         if (!ram_has_all(p->ram, GpaRanges[i].GuestAddress, GpaRanges[i].SizeInBytes))
             hr = fail(WHV_E_GPA_RANGE_NOT_FOUND, "GpaRanges[%u]: not all of it is mapped", i);
-        pthread_mutex_unlock(&p->lock);
+        host_unlock(&p->lock);
     }
     partition_leave(Partition);
     return hr;
@@ -308,9 +308,9 @@ HRESULT WINAPI WHvGetPartitionCounters(WHV_PARTITION_HANDLE Partition, WHV_PARTI
         u64 size = 0;
         WHV_PARTITION_MEMORY_COUNTERS counters = { 0 };
 
-        pthread_mutex_lock(&p->lock);
+        host_lock(&p->lock);
         ram_visit(p->ram, add_size, &size);
-        pthread_mutex_unlock(&p->lock);
+        host_unlock(&p->lock);
         counters.Mapped4KPageCount = size / PAGE_SIZE;
         hr = give(Buffer, BufferSizeInBytes, BytesWritten, &counters, sizeof counters);
     }

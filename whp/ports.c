@@ -43,14 +43,13 @@ static HRESULT check_set_up(const struct partition *p)
 }
 
 /* The event is ours from here on: the caller may close its handle. */
-static HRESULT open_event(HANDLE handle, i64 *event)
+static HRESULT open_event(HANDLE handle, void **event)
 {
-    bool is_event;
-
-    if (host_event_open(handle, event, &is_event))
-        return S_OK;
-    return is_event ? fail(E_OUTOFMEMORY, "EventHandle: the process has no descriptor left for a duplicate of it")
-                    : fail(E_HANDLE, "EventHandle: %p is no event; on Linux it is an eventfd's descriptor", handle);
+    *event = host_event_copy(handle);
+    return *event ? S_OK
+                  : fail(E_HANDLE, "EventHandle: %p is no event (on Linux an eventfd's descriptor), or there is no "
+                                   "descriptor left for a copy of it",
+                         handle);
 }
 
 static HRESULT meet(struct partition *p)
@@ -61,7 +60,7 @@ static HRESULT meet(struct partition *p)
 
 /* ---- doorbells ---- */
 
-static struct bell bell_of(const WHV_DOORBELL_MATCH_DATA *m, u64 number, i64 event)
+static struct bell bell_of(const WHV_DOORBELL_MATCH_DATA *m, u64 number, void *event)
 {
     return (struct bell){ m->GuestAddress, m->Value, number, event, (u8)m->Length, m->MatchOnValue };
 }
@@ -99,7 +98,7 @@ HRESULT WINAPI WHvRegisterPartitionDoorbellEvent(WHV_PARTITION_HANDLE Partition,
                                                  const WHV_DOORBELL_MATCH_DATA *MatchData, HANDLE EventHandle)
 {
     struct partition *p;
-    i64 event = -1;
+    void *event = NULL;
 
     if (!MatchData)
         return fail(E_POINTER, "MatchData is NULL");
@@ -190,7 +189,7 @@ static HRESULT check_port(const struct partition *p, const WHV_NOTIFICATION_PORT
     }
 }
 
-static HRESULT event_port_open(struct partition *p, u32 connection, u64 number, i64 event)
+static HRESULT event_port_open(struct partition *p, u32 connection, u64 number, void *event)
 {
     struct event_port port = { connection, number, event };
     bool conflict;
@@ -202,7 +201,7 @@ static HRESULT event_port_open(struct partition *p, u32 connection, u64 number, 
 }
 
 /* While all stand still. */
-static HRESULT port_open(struct partition *p, const WHV_NOTIFICATION_PORT_PARAMETERS *q, i64 event, u64 *number)
+static HRESULT port_open(struct partition *p, const WHV_NOTIFICATION_PORT_PARAMETERS *q, void *event, u64 *number)
 {
     struct ports *ports = ports_of(p);
     HRESULT hr;
@@ -227,7 +226,7 @@ HRESULT WINAPI WHvCreateNotificationPort(WHV_PARTITION_HANDLE Partition,
                                          WHV_NOTIFICATION_PORT_HANDLE *PortHandle)
 {
     struct partition *p;
-    i64 event = -1;
+    void *event = NULL;
     u64 number = 0;
 
     if (!Parameters || !PortHandle)
@@ -304,11 +303,11 @@ HRESULT WINAPI WHvSetNotificationPortProperty(WHV_PARTITION_HANDLE Partition, WH
 
     if (FAILED(hr))
         return hr;
-    pthread_mutex_lock(&p->lock);
+    host_lock(&p->lock);
     hr = port_find(p, PortHandle, &f);
     if (SUCCEEDED(hr))
         hr = check_property(p, (u32)PropertyCode, PropertyValue);
-    pthread_mutex_unlock(&p->lock);
+    host_unlock(&p->lock);
     partition_leave(Partition);
     return hr;
 }
