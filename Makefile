@@ -34,7 +34,7 @@ VMM_TESTS := $(wildcard tests/vmm/*.c)
 FUZZ_SOURCES := $(wildcard tests/fuzz/*.c) $(patsubst %,tests/cpu/%.c,compare generate forms special states layout native emulated)
 FLOOR_TESTS := $(filter-out $(VMM_TESTS) tests/vectors/% tests/fuzz/%,$(wildcard tests/*/*.c))
 TESTS := $(patsubst %.c,$B/%.o,$(FLOOR_TESTS) $(VMM_TESTS))
-PROGRAMS := $(patsubst %.c,$B/%.o,$(wildcard tests/fuzz/*.c)) $B/tests/vectors/thin.o $B/bench/exits.o
+PROGRAMS := $(patsubst %.c,$B/%.o,$(wildcard tests/fuzz/*.c)) $B/tests/vectors/thin.o $B/bench/exits.o $B/bench/mappings.o
 
 all: $B/libsoftwhp.a $B/libsoftwhp.so $B/softwhp
 
@@ -114,7 +114,7 @@ fuzz: all
 vectors: $B/generator
 	tests/vectors/generator/capture.sh $B/generator $(OUT) $(SEED) $(PERCENT)
 
-$B/bench/exits: $B/bench/exits.o $B/libsoftwhp.a
+$B/bench/exits $B/bench/mappings: %: %.o $B/libsoftwhp.a
 	$(CC) -o $@ $^ $(LIBS)
 
 $B/bench/ucrun: bench/runners/ucrun.c
@@ -135,12 +135,13 @@ asan:
 	@$(MAKE) check B=$B/asan GUESTS=$(GUESTS) CFLAGS="-O1 -g" MODE="-DSWHP_LOOP -fno-omit-frame-pointer" \
 		SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined"
 
-bench: all $B/bench/exits
+bench: all $B/bench/exits $B/bench/mappings
 	@packaging/deps.sh bench
 	@$(MAKE) -s -C bench/guests B=$(abspath $B)/bench/guests
 	@! echo '#include <unicorn/unicorn.h>' | $(CC) -E -x c - >/dev/null 2>&1 || $(MAKE) -s $B/bench/ucrun
 	python3 bench/bench.py $B $(BENCH)
 	$B/bench/exits
+	$B/bench/mappings
 
 docs: $B/tests/suites
 	DOCS=docs/functions.md $B/tests/suites functions-page
