@@ -8,6 +8,7 @@
 # make fuzz       random sequences against this machine's processor: FUZZ="--count 10000 --seed 1", docs/fuzzing.md
 # make docs       writes docs/functions.md from the tests' lists
 # make floors     prints every include that looks upwards or at the host's system; nothing, if all is well
+# make windows-syntax compiles the floors for Windows, by mingw-w64
 # make libs       what a static client links
 # make install PREFIX= DESTDIR=
 # make clean      all that was built; what was downloaded for guests stays
@@ -149,6 +150,11 @@ docs: $B/tests/suites
 floors:
 	@tests/floors.sh $(FLOORS)
 
+windows-syntax: all
+	+@CC="$(CC)" MAKE="$(MAKE)" tests/windows_syntax.sh $B
+
+windows-objects: $(OBJECTS)
+
 libs:
 	@echo $(LIBS)
 
@@ -167,4 +173,4 @@ clean:
 
 -include $(patsubst %.o,%.d,$(OBJECTS) $(PORTABLE) $(VMM) $(TESTS) $(PROGRAMS))
 
-.PHONY: all deps run check asan bench vectors fuzz docs floors libs install clean
+.PHONY: all deps run check asan bench vectors fuzz docs floors windows-syntax windows-objects libs install clean
