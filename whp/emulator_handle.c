@@ -80,7 +80,8 @@ HRESULT WINAPI WHvEmulatorCreateEmulator(const WHV_EMULATOR_CALLBACKS *Callbacks
     if (!Callbacks || !Emulator)
         return fail(E_INVALIDARG, "%s is NULL", Callbacks ? "Emulator" : "Callbacks");
     if (Callbacks->Size != sizeof *Callbacks)
-        return fail(E_INVALIDARG, "Callbacks: Size is %u, must be %zu", Callbacks->Size, sizeof *Callbacks);
+        return fail(E_INVALIDARG, "Callbacks: Size is %u, must be %u", Callbacks->Size,
+                    (u32)sizeof *Callbacks);
     if (Callbacks->Reserved)
         return fail(E_INVALIDARG, "Callbacks: Reserved is %u, must be 0", Callbacks->Reserved);
 

@@ -210,7 +210,7 @@ START_TEST(tables_are_loaded_anywhere)
     const uint8_t *root, *table;
     bool has_fadt = false;
 
-    ck_assert(fw_cfg_add_acpi(&f, &problem));
+    ck_assert(fw_cfg_add_acpi(&f, 1, true, &problem));
     loader = file("etc/table-loader");
     ck_assert_uint_eq(loader->size % 128, 0);
     for (size_t at = 0; at < loader->size; at += 128)

@@ -73,7 +73,6 @@ TCase *cpuid_case(void);
 TCase *msr_action_case(void);
 TCase *cancel_case(void);
 TCase *exit_case(void);
-TCase *emulator_case(void);
 TCase *observe_case(void);
 TCase *hostile_case(void);
 TCase *garbage_case(void);
