@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* openvmm: it imports nearly every function, asks each for what it may lack, and falls back by the error's code. */
+#include <sys/eventfd.h>
+#include <unistd.h>
+
 #include "tests/whp/client.h"
 
 #define REG(name) WHvX64Register##name
@@ -237,6 +240,61 @@ START_TEST(openvmm_masks_bits_of_cpuid_by_the_second_list)
 }
 END_TEST
 
+static u64 rings(int event)
+{
+    u64 n = 0;
+
+    return read(event, &n, sizeof n) == sizeof n ? n : 0;
+}
+
+/* A queue of a virtual device is notified by a store that doesn't leave the guest. */
+START_TEST(openvmm_has_stores_to_a_doorbell_signal_an_event)
+{
+    WHV_DOORBELL_MATCH_DATA match = { .GuestAddress = 0x9010, .Length = 2, .MatchOnLength = 1 };
+    int event = eventfd(0, EFD_NONBLOCK);
+    struct client c;
+
+    open_openvmm(&c, 1);
+    /* mov [9010], ax, twice; out 90; mov [9010], al; mov [9010], ax */
+    CLIENT_START(&c, 0xa3, 0x10, 0x90, 0xa3, 0x10, 0x90, 0xe6, 0x90, 0xa2, 0x10, 0x90, 0xa3, 0x10, 0x90);
+    ck_ok(WHvUnmapGpaRange(c.p, 0x9000, 0x1000));
+    ck_ok(WHvRegisterPartitionDoorbellEvent(c.p, &match, (HANDLE)(intptr_t)event));
+    ck_hr(WHvRegisterPartitionDoorbellEvent(c.p, &match, (HANDLE)(intptr_t)event), (HRESULT)0xC0350005u);
+    ck_assert_uint_eq(client_port(&c), 0x90);
+    ck_assert_uint_eq(rings(event), 2);
+    ck_assert_uint_eq(client_run(&c), WHvRunVpExitReasonMemoryAccess); /* of another length */
+    ck_assert_uint_eq(c.x.MemoryAccess.Gpa, 0x9010);
+    ck_assert_uint_eq(rings(event), 0);
+    client_set(&c, REG(Rip), CLIENT_CODE + 11);
+    ck_ok(WHvUnregisterPartitionDoorbellEvent(c.p, &match));
+    ck_assert_uint_eq(client_run(&c), WHvRunVpExitReasonMemoryAccess);
+    ck_hr(WHvUnregisterPartitionDoorbellEvent(c.p, &match), (HRESULT)0x80070490u);
+    client_stop(&c);
+    close(event);
+}
+END_TEST
+
+START_TEST(openvmm_makes_and_deletes_notification_ports)
+{
+    WHV_NOTIFICATION_PORT_PARAMETERS port = { .NotificationPortType = WHvNotificationPortTypeDoorbell,
+                                              .Doorbell = { .GuestAddress = 0x9020, .Length = 4, .MatchOnLength = 1 } };
+    WHV_NOTIFICATION_PORT_HANDLE handle;
+    int event = eventfd(0, EFD_NONBLOCK);
+    struct client c;
+
+    open_openvmm(&c, 1);
+    CLIENT_START(&c, 0x66, 0xa3, 0x20, 0x90, 0xe6, 0x90); /* mov [9020], eax; out 90 */
+    ck_ok(WHvUnmapGpaRange(c.p, 0x9000, 0x1000));
+    ck_ok(WHvCreateNotificationPort(c.p, &port, (HANDLE)(intptr_t)event, &handle));
+    ck_ok(WHvSetNotificationPortProperty(c.p, handle, WHvNotificationPortPropertyPreferredTargetVp, WHV_ANY_VP));
+    ck_assert_uint_eq(client_port(&c), 0x90);
+    ck_assert_uint_eq(rings(event), 1);
+    ck_ok(WHvDeleteNotificationPort(c.p, handle));
+    client_stop(&c);
+    close(event);
+}
+END_TEST
+
 START_TEST(openvmm_resets_a_partition_and_keeps_its_memory)
 {
     struct client c;
@@ -266,6 +324,8 @@ TCase *client_openvmm_case(void)
     tcase_add_test(t, openvmm_hands_a_protection_fault_back);
     tcase_add_test(t, openvmm_relies_on_notifications_that_ring_once);
     tcase_add_test(t, openvmm_masks_bits_of_cpuid_by_the_second_list);
+    tcase_add_test(t, openvmm_has_stores_to_a_doorbell_signal_an_event);
+    tcase_add_test(t, openvmm_makes_and_deletes_notification_ports);
     tcase_add_test(t, openvmm_resets_a_partition_and_keeps_its_memory);
     return t;
 }
