@@ -44,7 +44,7 @@ struct helpers {
     pthread_t signals, timer;
     bool has_signals, has_timer;
     sigset_t signal_set;
-    volatile sig_atomic_t signal_seen;
+    int signal_seen; /* atomic */
     bool ends;
     uint64_t wake_time; /* the host's, under the lock; UINT64_MAX: never */
     pthread_mutex_t lock;
@@ -60,7 +60,7 @@ struct machine;
 struct processor {
     struct machine *machine;
     unsigned index;
-    char on[24]; /* " on processor N" where there are several */
+    char on[28]; /* " on processor N" where there are several */
     bool is_created, has_thread;
     pthread_t thread;
 

@@ -24,8 +24,10 @@ void machine_check_devices(struct machine *m)
 
 void machine_check_user(struct machine *m)
 {
-    if (m->helpers.signal_seen) {
-        machine_end(m, 128 + m->helpers.signal_seen, "a signal ended it");
+    int number = __atomic_load_n(&m->helpers.signal_seen, __ATOMIC_ACQUIRE);
+
+    if (number) {
+        machine_end(m, 128 + number, "a signal ended it");
     } else if (m->terminal.wants_interrupt) {
         machine_end(m, STATUS_INTERRUPTED, "Ctrl-C ended it");
     } else if (m->terminal.wants_leave) {
