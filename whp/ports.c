@@ -4,6 +4,7 @@
 
 #include "mem/ram.h"
 #include "state/host.h"
+#include "whp/level.h"
 #include "whp/memory.h"
 #include "whp/processor.h"
 
@@ -100,6 +101,8 @@ HRESULT WINAPI WHvRegisterPartitionDoorbellEvent(WHV_PARTITION_HANDLE Partition,
     struct partition *p;
     void *event = NULL;
 
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
     if (!MatchData)
         return fail(E_POINTER, "MatchData is NULL");
 
@@ -146,6 +149,8 @@ HRESULT WINAPI WHvUnregisterPartitionDoorbellEvent(WHV_PARTITION_HANDLE Partitio
 {
     struct partition *p;
 
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
     if (!MatchData)
         return fail(E_POINTER, "MatchData is NULL");
 
@@ -229,6 +234,8 @@ HRESULT WINAPI WHvCreateNotificationPort(WHV_PARTITION_HANDLE Partition,
     void *event = NULL;
     u64 number = 0;
 
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
     if (!Parameters || !PortHandle)
         return fail(E_POINTER, "Parameters or PortHandle is NULL");
 
@@ -299,6 +306,10 @@ HRESULT WINAPI WHvSetNotificationPortProperty(WHV_PARTITION_HANDLE Partition, WH
 {
     struct partition *p;
     struct found f;
+
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
+
     HRESULT hr = partition_enter(Partition, &p);
 
     if (FAILED(hr))
@@ -316,6 +327,10 @@ HRESULT WINAPI WHvDeleteNotificationPort(WHV_PARTITION_HANDLE Partition, WHV_NOT
 {
     struct partition *p;
     struct found f;
+
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
+
     HRESULT hr = partition_enter(Partition, &p);
 
     if (FAILED(hr))
