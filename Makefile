@@ -6,7 +6,9 @@
 # make bench      benchmarks beside the peers that are installed; BENCH="--rounds 1 alu" as bench/bench.py takes it
 # make vectors    captures hardware vectors on this machine's processor: OUT=build/vectors SEED=1 PERCENT=100
 # make fuzz       random sequences against this machine's processor: FUZZ="--count 10000 --seed 1", docs/fuzzing.md
+# make docs       writes docs/functions.md from the tests' lists
 # make floors     prints every include that looks upwards or at the host's system; nothing, if all is well
+# make windows-syntax compiles the floors for Windows, by mingw-w64
 # make libs       what a static client links
 # make install PREFIX= DESTDIR=
 # make clean      all that was built; what was downloaded for guests stays
@@ -142,8 +144,16 @@ bench: all $B/bench/exits $B/bench/mappings
 	$B/bench/exits
 	$B/bench/mappings
 
+docs: $B/tests/suites
+	DOCS=docs/functions.md $B/tests/suites functions-page
+
 floors:
 	@tests/floors.sh $(FLOORS)
+
+windows-syntax: all
+	+@CC="$(CC)" MAKE="$(MAKE)" tests/windows_syntax.sh $B
+
+windows-objects: $(OBJECTS)
 
 libs:
 	@echo $(LIBS)
@@ -163,4 +173,4 @@ clean:
 
 -include $(patsubst %.o,%.d,$(OBJECTS) $(PORTABLE) $(VMM) $(TESTS) $(PROGRAMS))
 
-.PHONY: all deps run check asan bench vectors fuzz floors libs install clean
+.PHONY: all deps run check asan bench vectors fuzz docs floors windows-syntax windows-objects libs install clean

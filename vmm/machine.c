@@ -127,7 +127,6 @@ static void connect_devices(struct machine *m)
     const struct port_device rtc = {&m->rtc, rtc_read, rtc_write, true, false};
     const struct port_device serial = {&m->serial, serial_read, serial_write, false, false};
     const struct port_device keyboard = {&m->keyboard, keyboard_read, keyboard_write, false, false};
-    const struct port_device acpi = {&m->acpi, acpi_read, acpi_write, true, true};
 
     bus_init(bus);
     bus->clock = machine_now;
@@ -144,18 +143,23 @@ static void connect_devices(struct machine *m)
     bus_attach(bus, 0x60, 0x60, &keyboard);
     bus_attach(bus, 0x64, 0x64, &keyboard);
     bus_attach(bus, 0x92, 0x92, &keyboard);
-    bus_attach(bus, ACPI_PORT_EVENT, ACPI_PORT_LAST, &acpi);
     bus_attach(bus, PORT_DEBUG_EXIT, PORT_DEBUG_EXIT,
                &(struct port_device){m, read_ones, write_debug_exit, false, false});
     bus_attach(bus, PORT_DEBUG_CONSOLE, PORT_DEBUG_CONSOLE,
                &(struct port_device){m, read_debug_console, write_debug_console, false, false});
-    bus_attach(bus, PORT_RESET, PORT_RESET, &(struct port_device){m, read_ones, write_reset, false, false});
     bus_attach(bus, PORT_COPROCESSOR, PORT_COPROCESSOR + 1,
                &(struct port_device){m, read_ones, write_coprocessor, false, false});
     if (m->options->has_log_port)
         bus->is_logged[m->options->log_port] = true;
 
     pic_reset(&m->pic);
+    if (m->has_apic) {
+        m->ioapic.send = machine_send_interrupt;
+        m->ioapic.send_context = m;
+        ioapic_reset(&m->ioapic);
+        m->pic.wire = ioapic_set_irq;
+        m->pic.wire_context = &m->ioapic;
+    }
     pit_reset(&m->pit, &m->pic);
     rtc_reset(&m->rtc, &m->pic, m->memory.low_size, m->memory.size - m->memory.low_size,
               m->options->host_clock ? (int64_t)time(NULL) : RTC_VIRTUAL_START);
@@ -164,6 +168,8 @@ static void connect_devices(struct machine *m)
     serial_reset(&m->serial, &m->pic, IRQ_SERIAL);
     keyboard_reset(&m->keyboard, &m->pic);
     acpi_reset(&m->acpi, &m->pic);
+    board_connect(m);
+    bus_attach(bus, PORT_RESET, PORT_RESET, &(struct port_device){m, read_ones, write_reset, false, false});
 }
 
 /* ---- The partition ---- */
@@ -179,7 +185,9 @@ static bool set_property(struct machine *m, unsigned code, const void *value, ui
 static bool make_partition(struct machine *m, struct problem *problem)
 {
     UINT32 processors = m->processor_count, clock = m->options->host_clock ? SwhpClockHost : SwhpClockVirtual, rate = 1;
+    UINT32 apic = m->options->apic;
     UINT64 seed = m->options->seed;
+    WHV_EXTENDED_VM_EXITS exits = {0};
     HRESULT result = WHvCreatePartition(&m->partition);
 
     if (result == E_INVALIDARG) { /* the environment variable SOFTWHP, and the platform has said so */
@@ -188,6 +196,11 @@ static bool make_partition(struct machine *m, struct problem *problem)
     }
     if (result != S_OK)
         return platform_problem(problem, STATUS_HOST, "WHvCreatePartition", result);
+    /* Writes that open or close the way of the 8259A's requests are to be seen. */
+    exits.X64ApicWriteLint0ExitTrap = exits.X64ApicWriteSvrExitTrap = 1;
+    if (m->has_apic && (!set_property(m, WHvPartitionPropertyCodeLocalApicEmulationMode, &apic, sizeof apic, problem) ||
+                        !set_property(m, WHvPartitionPropertyCodeExtendedVmExits, &exits, sizeof exits, problem)))
+        return false;
     if (!set_property(m, WHvPartitionPropertyCodeProcessorCount, &processors, sizeof processors, problem) ||
         !set_property(m, SwhpPartitionPropertyCodeClock, &clock, sizeof clock, problem) ||
         !set_property(m, SwhpPartitionPropertyCodeClockRate, &rate, sizeof rate, problem) ||
@@ -216,6 +229,8 @@ static bool make_processors(struct machine *m, struct problem *problem)
         m->processors[i].is_created = true;
         m->processors[i].machine = m;
         m->processors[i].index = i;
+        if (m->processor_count > 1)
+            snprintf(m->processors[i].on, sizeof m->processors[i].on, " on processor %u", i);
     }
     return true;
 }
@@ -238,11 +253,12 @@ static bool map_memory(struct machine *m, struct problem *problem)
     unsigned rom = WHvMapGpaRangeFlagRead | WHvMapGpaRangeFlagExecute;
 
     return map(m, memory->host, 0, MEMORY_HOLE_START, ram, problem) &&
+           map(m, memory->host + MEMORY_TEXT, MEMORY_TEXT, MEMORY_HOLE_END - MEMORY_TEXT, ram, problem) &&
            map(m, memory->host + MEMORY_HOLE_END, MEMORY_HOLE_END, memory->low_size - MEMORY_HOLE_END, ram,
                problem) &&
            map(m, memory->host + memory->low_size, MEMORY_HIGH_START, memory->size - memory->low_size, ram,
                problem) &&
-           map(m, memory->rom, memory->rom_gpa, memory->rom_size, rom, problem);
+           map(m, memory->rom, memory->rom_gpa, memory->rom_size, rom, problem) && (!memory->rom || board_map(m));
 }
 
 /* ---- The guest ---- */
@@ -255,7 +271,7 @@ static bool load_kernel(struct machine *m, const struct guest_files *files, stru
     bool is_flat = options->has_mode || options->has_base;
 
     if (!is_flat && (elf_is_elf(files->kernel) || linux_is_kernel(files->kernel))) {
-        acpi_write_tables(&m->memory);
+        acpi_write_tables(&m->memory, m->processor_count, m->has_apic);
         layout_take(&layout, ACPI_RSDP, 0x1000);
         return elf_is_elf(files->kernel) ? load_elf(&layout, files, start, problem)
                                          : load_linux(&layout, files, start, problem);
@@ -326,9 +342,13 @@ bool machine_make(struct machine *m, const struct options *options, struct probl
     memset(m, 0, sizeof *m);
     m->options = options;
     m->started = host_time();
-    m->processor_count = 1;
+    m->processor_count = options->cpus;
+    m->has_apic = options->apic != APIC_NONE;
+    m->is_threaded = options->cpus > 1;
+    pthread_mutex_init(&m->lock, NULL);
     m->how = "it was not run";
-    if (!memory_make(&m->memory, options->memory, problem) || !load_guest(m, &start, problem))
+    if (!memory_make(&m->memory, options->memory, problem) || !load_guest(m, &start, problem) ||
+        !board_make(m, problem))
         return false;
     if (options->log_file && !open_output(&m->log, options->log_file, problem))
         return false;
@@ -337,7 +357,10 @@ bool machine_make(struct machine *m, const struct options *options, struct probl
     if (!make_processors(m, problem))
         return false;
     connect_devices(m);
-    return processor_start(&m->processors[0], &start, problem) && start_trace(m, problem);
+    for (unsigned i = 0; i < m->processor_count; i++)
+        if (!processor_start(&m->processors[i], &start, problem))
+            return false;
+    return start_trace(m, problem);
 }
 
 void machine_free(struct machine *m)
@@ -353,5 +376,7 @@ void machine_free(struct machine *m)
         fclose(m->trace);
     if (m->log)
         fclose(m->log);
+    fw_cfg_free(&m->fw_cfg);
     memory_free(&m->memory);
+    pthread_mutex_destroy(&m->lock);
 }

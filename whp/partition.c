@@ -104,6 +104,8 @@ HRESULT WINAPI WHvResetPartition(WHV_PARTITION_HANDLE Partition)
             p->doors[i].cpu->load_pdptes = false;
             tlb_flush(p->doors[i].cpu, false);
         }
+        p->turns.whose = 0;
+        p->turns.rest = 0; /* the generator goes on, as RDRAND's does */
         partition_go(Partition, held);
     }
     partition_leave(Partition);

@@ -46,11 +46,13 @@ static HRESULT check_set_up(const struct partition *p)
 /* The event is ours from here on: the caller may close its handle. */
 static HRESULT open_event(HANDLE handle, void **event)
 {
-    *event = host_event_copy(handle);
-    return *event ? S_OK
-                  : fail(E_HANDLE, "EventHandle: %p is no event (on Linux an eventfd's descriptor), or there is no "
-                                   "descriptor left for a copy of it",
-                         handle);
+    bool is_event;
+
+    *event = host_event_copy(handle, &is_event);
+    if (*event)
+        return S_OK;
+    return is_event ? fail(E_OUTOFMEMORY, "EventHandle: the process has no descriptor left for a duplicate of it")
+                    : fail(E_HANDLE, "EventHandle: %p is no event; on Linux it is an eventfd's descriptor", handle);
 }
 
 static HRESULT meet(struct partition *p)
