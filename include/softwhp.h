@@ -27,7 +27,14 @@ enum {
     SwhpPartitionPropertyCodeClockRate = 0x53570002,       /* UINT32: TSC ticks for one count, 1 to 65536 */
     SwhpPartitionPropertyCodeSeed = 0x53570003,            /* UINT64: where RDRAND, RDSEED and the turns of SwhpRunPartition come from */
     SwhpPartitionPropertyCodeProfile = 0x53570004,         /* char[32]: the processor's name, "zen" or "intel" */
-    SwhpPartitionPropertyCodeUndefinedResults = 0x53570005 /* UINT32: SWHP_UNDEFINED_RESULTS */
+    SwhpPartitionPropertyCodeUndefinedResults = 0x53570005, /* UINT32: SWHP_UNDEFINED_RESULTS */
+    /*
+     * UINT32, a build of Windows: 17763, 19041, 20348, 22000 or 26100, which is everything and the default. The partition
+     * answers as that build would: what came later is unknown (functions: E_NOTIMPL), and not among its bits. Set it first:
+     * it puts the processor's feature banks back, and is refused once something is set that it hasn't. The environment's
+     * SOFTWHP=api= sets it too, and rules what belongs to no partition: WHvGetCapability, IsWHv...Present.
+     */
+    SwhpPartitionPropertyCodeApiLevel = 0x53570006
 };
 
 typedef enum SWHP_CLOCK {

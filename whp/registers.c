@@ -6,6 +6,7 @@
 #include "state/partition.h"
 #include "state/profile.h"
 #include "whp/handle.h"
+#include "whp/level.h"
 
 #define AT(field) offsetof(struct vcpu, field)
 
@@ -119,6 +120,8 @@ INLINE const struct row *find(struct vcpu *cpu, u32 name, u64 *where)
     u64 ignored;
 
     if (unlikely(n >= row->count))
+        return NULL;
+    if (unlikely(cpu->partition->api_level < LEVEL_NEWEST) && level_of_register(name) > cpu->partition->api_level)
         return NULL;
     *where = row->where + (u64)n * row->step;
     if (row->kind == KIND_APIC) {
