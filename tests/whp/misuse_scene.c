@@ -44,11 +44,11 @@ static bool moves(u32 name)
 static void add_registers(struct survey *s, WHV_PARTITION_HANDLE p, u32 vp, bool is_moving)
 {
     static const u32 ranges[][2] = {
-        { 0, 0x2c },        { 0x1000, 0x1020 }, { 0x2000, 0x20b8 },        { 0x3000, 0x3040 },
-        { 0x4000, 0x4016 }, { 0x5000, 0x5060 }, { 0x80000000, 0x80000009 }
+        { 0, 0x2c },        { 0x1000, 0x1020 }, { 0x2000, 0x20b8 },         { 0x3000, 0x3040 },
+        { 0x4000, 0x4016 }, { 0x5000, 0x5060 }, { 0x80000000, 0x80000009 }, { 0x53570100, 0x53570112 }
     };
 
-    for (u32 r = 0; r < 7; r++)
+    for (u32 r = 0; r < 8; r++)
         for (u32 n = ranges[r][0]; n < ranges[r][1]; n++) {
             WHV_REGISTER_NAME name = (WHV_REGISTER_NAME)n;
             WHV_REGISTER_VALUE v;
