@@ -3,6 +3,7 @@
 #include "cpu/apic.h"
 
 #include "cpu/event.h"
+#include "cpu/synic.h"
 #include "exits/exit.h"
 #include "mem/tlb.h"
 #include "state/clock.h"
@@ -74,7 +75,7 @@ static void set_stop(struct vcpu *cpu)
     u64 ticks, counts, room = cpu->until > cpu->count ? cpu->until - cpu->count : 0;
 
     cpu->stop = cpu->until;
-    if (!apic_timer_next(cpu, &ticks))
+    if (!synic_sooner(cpu, ~0u, apic_timer_next(cpu, &ticks), &ticks))
         return;
     counts = is_virtual ? counts_of(cpu, ticks) : ticks ? LOOK_EVERY : 0;
     if (counts < room)
@@ -85,19 +86,31 @@ static void set_stop(struct vcpu *cpu)
 static void run_timer(struct vcpu *cpu)
 {
     apic_catch_up(cpu);
+    if (cpu->synic)
+        synic_catch_up(cpu);
     set_stop(cpu);
 }
 
 /* ---- sleep ---- */
 
-/* Could the timer's interrupt end a HLT? Else waiting for it would only burn time. */
+/* Could a timer's interrupt end the sleep? Else waiting for it would only burn time. */
 static bool timer_wakes(struct vcpu *cpu, u64 *ticks)
 {
     const struct apic *a = cpu->apic;
-    u32 lvt = a->lvt[0];
+    bool has;
 
-    return !(cpu->activity & STARTUP_SUSPEND) && cpu->rflags & IF && (lvt & 0xf0) > (apic_ppr(a) & 0xf0) &&
-           apic_timer_next(cpu, ticks);
+    if (cpu->activity & STARTUP_SUSPEND || !(cpu->rflags & IF || cpu->activity & IDLE_SUSPEND))
+        return false;
+    has = (a->lvt[0] & 0xf0) > (apic_ppr(a) & 0xf0) && apic_timer_next(cpu, ticks);
+    return cpu->synic ? synic_sooner(cpu, synic_waking(cpu), has, ticks) : has;
+}
+
+/* Does what has come end it? The idle state of Hyper-V asks priorities, but not IF. */
+static bool wakes(struct vcpu *cpu)
+{
+    if (cpu->activity & STARTUP_SUSPEND)
+        return false;
+    return apic_wakes(cpu) || (cpu->activity & IDLE_SUSPEND && apic_deliverable(cpu->apic) >= 0);
 }
 
 /*
@@ -144,7 +157,7 @@ bool apic_attend(struct vcpu *cpu)
     __atomic_fetch_and(&cpu->attention, ~(u32)ATTENTION_APIC, __ATOMIC_SEQ_CST); /* before what it stands for is read */
     take_signals(cpu);
     run_timer(cpu);
-    if (cpu->activity == HALT_SUSPEND && apic_wakes(cpu))
+    if (unlikely(cpu->activity) && wakes(cpu))
         cpu->activity = 0;
     if (unlikely(cpu->activity)) {
         go_to_sleep(cpu);
@@ -186,7 +199,8 @@ bool apic_deliver(struct vcpu *cpu)
     if (vector < 0)
         return false;
     apic_clear_bit(a->irr, (unsigned)vector);
-    apic_set_bit(a->isr, (unsigned)vector);
+    if (!cpu->synic || !apic_test(cpu->synic->auto_eoi, (unsigned)vector))
+        apic_set_bit(a->isr, (unsigned)vector);
     return deliver(cpu, &e, (u8)vector);
 }
 

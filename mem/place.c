@@ -129,6 +129,8 @@ static COLD bool part_walk(struct vcpu *cpu, u64 linear, unsigned access, u8 **h
     }
     page = ram_find(cpu->partition->ram, t.gpa);
     if (unlikely((page & need) != need)) {
+        if (page & PAGE_OVERLAY) /* TLFS "Establishing the hypercall interface" */
+            vcpu_raise(cpu, VECTOR_GP, 0);
         if (!is_fetch)
             tlb_fill_leave(cpu, linear, access, &t, page);
         exit_memory(cpu, t.gpa, linear, true, access & ACCESS_RIGHT, !page);

@@ -76,6 +76,14 @@ struct row {
     X(WHvX64RegisterAmdVmHsavePa, 1, KIND_MSR, 0, 0xc0010117)                                                \
     X(WHvX64RegisterAmdVmCr, 1, KIND_MSR, 0, 0xc0010114)                                                     \
     X(0x3000, 64, KIND_APIC, 0, APIC_NAMES)                                                                  \
+    X(WHvRegisterSint0, 16, KIND_SYNTHETIC, 1, HV_SINT0)                                                     \
+    X(WHvRegisterScontrol, 5, KIND_SYNTHETIC, 1, HV_SCONTROL) /* to EOM */                                   \
+    X(WHvRegisterVpRuntime, 1, KIND_SYNTHETIC, 0, HV_VP_RUNTIME)                                             \
+    X(WHvX64RegisterHypercall, 1, KIND_SYNTHETIC, 0, HV_HYPERCALL)                                           \
+    X(WHvRegisterGuestOsId, 1, KIND_SYNTHETIC, 0, HV_GUEST_OS_ID)                                            \
+    X(WHvRegisterVpAssistPage, 1, KIND_SYNTHETIC, 0, HV_VP_ASSIST_PAGE)                                      \
+    X(WHvRegisterReferenceTsc, 1, KIND_SYNTHETIC, 0, HV_REFERENCE_TSC)                                       \
+    X(WHvRegisterReferenceTscSequence, 1, KIND_SEQUENCE, 0, HV_REFERENCE_TSC)                                \
     X(WHvRegisterPendingInterruption, 1, KIND_INTERRUPTION, 0, 0)                                            \
     X(WHvRegisterInterruptState, 1, KIND_INTERRUPT_STATE, 0, 0)                                              \
     X(WHvRegisterPendingEvent, 1, KIND_EVENT, 0, 0)                                                          \
@@ -91,13 +99,14 @@ struct row {
  * Where a name stands in the index: names come in groups of up to 256, by their upper bits, and 16 that
  * begin with the highest one.
  */
+enum { GROUPS = 6 };
 #define INDEX(name)                                                                                          \
-    ((u32)(name) >> 31 ? 1024 + ((u32)(name) & 15) : ((u32)(name) >> 12) * 256 + ((u32)(name) & 255))
+    ((u32)(name) >> 31 ? GROUPS * 256 + ((u32)(name) & 15) : ((u32)(name) >> 12) * 256 + ((u32)(name) & 255))
 #define INDEXED(first, count, ...) [INDEX(first) ... INDEX(first) + count - 1] = ROW_##first,
 
 enum { ROW_NONE, ROWS(ROW_NUMBER) };
 static const struct row rows[] = { { 0 }, ROWS(ROW) };
-static const u8 row_of[1024 + 16] = { ROWS(INDEXED) };
+static const u8 row_of[GROUPS * 256 + 16] = { ROWS(INDEXED) };
 
 /* The row of a name, and `where` of the one register. NULL: this processor has none of that name. */
 INLINE const struct row *find(struct vcpu *cpu, u32 name, u64 *where)
@@ -120,6 +129,8 @@ INLINE const struct row *find(struct vcpu *cpu, u32 name, u64 *where)
         *where = n;
     }
     if (row->kind == KIND_MSR && msr_read(cpu, (u32)*where, &ignored) == MSR_UNKNOWN)
+        return NULL;
+    if ((row->kind == KIND_SYNTHETIC || row->kind == KIND_SEQUENCE) && !synthetic_is_there(cpu->partition, (u32)*where))
         return NULL;
     return row;
 }

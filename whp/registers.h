@@ -27,6 +27,8 @@ enum kind {
     KIND_APIC_ID,
     KIND_MSR,  /* `where`: its index; what state/msr.c doesn't know isn't there */
     KIND_APIC, /* `where`: its number; in the table bit n for the n-th name: it exists, where a local APIC does */
+    KIND_SYNTHETIC, /* `where`: the number of its MSR; without the feature it isn't there */
+    KIND_SEQUENCE,  /* of the reference TSC page */
     KIND_INTERRUPTION,
     KIND_INTERRUPT_STATE,
     KIND_EVENT,

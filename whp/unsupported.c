@@ -35,8 +35,6 @@ static HRESULT refuse(WHV_PARTITION_HANDLE handle, const char *name)
         return refuse(Partition, #name);                                                                     \
     }
 
-LACKING(WHvSignalVirtualProcessorSynicEvent, WHV_SYNIC_EVENT_PARAMETERS a, BOOL *b)
-LACKING(WHvPostVirtualProcessorSynicMessage, UINT32 a, UINT32 b, const VOID *c, UINT32 d)
 LACKING(WHvRegisterPartitionDoorbellEvent, const WHV_DOORBELL_MATCH_DATA *a, HANDLE b)
 LACKING(WHvUnregisterPartitionDoorbellEvent, const WHV_DOORBELL_MATCH_DATA *a)
 LACKING(WHvCreateNotificationPort, const WHV_NOTIFICATION_PORT_PARAMETERS *a, HANDLE b,

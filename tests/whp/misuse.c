@@ -144,7 +144,7 @@ static HRESULT xsave(u32 offset, u64 value)
     X(property(raw, PROP(ProcessorCount), 1, 3), WHV_E_INSUFFICIENT_BUFFER)                                  \
     X(property(raw, PROP(LocalApicEmulationMode), 3, 4), E_INVALIDARG)                                       \
     X(property(raw, PROP(ExtendedVmExits), 1ull << 40, 8), E_INVALIDARG)                                     \
-    X(property(raw, PROP(ExtendedVmExits), 1 << 5, 8), E_INVALIDARG)                                         \
+    X(property(raw, PROP(ExtendedVmExits), 1 << 10, 8), E_INVALIDARG)                                         \
     X(property(raw, PROP(X64MsrExitBitmap), 64, 8), E_INVALIDARG)                                            \
     X(property(raw, PROP(PhysicalAddressWidth), 60, 4), E_INVALIDARG)                                        \
     X(property(raw, PROP(CpuidExitList), 0, 3), E_INVALIDARG)                                                \
