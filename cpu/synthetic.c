@@ -174,7 +174,7 @@ void synthetic_settle_tsc(struct partition *p)
     }
     if (first && is_one)
         clock_set_reference_tsc(p, first->tsc_offset);
-    s->sequence = !is_one ? 0 : s->sequence + 1 ? s->sequence + 1 : 1;
+    s->sequence = !is_one || !s->scale ? 0 : s->sequence + 1 ? s->sequence + 1 : 1;
     write_tsc_page(p);
 }
 

@@ -85,12 +85,17 @@ bool clock_ticks_to(struct vcpu *cpu, u64 when, u64 *to)
 {
     const struct partition *p = cpu->partition;
     const struct synthetic *s = &p->synthetic;
-    u64 now = ticks(p), time = by_formula(p, now) + p->reference_offset;
+    u64 now = ticks(p), time = s->scale ? by_formula(p, now) + p->reference_offset : clock_reference_time(cpu->partition);
     u128 at;
 
     *to = 0;
     if (when <= time)
         return true;
+    if (!s->scale) { /* a tick is some units: no less than one of them is left */
+        at = ((u128)(when - time) * p->frequency + REFERENCE_UNITS - 1) / REFERENCE_UNITS;
+        *to = (u64)at;
+        return !(at >> 63);
+    }
     at = (((u128)(when - p->reference_offset) << 64) + s->scale - 1) / s->scale;
     if (at >> 63 || (u64)at < now + s->tsc_offset)
         return false;
@@ -102,6 +107,8 @@ void clock_set_reference_tsc(struct partition *p, u64 offset)
 {
     u64 now = ticks(p), time = by_formula(p, now);
 
+    if (!p->synthetic.scale)
+        return;
     p->synthetic.tsc_offset = offset;
     p->reference_offset += time - by_formula(p, now);
 }

@@ -113,7 +113,7 @@ struct synthetic {
     u64 has;                 /* what is there of it, from Setup on */
     u64 guest_os_id, hypercall, reference_tsc;
     u32 sequence;            /* of the reference TSC page; 0: its formula doesn't hold for all processors */
-    u64 scale, tsc_offset;   /* reference time = ((ticks + tsc_offset) * scale >> 64) + an offset; scale 0: another way */
+    u64 scale, tsc_offset;   /* reference time = ((ticks + tsc_offset) * scale >> 64) + an offset; scale 0: 64 bits are too few for it */
     u8 *pages;               /* two of the host: the hypercall page, the reference TSC page */
 };
 

@@ -41,7 +41,8 @@ void synthetic_settle(struct partition *p)
         if (!(s->has & BIT(needs[i].needs)) || (needs[i].apic && !p->apic_mode))
             s->has &= ~BIT(needs[i].feature);
     /* Rounded up, so that ticks that make whole units are those units, for all the years that a guest may run. */
-    s->scale = s->has & BIT(SYNTHETIC_HV1) ? (u64)(((((u128)10000000) << 64) + p->frequency - 1) / p->frequency) : 0;
+    if (s->has & BIT(SYNTHETIC_HV1) && p->frequency > 10000000)
+        s->scale = (u64)((((u128)10000000 << 64) + p->frequency - 1) / p->frequency);
 }
 
 /* MSRs by the part that they come with. */

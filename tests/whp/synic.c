@@ -71,5 +71,7 @@ Suite *synic_suite(void)
     Suite *s = suite_create("synic");
 
     suite_add_tcase(s, synic_feature_case());
+    suite_add_tcase(s, synic_page_case());
+    suite_add_tcase(s, synic_time_case());
     return s;
 }
