@@ -6,7 +6,7 @@
 # make bench      benchmarks beside the peers that are installed; BENCH="--rounds 1 alu" as bench/bench.py takes it
 # make vectors    captures hardware vectors on this machine's processor: OUT=build/vectors SEED=1 PERCENT=100
 # make fuzz       random sequences against this machine's processor: FUZZ="--count 10000 --seed 1", docs/fuzzing.md
-# make floors     prints every include that looks upwards; nothing, if all is well
+# make floors     prints every include that looks upwards or at the host's system; nothing, if all is well
 # make libs       what a static client links
 # make install PREFIX= DESTDIR=
 # make clean      all that was built; what was downloaded for guests stays

@@ -115,7 +115,8 @@ static bool wakes(struct vcpu *cpu)
 
 /*
  * Virtual time doesn't wait: where nothing happens until the timer, it is that time now. A counted Run ends when the
- * clock has gone as far as the counts that are left would have brought it. False: there is nothing to leap to.
+ * clock has gone as far as the counts that were left would have brought it, so leaps are taken from those. False: there
+ * is nothing to leap to.
  */
 static bool leap(struct vcpu *cpu, bool is_timed, u64 ticks)
 {
@@ -128,6 +129,8 @@ static bool leap(struct vcpu *cpu, bool is_timed, u64 ticks)
         return true; /* a cancel, say, which comes first */
     if (to_timer <= to_end) {
         cpu->partition->advanced += to_timer;
+        if (to_end != ~(u64)0)
+            cpu->until -= to_timer;
         return true;
     }
     cpu->partition->advanced += to_end;

@@ -5,6 +5,7 @@
 #include "cpu/apic.h"
 #include "mem/tlb.h"
 #include "state/meet.h"
+#include "state/port.h"
 
 /* ---- sets of processors ---- */
 
@@ -184,8 +185,16 @@ static u16 note_long_spin(struct vcpu *cpu, const struct hypercall *h)
     return HV_STATUS_SUCCESS;
 }
 
-/* A partition of ours has no connections to others. */
-static u16 no_connection(struct vcpu *cpu, const struct hypercall *h)
+/* A connection, a flag of its port, and 16 bits that are zero. */
+static u16 signal_event(struct vcpu *cpu, const struct hypercall *h)
+{
+    u64 v = h->input[0];
+
+    return v >> 48 ? HV_STATUS_INVALID_PARAMETER : (u16)port_signal(cpu->partition, (u32)v, (u32)(v >> 32) & 0xffff);
+}
+
+/* There are no ports for messages, but nobody comes as far as that. */
+static u16 post_message(struct vcpu *cpu, const struct hypercall *h)
 {
     (void)cpu;
     (void)h;
@@ -206,8 +215,8 @@ static const struct hypercall_row rows[] = {
     {0x0013, 32, 0, true, NEEDS(FLUSH) | NEEDS(SETS), UNKNOWN, COUNT_CALL_MMU, flush_space_ex},
     {0x0014, 32, 8, true, NEEDS(FLUSH) | NEEDS(SETS), UNKNOWN, COUNT_CALL_MMU, flush_list_ex},
     {0x0015, 24, 0, true, NEEDS(IPI) | NEEDS(SETS), UNKNOWN, COUNT_CALL_INTERRUPT, send_ipi_ex},
-    {0x005c, 0, 0, false, NOBODY, DENIED, COUNT_CALL_SYNTHETIC, no_connection},
-    {0x005d, 8, 0, false, NEEDS(SIGNAL), DENIED, COUNT_CALL_SYNTHETIC, no_connection},
+    {0x005c, 0, 0, false, NOBODY, DENIED, COUNT_CALL_SYNTHETIC, post_message},
+    {0x005d, 8, 0, false, NEEDS(SIGNAL), DENIED, COUNT_CALL_SYNTHETIC, signal_event},
 };
 
 const struct hypercall_row *hypercall_find(u16 code)

@@ -2,11 +2,10 @@
 /* Sources, their message slots and event flags, and the timers that use them. TLFS "Inter-partition communication". */
 #include "cpu/synic.h"
 
-#include <sched.h>
-
 #include "cpu/apic.h"
 #include "exits/exit.h"
 #include "state/clock.h"
+#include "state/host.h"
 
 /* A message: type, payload's size, flags, 2 bytes reserved, sender, payload. TLFS HV_MESSAGE. */
 enum { MESSAGE_TYPE = 0, MESSAGE_PAYLOAD_SIZE = 4, MESSAGE_FLAGS = 5, MESSAGE_PAYLOAD = 16, TIMER_PAYLOAD = 24 };
@@ -16,7 +15,7 @@ enum { MESSAGE_TYPE = 0, MESSAGE_PAYLOAD_SIZE = 4, MESSAGE_FLAGS = 5, MESSAGE_PA
 static void lock(struct synic *s)
 {
     while (__atomic_exchange_n(&s->lock, 1, __ATOMIC_ACQUIRE))
-        sched_yield();
+        host_yield();
 }
 
 static void unlock(struct synic *s)

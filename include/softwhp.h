@@ -69,8 +69,9 @@ HRESULT WINAPI SwhpGetInstructionCount(WHV_PARTITION_HANDLE Partition, UINT32 Vp
 /*
  * As WHvRunVirtualProcessor, and leaves with SwhpRunVpExitReasonCount once the processor's count is
  * Count or more; at once if it is so already. A latched cancel comes first. Where a local APIC lets HLT
- * sleep, a virtual clock leaps to its timer; without one that would end the sleep, or with one that is
- * further away than the counts which are left, it leaps by those, and the run ends so too.
+ * sleep, a virtual clock leaps to its timer; without one that would end the sleep, it leaps by the counts
+ * that are left. Leaps are taken from these: the run ends when the clock has gone as far as they would
+ * have brought it, though the processor's count may be less.
  */
 HRESULT WINAPI SwhpRunVirtualProcessorUntil(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex, UINT64 Count,
                                             VOID *ExitContext, UINT32 ExitContextSizeInBytes);

@@ -2,8 +2,6 @@
 /* Meetings of processors: state/meet.h. */
 #include "state/meet.h"
 
-#include <time.h>
-
 static bool is_running(const struct door *door)
 {
     return (__atomic_load_n(&door->state, __ATOMIC_SEQ_CST) & DOOR_STATE) == DOOR_RUNNING;
@@ -23,15 +21,7 @@ static bool all_stand_still(const struct partition *p)
 /* One that leaves Run needn't take the lock to say so, so waiting is by the clock too. */
 static void wait_a_little(struct partition *p)
 {
-    struct timespec until;
-
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += 50000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec++;
-    }
-    pthread_cond_timedwait(&p->met, &p->lock, &until);
+    host_condition_wait_for(&p->met, &p->lock, 50000);
 }
 
 bool meet_is_inside(const struct partition *p)
@@ -48,7 +38,7 @@ bool meet_is_inside(const struct partition *p)
 static void gather(struct partition *p)
 {
     while (p->meeting)
-        pthread_cond_wait(&p->met, &p->lock);
+        host_condition_wait(&p->met, &p->lock);
     /* Run marks its door, then looks at `meeting`; we do it the other way round: one of us sees the other. */
     __atomic_store_n(&p->meeting, 1, __ATOMIC_SEQ_CST);
     for (u32 i = 0; i < p->processors; i++) {
@@ -63,7 +53,7 @@ bool meet_begin(struct partition *p)
 {
     if (meet_is_inside(p))
         return false;
-    pthread_mutex_lock(&p->lock);
+    host_lock(&p->lock);
     gather(p);
     return true;
 }
@@ -71,8 +61,8 @@ bool meet_begin(struct partition *p)
 void meet_end(struct partition *p)
 {
     __atomic_store_n(&p->meeting, 0, __ATOMIC_SEQ_CST);
-    pthread_cond_broadcast(&p->met);
-    pthread_mutex_unlock(&p->lock);
+    host_condition_wake_all(&p->met);
+    host_unlock(&p->lock);
 }
 
 /* What readers see of a processor that stands still is exact. */
@@ -91,9 +81,9 @@ void meet_begin_inside(struct vcpu *cpu)
 
     be_exact(cpu);
     vcpu_rewind(cpu);
-    pthread_mutex_lock(&p->lock);
+    host_lock(&p->lock);
     cpu->is_parked = true;
-    pthread_cond_broadcast(&p->met);
+    host_condition_wake_all(&p->met);
     gather(p);
     cpu->at = at;
     cpu->rip = rip;
@@ -115,20 +105,20 @@ void meet_pass(struct vcpu *cpu)
     struct partition *p = cpu->partition;
 
     be_exact(cpu);
-    pthread_mutex_lock(&p->lock);
+    host_lock(&p->lock);
     __atomic_fetch_and(&cpu->attention, ~(u32)ATTENTION_MEET, __ATOMIC_SEQ_CST);
     cpu->is_parked = true;
-    pthread_cond_broadcast(&p->met);
+    host_condition_wake_all(&p->met);
     while (p->meeting)
-        pthread_cond_wait(&p->met, &p->lock);
+        host_condition_wait(&p->met, &p->lock);
     cpu->is_parked = false;
-    pthread_mutex_unlock(&p->lock);
+    host_unlock(&p->lock);
 }
 
 void meet_wait(struct partition *p)
 {
-    pthread_mutex_lock(&p->lock);
+    host_lock(&p->lock);
     while (p->meeting)
-        pthread_cond_wait(&p->met, &p->lock);
-    pthread_mutex_unlock(&p->lock);
+        host_condition_wait(&p->met, &p->lock);
+    host_unlock(&p->lock);
 }

@@ -6,6 +6,7 @@
 #ifndef STATE_MEET_H
 #define STATE_MEET_H
 
+#include "state/host.h"
 #include "state/partition.h"
 #include "state/vcpu.h"
 
@@ -28,12 +29,6 @@ struct door {
     u64 pins; /* atomic: calls that look in while somebody else is inside; a delete waits for them */
     const void *thread; /* who runs it: thread_mark() of that thread */
 };
-
-/* An address that no other living thread has. */
-INLINE const void *thread_mark(void)
-{
-    return __builtin_thread_pointer();
-}
 
 /* Is the calling thread inside Run of one of the partition's processors: in a callback? */
 bool meet_is_inside(const struct partition *p);

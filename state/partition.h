@@ -3,10 +3,9 @@
 #ifndef STATE_PARTITION_H
 #define STATE_PARTITION_H
 
-#include <pthread.h>
-
 #include "include/softwhp.h"
 #include "state/feature.h"
+#include "state/host.h"
 #include "state/synic.h"
 #include "state/types.h"
 
@@ -14,6 +13,7 @@ struct vcpu;
 struct ram;
 struct profile;
 struct door;
+struct ports;
 
 /* Several processors rely on a host whose memory order is x86's. */
 #ifdef __x86_64__
@@ -37,6 +37,7 @@ struct partition {
     struct ram *ram;
     struct vcpu *cpu[MAX_PROCESSORS];
     struct door *doors;           /* MAX_PROCESSORS of them: state/meet.h */
+    struct ports *ports;          /* doorbells and event ports, state/port.h; NULL: there never were any */
     u32 processors;               /* the ProcessorCount property; 0: not set yet */
     bool is_set_up;
 
@@ -74,8 +75,8 @@ struct partition {
     void *trace_context;
     u32 trace_kinds;
 
-    pthread_mutex_t lock;         /* the map of memory, the processors' list, rendezvous */
-    pthread_cond_t met;
+    struct host_lock lock;        /* the map of memory, the processors' list, rendezvous */
+    struct host_condition met;
     u32 generation;               /* of the memory map */
     u32 meeting;                  /* atomic: processors stand still, or are about to */
     u32 created;                  /* processors that exist; atomic */

@@ -12,7 +12,7 @@ static struct emulator_slot {
     u64 state; /* atomic: the handle, and IN_USE while a call is inside; 0: free */
     struct emulator *e;
 } slots[EMULATORS];
-static pthread_mutex_t slots_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct host_lock slots_lock;
 static u64 slots_serial;
 
 static struct emulator_slot *slot_of(WHV_EMULATOR_HANDLE handle)
@@ -41,7 +41,7 @@ static WHV_EMULATOR_HANDLE emulator_handle(struct emulator *e)
 {
     u64 number = 0;
 
-    pthread_mutex_lock(&slots_lock);
+    host_lock(&slots_lock);
     for (unsigned i = 0; i < EMULATORS && !number; i++) {
         unsigned n = (unsigned)(slots_serial + 1 + i) % EMULATORS;
 
@@ -51,7 +51,7 @@ static WHV_EMULATOR_HANDLE emulator_handle(struct emulator *e)
         slots[n].e = e;
         __atomic_store_n(&slots[n].state, number, __ATOMIC_RELEASE);
     }
-    pthread_mutex_unlock(&slots_lock);
+    host_unlock(&slots_lock);
     return (WHV_EMULATOR_HANDLE)(uintptr_t)number;
 }
 

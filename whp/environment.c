@@ -6,10 +6,8 @@
  *
  * A trace goes to the file, or to standard error without one.
  */
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "whp/partition.h"
 
@@ -44,14 +42,10 @@ static HRESULT start_trace(struct partition *p, const char *word, const char *va
     if (strncmp(value, "exit", 4) || (value[4] && value[4] != ':'))
         return refuse(word, "the kinds of trace are: exit");
 
-    int fd = value[4] ? open(value + 5, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666) : dup(2);
-    FILE *file = fd < 0 ? NULL : fdopen(fd, "a");
+    FILE *file = host_log_open(value[4] ? value + 5 : NULL);
 
-    if (!file) {
-        if (fd >= 0)
-            close(fd);
+    if (!file)
         return refuse(word, "the file can't be opened for writing");
-    }
     if (p->trace_file)
         fclose(p->trace_file);
     p->trace_file = file;
@@ -124,15 +118,20 @@ HRESULT environment_apply(struct partition *p)
     if (!value || !*value)
         return S_OK;
 
-    char *words = strdup(value), *rest = words;
+    size_t size = strlen(value) + 1;
+    char *words = malloc(size), *word = words;
 
     if (!words)
         return fail(E_OUTOFMEMORY, "no memory");
-    while (rest && SUCCEEDED(hr)) {
-        char *word = strsep(&rest, ",");
+    memcpy(words, value, size);
+    while (word && SUCCEEDED(hr)) {
+        char *comma = strchr(word, ',');
 
+        if (comma)
+            *comma = 0;
         if (*word)
             hr = apply_word(p, word);
+        word = comma ? comma + 1 : NULL;
     }
     free(words);
     return hr;

@@ -2,8 +2,6 @@
 /* The table of live handles: the one thing in the library that all partitions share. */
 #include "whp/handle.h"
 
-#include <sched.h>
-
 struct slot {
     u64 state; /* atomic; the handle, 0: free */
     u64 pins;  /* atomic: calls inside */
@@ -13,7 +11,7 @@ enum { RETIRING = 1 }; /* in slot.state: a delete is under way */
 
 struct door handle_doors[HANDLES][MAX_PROCESSORS];
 static struct slot slots[HANDLES];
-static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct host_lock table_lock;
 static u64 serial;
 
 static struct slot *slot_of(WHV_PARTITION_HANDLE handle)
@@ -52,7 +50,7 @@ WHV_PARTITION_HANDLE handle_new(struct partition *p)
 {
     u64 number = 0;
 
-    pthread_mutex_lock(&table_lock);
+    host_lock(&table_lock);
     for (unsigned i = 0; i < HANDLES && !number; i++) {
         unsigned n = (unsigned)(serial + 1 + i) % HANDLES;
 
@@ -63,7 +61,7 @@ WHV_PARTITION_HANDLE handle_new(struct partition *p)
         p->doors = handle_doors[n];
         __atomic_store_n(&slots[n].state, number, __ATOMIC_SEQ_CST);
     }
-    pthread_mutex_unlock(&table_lock);
+    host_unlock(&table_lock);
     return (WHV_PARTITION_HANDLE)(uintptr_t)number;
 }
 
@@ -86,7 +84,7 @@ HRESULT handle_retire(WHV_PARTITION_HANDLE handle, struct partition **p)
     if (SUCCEEDED(hr)) {
         partition_go(handle, held);
         while (__atomic_load_n(&slot->pins, __ATOMIC_SEQ_CST) > 1)
-            sched_yield();
+            host_yield();
         hr = partition_stop(handle, *p, &held); /* with those that were created meanwhile */
     }
     if (FAILED(hr))
@@ -135,7 +133,7 @@ HRESULT vcpu_enter_slow(WHV_PARTITION_HANDLE handle, u32 index, enum door_state 
                         "VpIndex: processor %u is inside WHvRunVirtualProcessor; "
                         "WHvCancelRunVirtualProcessor ends that",
                         index);
-        sched_yield();
+        host_yield();
     }
 }
 

@@ -318,7 +318,7 @@ HRESULT WINAPI SwhpStateHash(WHV_PARTITION_HANDLE Partition, SWHP_DIGEST *Digest
         struct hash hash = { .a = KEY0, .b = KEY1 };
         struct run run = { .hash = &hash };
 
-        pthread_mutex_lock(&p->lock);
+        host_lock(&p->lock);
         absorb(&hash, p->processors);
         if (p->clock == SwhpClockVirtual) {
             absorb(&hash, clock_now(p));
@@ -331,7 +331,7 @@ HRESULT WINAPI SwhpStateHash(WHV_PARTITION_HANDLE Partition, SWHP_DIGEST *Digest
         absorb(&hash, KEY0); /* memory from here on */
         ram_visit(p->ram, visit, &run);
         run_end(&run);
-        pthread_mutex_unlock(&p->lock);
+        host_unlock(&p->lock);
         finish(&hash, Digest);
         partition_go(Partition, held);
     }

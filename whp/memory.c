@@ -290,7 +290,7 @@ HRESULT WINAPI WHvAdviseGpaRange(WHV_PARTITION_HANDLE Partition, const WHV_MEMOR
     hr = check_advice((u32)Advice, AdviceBuffer, AdviceBufferSizeInBytes);
     for (u32 i = 0; i < GpaRangesCount && SUCCEEDED(hr); i++)
         hr = check_range(p, GpaRanges[i].GuestAddress, GpaRanges[i].SizeInBytes);
-    pthread_mutex_lock(&p->lock);
+    host_lock(&p->lock);
     for (u32 i = 0; i < GpaRangesCount && SUCCEEDED(hr); i++) {
         struct sum s = { GpaRanges[i].GuestAddress, GpaRanges[i].GuestAddress + GpaRanges[i].SizeInBytes, 0 };
 
@@ -298,7 +298,7 @@ HRESULT WINAPI WHvAdviseGpaRange(WHV_PARTITION_HANDLE Partition, const WHV_MEMOR
         if (s.size != s.end - s.begin)
             hr = fail(WHV_E_GPA_RANGE_NOT_FOUND, "GpaRanges[%u]: not all of it is mapped", i);
     }
-    pthread_mutex_unlock(&p->lock);
+    host_unlock(&p->lock);
     partition_leave(Partition);
     return hr;
 }
@@ -317,9 +317,9 @@ HRESULT WINAPI WHvGetPartitionCounters(WHV_PARTITION_HANDLE Partition, WHV_PARTI
         struct sum s = { 0, ~(u64)0, 0 };
         WHV_PARTITION_MEMORY_COUNTERS counters = { 0 };
 
-        pthread_mutex_lock(&p->lock);
+        host_lock(&p->lock);
         ram_visit(p->ram, add_overlap, &s);
-        pthread_mutex_unlock(&p->lock);
+        host_unlock(&p->lock);
         counters.Mapped4KPageCount = s.size / PAGE_SIZE;
         hr = give(Buffer, BufferSizeInBytes, BytesWritten, &counters, sizeof counters);
     }

@@ -10,12 +10,14 @@
 #include "mem/tlb.h"
 #include "state/clock.h"
 #include "state/host.h"
+#include "state/port.h"
 #include "state/profile.h"
 #include "whp/processor.h"
 
 static void destroy(struct partition *p)
 {
     synthetic_close(p);
+    ports_delete(p);
     if (p->ram)
         ram_delete(p->ram);
     if (p->trace_file)
@@ -24,8 +26,6 @@ static void destroy(struct partition *p)
     free(p->cpuid_results);
     free(p->cpuid_masks);
     free(p->msr_actions);
-    pthread_cond_destroy(&p->met);
-    pthread_mutex_destroy(&p->lock);
     free(p);
 }
 
@@ -38,8 +38,6 @@ HRESULT WINAPI WHvCreatePartition(WHV_PARTITION_HANDLE *Partition)
 
     if (!p)
         return fail(E_OUTOFMEMORY, "no memory for a partition");
-    pthread_mutex_init(&p->lock, NULL);
-    pthread_cond_init(&p->met, NULL);
     profile_use(p, profile_find("zen"));
     p->msr_bitmap.UnhandledMsrs = 1;
     p->rate = 1;
@@ -68,7 +66,7 @@ HRESULT WINAPI WHvSetupPartition(WHV_PARTITION_HANDLE Partition)
 
     if (FAILED(hr))
         return hr;
-    pthread_mutex_lock(&p->lock);
+    host_lock(&p->lock);
     if (p->is_set_up)
         hr = fail(HV_INVALID_PARTITION_STATE, "Partition: it is set up already");
     else if (!p->processors)
@@ -80,7 +78,7 @@ HRESULT WINAPI WHvSetupPartition(WHV_PARTITION_HANDLE Partition)
         synthetic_settle(p);
         __atomic_store_n(&p->is_set_up, true, __ATOMIC_RELAXED);
     }
-    pthread_mutex_unlock(&p->lock);
+    host_unlock(&p->lock);
     partition_leave(Partition);
     return hr;
 }
@@ -138,14 +136,14 @@ HRESULT WINAPI WHvDeletePartition(WHV_PARTITION_HANDLE Partition)
 
 void partition_resume_time(struct partition *p)
 {
-    pthread_mutex_lock(&p->lock);
+    host_lock(&p->lock);
     if (p->is_suspended) {
         if (p->suspended_at)
             p->host_start += host_nanoseconds() - p->suspended_at;
         p->suspended_at = 0;
         __atomic_store_n(&p->is_suspended, false, __ATOMIC_RELAXED);
     }
-    pthread_mutex_unlock(&p->lock);
+    host_unlock(&p->lock);
 }
 
 HRESULT WINAPI WHvSuspendPartitionTime(WHV_PARTITION_HANDLE Partition)
@@ -161,11 +159,11 @@ HRESULT WINAPI WHvSuspendPartitionTime(WHV_PARTITION_HANDLE Partition)
         hr = fail(HRESULT_FROM_WIN32(ERROR_INVALID_STATE),
                   "Partition: a processor runs, and so does its time");
     } else {
-        pthread_mutex_lock(&p->lock);
+        host_lock(&p->lock);
         if (!p->is_suspended)
             p->suspended_at = p->clock == SwhpClockHost ? host_nanoseconds() : 0;
         __atomic_store_n(&p->is_suspended, true, __ATOMIC_RELAXED);
-        pthread_mutex_unlock(&p->lock);
+        host_unlock(&p->lock);
         partition_go(Partition, held);
     }
     partition_leave(Partition);
@@ -218,14 +216,14 @@ HRESULT WINAPI SwhpAdvanceClock(WHV_PARTITION_HANDLE Partition, UINT64 Counts)
     } else {
         hr = partition_stop(Partition, p, &held);
         if (SUCCEEDED(hr)) {
-            pthread_mutex_lock(&p->lock);
+            host_lock(&p->lock);
             u64 now = clock_now(p), most = (u64)1 << 63;
 
             if (now > most || Counts > most - now)
                 hr = fail(E_INVALIDARG, "Counts: the clock can't go past 2^63");
             else
                 p->advanced += Counts;
-            pthread_mutex_unlock(&p->lock);
+            host_unlock(&p->lock);
             partition_go(Partition, held);
         }
     }

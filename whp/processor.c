@@ -2,8 +2,6 @@
 /* Creating, running, cancelling and deleting virtual processors. */
 #include "whp/processor.h"
 
-#include <sched.h>
-
 #include "cpu/apic.h"
 #include "cpu/fp.h"
 #include "cpu/run.h"
@@ -69,7 +67,7 @@ void processor_close(struct door *door)
 {
     __atomic_store_n(&door->state, DOOR_CLOSING, __ATOMIC_SEQ_CST);
     while (__atomic_load_n(&door->pins, __ATOMIC_SEQ_CST))
-        sched_yield(); /* a cancel, say, that we overtook */
+        host_yield(); /* a cancel, say, that we overtook */
 }
 
 void processor_delete(struct partition *p, u32 index)

@@ -349,9 +349,9 @@ HRESULT WINAPI WHvSetPartitionProperty(WHV_PARTITION_HANDLE Partition,
         return hr;
     hr = partition_stop(Partition, p, &held);
     if (SUCCEEDED(hr)) {
-        pthread_mutex_lock(&p->lock);
+        host_lock(&p->lock);
         hr = property_set(p, (u32)PropertyCode, PropertyBuffer, PropertyBufferSizeInBytes);
-        pthread_mutex_unlock(&p->lock);
+        host_unlock(&p->lock);
         partition_go(Partition, held);
     }
     partition_leave(Partition);

@@ -127,11 +127,11 @@ static HRESULT trace_set(WHV_PARTITION_HANDLE handle, u32 kinds, SWHP_TRACE_CALL
         return hr;
     hr = partition_stop(handle, p, &held);
     if (SUCCEEDED(hr)) {
-        pthread_mutex_lock(&p->lock);
+        host_lock(&p->lock);
         p->trace = callback;
         p->trace_context = context;
         p->trace_kinds = kinds;
-        pthread_mutex_unlock(&p->lock);
+        host_unlock(&p->lock);
         partition_go(handle, held);
     }
     partition_leave(handle);

@@ -35,13 +35,6 @@ static HRESULT refuse(WHV_PARTITION_HANDLE handle, const char *name)
         return refuse(Partition, #name);                                                                     \
     }
 
-LACKING(WHvRegisterPartitionDoorbellEvent, const WHV_DOORBELL_MATCH_DATA *a, HANDLE b)
-LACKING(WHvUnregisterPartitionDoorbellEvent, const WHV_DOORBELL_MATCH_DATA *a)
-LACKING(WHvCreateNotificationPort, const WHV_NOTIFICATION_PORT_PARAMETERS *a, HANDLE b,
-        WHV_NOTIFICATION_PORT_HANDLE *c)
-LACKING(WHvSetNotificationPortProperty, WHV_NOTIFICATION_PORT_HANDLE a, WHV_NOTIFICATION_PORT_PROPERTY_CODE b,
-        WHV_NOTIFICATION_PORT_PROPERTY c)
-LACKING(WHvDeleteNotificationPort, WHV_NOTIFICATION_PORT_HANDLE a)
 LACKING(WHvCreateTrigger, const WHV_TRIGGER_PARAMETERS *a, WHV_TRIGGER_HANDLE *b, HANDLE *c)
 LACKING(WHvUpdateTriggerParameters, const WHV_TRIGGER_PARAMETERS *a, WHV_TRIGGER_HANDLE b)
 LACKING(WHvDeleteTrigger, WHV_TRIGGER_HANDLE a)

@@ -17,7 +17,6 @@ struct machine *machine_new(void)
     profile_use(&m->partition, profile_find("zen"));
     m->partition.processors = 1;
     m->partition.ram = ram_new();
-    pthread_mutex_init(&m->partition.lock, NULL);
     m->cpu = host_alloc(sizeof(*m->cpu));
     m->memory = host_alloc(MEMORY_SIZE);
     m->cpu->partition = &m->partition;

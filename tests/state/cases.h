@@ -13,6 +13,7 @@
 struct vcpu *state_cpu(void);
 void state_cpu_free(struct vcpu *cpu);
 
+TCase *host_case(void);
 TCase *profile_case(void);
 TCase *msr_case(void);
 TCase *clock_case(void);

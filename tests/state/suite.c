@@ -34,6 +34,7 @@ Suite *state_suite(void)
 {
     Suite *s = suite_create("state");
 
+    suite_add_tcase(s, host_case());
     suite_add_tcase(s, profile_case());
     suite_add_tcase(s, msr_case());
     suite_add_tcase(s, clock_case());
