@@ -13,7 +13,7 @@ static void store(CPU, IN, unsigned width, u64 v)
 {
     struct operand o;
 
-    operand_open(cpu, in, 0, width, ACCESS_WRITE, &o);
+    operand_open(cpu, in, 0, width, ACCESS_WRITE | ACCESS_RINGS, &o);
     operand_close(cpu, &o, v);
 }
 
@@ -31,7 +31,7 @@ void op_mov_far(CPU, IN)
     unsigned width = width_bits(in->width);
     struct place p;
 
-    place_segment(cpu, &p, in->segment, in->imm, width / 8, stores ? ACCESS_WRITE : ACCESS_READ);
+    place_segment(cpu, &p, in->segment, in->imm, width / 8, stores ? ACCESS_WRITE | ACCESS_RINGS : ACCESS_READ);
     if (stores) {
         store_sized(p.bytes, reg_read(cpu, in->src, width), width / 8);
         place_commit(cpu, &p);

@@ -27,7 +27,7 @@ INLINE bool has_destination(enum kind kind)
 
 INLINE unsigned destination_access(enum kind kind)
 {
-    return kind == MOVS || kind == STOS ? ACCESS_WRITE : ACCESS_READ;
+    return kind == MOVS || kind == STOS ? ACCESS_WRITE | ACCESS_RINGS : ACCESS_READ;
 }
 
 /*

@@ -154,6 +154,15 @@ HRESULT WINAPI WHvGetVirtualProcessorCounters(WHV_PARTITION_HANDLE Partition, UI
 
 /* ---- Doorbells, notification ports, triggers ---- */
 
+/*
+ * A guest's store that matches signals the event and has no other effect: no exit, no memory. EventHandle is an event; on
+ * Linux an eventfd's descriptor, which gets 1 added, and may be closed as soon as the call returns. The page of
+ * GuestAddress counts as unmapped while it has a doorbell, so what doesn't match leaves as ever. Stores that match are
+ * MOV and its like, rounds of MOVS and STOS, PUSH, CALL, POP to memory, and vector stores without a mask; not
+ * read-modify-writes, stores of x87 values, several stores of one instruction, or what the processor stores by itself.
+ * WHvWriteGpaRange rings nothing.
+ */
+
 HRESULT WINAPI WHvRegisterPartitionDoorbellEvent(WHV_PARTITION_HANDLE Partition,
                                                  const WHV_DOORBELL_MATCH_DATA *MatchData,
                                                  HANDLE EventHandle);

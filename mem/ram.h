@@ -19,6 +19,7 @@ enum {
     PAGE_TRACK = 8,  /* the caller asked for a dirty bitmap */
     PAGE_DIRTY = 16, /* written since the last query */
     PAGE_CODE = 32,  /* blocks were decoded from it: `granules` tells from where */
+    PAGE_BELL = 64, /* a doorbell is in it, which hides what is mapped: ram_find() finds nothing */
     PAGE_FACTS = 0xfff
 };
 
@@ -60,6 +61,9 @@ INLINE void ram_page_note(struct page *page, u64 facts)
 /* A write to a tracked page is about to happen: PAGE_DIRTY. Without memory for a leaf, for the whole 16 MiB
  * around. */
 void ram_dirty(struct ram *ram, u64 gpa);
+
+/* The page of gpa is hidden from now on, or shows again. While no processor runs. False: no memory. */
+bool ram_hide(struct ram *ram, u64 gpa, bool is_hidden);
 
 /* Which of the host's pages are mapped more than once: mem/alias.h. */
 const struct aliases *ram_aliases(const struct ram *ram);

@@ -12,6 +12,7 @@ struct vcpu;
 struct ram;
 struct profile;
 struct door;
+struct ports;
 
 /* Several processors rely on a host whose memory order is x86's. */
 #ifdef __x86_64__
@@ -35,6 +36,7 @@ struct partition {
     struct ram *ram;
     struct vcpu *cpu[MAX_PROCESSORS];
     struct door *doors;           /* MAX_PROCESSORS of them: state/meet.h */
+    struct ports *ports;          /* doorbells and event ports, state/port.h; NULL: there never were any */
     u32 processors;               /* the ProcessorCount property; 0: not set yet */
     bool is_set_up;
 

@@ -127,7 +127,6 @@ static void connect_devices(struct machine *m)
     const struct port_device rtc = {&m->rtc, rtc_read, rtc_write, true, false};
     const struct port_device serial = {&m->serial, serial_read, serial_write, false, false};
     const struct port_device keyboard = {&m->keyboard, keyboard_read, keyboard_write, false, false};
-    const struct port_device acpi = {&m->acpi, acpi_read, acpi_write, true, true};
 
     bus_init(bus);
     bus->clock = machine_now;
@@ -144,12 +143,10 @@ static void connect_devices(struct machine *m)
     bus_attach(bus, 0x60, 0x60, &keyboard);
     bus_attach(bus, 0x64, 0x64, &keyboard);
     bus_attach(bus, 0x92, 0x92, &keyboard);
-    bus_attach(bus, ACPI_PORT_EVENT, ACPI_PORT_LAST, &acpi);
     bus_attach(bus, PORT_DEBUG_EXIT, PORT_DEBUG_EXIT,
                &(struct port_device){m, read_ones, write_debug_exit, false, false});
     bus_attach(bus, PORT_DEBUG_CONSOLE, PORT_DEBUG_CONSOLE,
                &(struct port_device){m, read_debug_console, write_debug_console, false, false});
-    bus_attach(bus, PORT_RESET, PORT_RESET, &(struct port_device){m, read_ones, write_reset, false, false});
     bus_attach(bus, PORT_COPROCESSOR, PORT_COPROCESSOR + 1,
                &(struct port_device){m, read_ones, write_coprocessor, false, false});
     if (m->options->has_log_port)
@@ -171,6 +168,8 @@ static void connect_devices(struct machine *m)
     serial_reset(&m->serial, &m->pic, IRQ_SERIAL);
     keyboard_reset(&m->keyboard, &m->pic);
     acpi_reset(&m->acpi, &m->pic);
+    board_connect(m);
+    bus_attach(bus, PORT_RESET, PORT_RESET, &(struct port_device){m, read_ones, write_reset, false, false});
 }
 
 /* ---- The partition ---- */
@@ -254,11 +253,12 @@ static bool map_memory(struct machine *m, struct problem *problem)
     unsigned rom = WHvMapGpaRangeFlagRead | WHvMapGpaRangeFlagExecute;
 
     return map(m, memory->host, 0, MEMORY_HOLE_START, ram, problem) &&
+           map(m, memory->host + MEMORY_TEXT, MEMORY_TEXT, MEMORY_HOLE_END - MEMORY_TEXT, ram, problem) &&
            map(m, memory->host + MEMORY_HOLE_END, MEMORY_HOLE_END, memory->low_size - MEMORY_HOLE_END, ram,
                problem) &&
            map(m, memory->host + memory->low_size, MEMORY_HIGH_START, memory->size - memory->low_size, ram,
                problem) &&
-           map(m, memory->rom, memory->rom_gpa, memory->rom_size, rom, problem);
+           map(m, memory->rom, memory->rom_gpa, memory->rom_size, rom, problem) && (!memory->rom || board_map(m));
 }
 
 /* ---- The guest ---- */
@@ -347,7 +347,8 @@ bool machine_make(struct machine *m, const struct options *options, struct probl
     m->is_threaded = options->cpus > 1;
     pthread_mutex_init(&m->lock, NULL);
     m->how = "it was not run";
-    if (!memory_make(&m->memory, options->memory, problem) || !load_guest(m, &start, problem))
+    if (!memory_make(&m->memory, options->memory, problem) || !load_guest(m, &start, problem) ||
+        !board_make(m, problem))
         return false;
     if (options->log_file && !open_output(&m->log, options->log_file, problem))
         return false;
@@ -375,6 +376,7 @@ void machine_free(struct machine *m)
         fclose(m->trace);
     if (m->log)
         fclose(m->log);
+    fw_cfg_free(&m->fw_cfg);
     memory_free(&m->memory);
     pthread_mutex_destroy(&m->lock);
 }

@@ -17,6 +17,7 @@
 #include "softwhp.h"
 
 #include "acpi.h"
+#include "board.h"
 #include "bus.h"
 #include "ioapic.h"
 #include "keyboard.h"
@@ -103,6 +104,10 @@ struct machine {
     struct serial serial;
     struct keyboard keyboard;
     struct acpi acpi;
+    struct pci pci;
+    struct fw_cfg fw_cfg;
+    unsigned power_device; /* on the bus */
+    uint16_t power_base;   /* its first port, or 0 */
     struct terminal terminal;
     FILE *trace;
     FILE *log;

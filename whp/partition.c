@@ -9,11 +9,13 @@
 #include "mem/tlb.h"
 #include "state/clock.h"
 #include "state/host.h"
+#include "state/port.h"
 #include "state/profile.h"
 #include "whp/processor.h"
 
 static void destroy(struct partition *p)
 {
+    ports_delete(p);
     if (p->ram)
         ram_delete(p->ram);
     if (p->trace_file)

@@ -15,6 +15,8 @@ TCase *rtc_cases(void);
 TCase *board_cases(void);
 TCase *load_cases(void);
 TCase *options_cases(void);
+TCase *pci_cases(void);
+TCase *fw_cfg_cases(void);
 
 Suite *vmm_suite(void);
 
