@@ -3,6 +3,7 @@
 #include "cpu/apic.h"
 
 #include "cpu/event.h"
+#include "cpu/run.h"
 #include "cpu/synic.h"
 #include "exits/exit.h"
 #include "mem/tlb.h"
@@ -61,10 +62,9 @@ static void take_signals(struct vcpu *cpu)
 
 /* ---- the timer ---- */
 
-/* Counts until so many ticks of the virtual clock have passed. */
-static u64 counts_of(const struct vcpu *cpu, u64 ticks)
+u64 apic_counts_of(const struct partition *p, u64 ticks)
 {
-    u32 rate = cpu->partition->rate;
+    u32 rate = p->rate;
 
     return ticks / rate + (ticks % rate != 0);
 }
@@ -77,7 +77,7 @@ static void set_stop(struct vcpu *cpu)
     cpu->stop = cpu->until;
     if (!synic_sooner(cpu, ~0u, apic_timer_next(cpu, &ticks), &ticks))
         return;
-    counts = is_virtual ? counts_of(cpu, ticks) : ticks ? LOOK_EVERY : 0;
+    counts = is_virtual ? apic_counts_of(cpu->partition, ticks) : ticks ? LOOK_EVERY : 0;
     if (counts < room)
         cpu->stop = cpu->count + counts;
 }
@@ -94,7 +94,7 @@ static void run_timer(struct vcpu *cpu)
 /* ---- sleep ---- */
 
 /* Could a timer's interrupt end the sleep? Else waiting for it would only burn time. */
-static bool timer_wakes(struct vcpu *cpu, u64 *ticks)
+bool apic_timer_wakes(struct vcpu *cpu, u64 *ticks)
 {
     const struct apic *a = cpu->apic;
     bool has;
@@ -120,7 +120,7 @@ static bool wakes(struct vcpu *cpu)
  */
 static bool leap(struct vcpu *cpu, bool is_timed, u64 ticks)
 {
-    u64 to_timer = is_timed ? counts_of(cpu, ticks) : ~(u64)0;
+    u64 to_timer = is_timed ? apic_counts_of(cpu->partition, ticks) : ~(u64)0;
     u64 to_end = cpu->until < BLOCK_DEAD - 1 ? cpu->until - cpu->count : ~(u64)0; /* more than none: attend() looks */
 
     if (to_timer == ~(u64)0 && to_end == ~(u64)0)
@@ -141,7 +141,7 @@ static void go_to_sleep(struct vcpu *cpu)
 {
     const struct partition *p = cpu->partition;
     u64 ticks = 0, most = 3600000000000u, nanoseconds = ~(u64)0;
-    bool is_timed = timer_wakes(cpu, &ticks);
+    bool is_timed = apic_timer_wakes(cpu, &ticks);
 
     __atomic_fetch_or(&cpu->attention, (u32)ATTENTION_EVENT, __ATOMIC_SEQ_CST); /* the loop comes back here */
     if (p->clock == SwhpClockVirtual) {
@@ -155,14 +155,21 @@ static void go_to_sleep(struct vcpu *cpu)
     vcpu_sleep(cpu, nanoseconds);
 }
 
-bool apic_attend(struct vcpu *cpu)
+bool apic_rouse(struct vcpu *cpu)
 {
     __atomic_fetch_and(&cpu->attention, ~(u32)ATTENTION_APIC, __ATOMIC_SEQ_CST); /* before what it stands for is read */
     take_signals(cpu);
     run_timer(cpu);
     if (unlikely(cpu->activity) && wakes(cpu))
         cpu->activity = 0;
-    if (unlikely(cpu->activity)) {
+    return !cpu->activity;
+}
+
+bool apic_attend(struct vcpu *cpu)
+{
+    if (unlikely(!apic_rouse(cpu))) {
+        if (__atomic_load_n(&cpu->in_turns, __ATOMIC_RELAXED))
+            turn_over(cpu); /* cpu/turns.c sees to it that it wakes */
         go_to_sleep(cpu);
         return false;
     }

@@ -177,11 +177,14 @@ static u16 send_ipi_ex(struct vcpu *cpu, const struct hypercall *h)
 
 /* ---- the rest ---- */
 
-/* Whoever holds the lock runs on a thread of its own, or has its turn when this one's is over. */
+/* Whoever holds the lock runs on a thread of its own, or has its turn when this one's is over, as behind a PAUSE. */
 static u16 note_long_spin(struct vcpu *cpu, const struct hypercall *h)
 {
-    (void)cpu;
     (void)h;
+    if (__atomic_load_n(&cpu->in_turns, __ATOMIC_RELAXED)) {
+        cpu->yields = true;
+        vcpu_call(cpu, ATTENTION_TURN);
+    }
     return HV_STATUS_SUCCESS;
 }
 

@@ -7,7 +7,7 @@
 
 body_fn op_mov, op_mov_far, op_movzx, op_movsx, op_movbe, op_lea, op_setcc, op_cmovcc, op_cbw, op_cwde,
     op_cdqe, op_cwd, op_cdq, op_cqo, op_bswap, op_xlat, op_salc, op_lahf, op_sahf, op_clc, op_stc, op_cmc,
-    op_cld, op_std, op_nop, op_ud, op_touch, op_rdpid, op_random, op_bound;
+    op_cld, op_std, op_nop, op_pause, op_ud, op_touch, op_rdpid, op_random, op_bound;
 
 static void store(CPU, IN, unsigned width, u64 v)
 {
@@ -203,6 +203,16 @@ void op_nop(CPU, IN)
 {
     (void)cpu;
     (void)in;
+}
+
+/* Whoever spins waits for another processor: where one thread runs them all, that gets its turn behind this instruction. */
+void op_pause(CPU, IN)
+{
+    (void)in;
+    if (likely(!__atomic_load_n(&cpu->in_turns, __ATOMIC_RELAXED)))
+        return;
+    cpu->yields = true;
+    vcpu_call(cpu, ATTENTION_TURN);
 }
 
 body_fn op_fence;

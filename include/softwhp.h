@@ -25,7 +25,7 @@ extern "C" {
 enum {
     SwhpPartitionPropertyCodeClock = 0x53570001,           /* UINT32: SWHP_CLOCK */
     SwhpPartitionPropertyCodeClockRate = 0x53570002,       /* UINT32: TSC ticks for one count, 1 to 65536 */
-    SwhpPartitionPropertyCodeSeed = 0x53570003,            /* UINT64: where RDRAND and RDSEED come from */
+    SwhpPartitionPropertyCodeSeed = 0x53570003,            /* UINT64: where RDRAND, RDSEED and the turns of SwhpRunPartition come from */
     SwhpPartitionPropertyCodeProfile = 0x53570004,         /* char[32]: the processor's name, "zen" or "intel" */
     SwhpPartitionPropertyCodeUndefinedResults = 0x53570005 /* UINT32: SWHP_UNDEFINED_RESULTS */
 };
@@ -75,6 +75,29 @@ HRESULT WINAPI SwhpGetInstructionCount(WHV_PARTITION_HANDLE Partition, UINT32 Vp
  */
 HRESULT WINAPI SwhpRunVirtualProcessorUntil(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex, UINT64 Count,
                                             VOID *ExitContext, UINT32 ExitContextSizeInBytes);
+
+/*
+ * Runs all processors of the partition on the calling thread, in turns by instruction count, until one of them has an
+ * exit: *VpIndex (one number) says whose, ExitContext is filled as by WHvRunVirtualProcessor and has the same sizes.
+ *
+ * Clock, in counts of SwhpGetClock, bounds the run: it leaves with SwhpRunVpExitReasonCount as soon as the partition's
+ * clock is Clock or more, with the virtual clock at exactly that count; *VpIndex then is the processor whose turn it is.
+ * Past 2^63 there is no bound. The exit of a latched cancel comes first.
+ *
+ * Whose turn is next and its length (1000 to 20000 counts) follow from the partition's seed, so with the virtual clock a
+ * run is a function of state, seed and what the caller does. A PAUSE and a HLT end a turn. An exit or Clock only interrupts it:
+ * the next call goes on with its rest, so a run in pieces is the run in one. With local APICs a processor that waits in HLT
+ * or for its startup is left out until something wakes it, and then has a turn at once. While all sleep, a virtual clock leaps to
+ * the earliest timer or to Clock; with neither, and with the host's clock, the call waits. Without local APICs HLT exits.
+ *
+ * WHvCancelRunVirtualProcessor of any of them ends the call with that processor's exit. Meanwhile each processor counts as
+ * running on this thread, for all functions. Processors that are created meanwhile are part of the next call.
+ *
+ * E_POINTER: ExitContext or VpIndex is NULL. WHV_E_INSUFFICIENT_BUFFER: the context is too small. WHV_E_VP_DOES_NOT_EXIST:
+ * there is no processor. WHV_E_INVALID_VP_STATE: one of them runs already.
+ */
+HRESULT WINAPI SwhpRunPartition(WHV_PARTITION_HANDLE Partition, UINT64 Clock, UINT32 *VpIndex, VOID *ExitContext,
+                                UINT32 ExitContextSizeInBytes);
 
 /*
  * The partition's clock, in counts: with the virtual clock the sum of its processors' counts, of what

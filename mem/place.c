@@ -312,16 +312,18 @@ void place_linear(struct vcpu *cpu, struct place *p, u64 linear, unsigned size, 
 
 /* ---- committing ---- */
 
-/* A watched part was written. Where nobody watches any more, the next write finds that out by a walk. */
+/* A watched part was written. Where nobody watches any more, the next write goes straight. */
 static void part_written(struct vcpu *cpu, u64 linear, u64 gpa, unsigned size, unsigned access)
 {
-    struct tlb_note *note;
+    struct tlb *tlb = tlb_bank(cpu, access);
+    unsigned i = tlb_slot(linear);
 
     if (notice_write(cpu, gpa, size) || tlb_breakpoint(cpu, linear, true))
         return;
-    note = &tlb_bank(cpu, access)->note[tlb_slot(linear)];
-    if (note->write == (linear & PAGE_MASK))
-        note->write = TLB_NONE;
+    if (tlb->note[i].write == (linear & PAGE_MASK)) {
+        tlb->entry[i].write = tlb->note[i].write;
+        tlb->note[i].write = TLB_NONE;
+    }
 }
 
 static COLD void commit_bounce(struct vcpu *cpu, const struct place *p)

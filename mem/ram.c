@@ -399,6 +399,24 @@ bool ram_take_dirty(struct ram *ram, u64 gpa, u64 size, u64 *bits)
     return true;
 }
 
+bool ram_has_all(const struct ram *ram, u64 gpa, u64 size)
+{
+    u64 end = gpa + size, part;
+
+    for (u64 at = gpa; at < end; at += part) {
+        const struct region *region = region_find(ram, at);
+
+        part = part_of(at, end);
+        if (!region || (!region->whole && !region->leaf))
+            return false;
+        for (u64 n = 0; !region->whole && n < part / PAGE_SIZE; n++) {
+            if (!(region->leaf[leaf_index(at) + n].host & ~(u64)PAGE_BELL))
+                return false;
+        }
+    }
+    return true;
+}
+
 /* A run of mapped pages that grows until what follows doesn't continue it. */
 struct run {
     u64 gpa, size, host; /* host: with rights */

@@ -83,6 +83,9 @@ const struct aliases *ram_aliases(const struct ram *ram);
  */
 bool ram_take_dirty(struct ram *ram, u64 gpa, u64 size, u64 *bits);
 
+/* Is something mapped at each page of the range, whatever its rights? */
+bool ram_has_all(const struct ram *ram, u64 gpa, u64 size);
+
 /* Calls back for each run of mapped pages in ascending order: hashing, digest, dirty bitmap. */
 typedef void ram_visit_fn(void *context, u64 gpa, u8 *host, u64 size, u32 rights);
 void ram_visit(struct ram *ram, ram_visit_fn *visit, void *context);

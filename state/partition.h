@@ -32,6 +32,16 @@ struct cpuid_mask {        /* WHV_X64_CPUID_RESULT2: EAX EBX ECX EDX become (wha
     u32 value[4], mask[4];
 };
 
+/* SwhpRunPartition: one thread runs all processors in turns. cpu/turns.c. */
+struct turns {
+    u32 now;                      /* atomic: 1 + the index of the processor that executes; 0: nobody is inside */
+    u32 asleep;                   /* atomic: the thread waits, since all of them sleep; the host waits on it */
+    bool is_parked;               /* under partition->lock: the thread stands still, for a meeting */
+    u32 whose;                    /* the processor whose turn it is */
+    u64 rest;                     /* counts left of that turn; 0: the next one is to be drawn */
+    u64 draws;                    /* the state of the turns' own generator */
+};
+
 struct partition {
     const struct profile *profile;
     struct ram *ram;
@@ -80,6 +90,7 @@ struct partition {
     u32 generation;               /* of the memory map */
     u32 meeting;                  /* atomic: processors stand still, or are about to */
     u32 created;                  /* processors that exist; atomic */
+    struct turns turns;
 
     u64 reference_offset;         /* ReferenceTime as the caller set it, less what the clock said then */
     bool is_suspended;            /* atomic; time stands still until the next Run */

@@ -214,14 +214,11 @@ static void emulate(struct emulator *e)
 
 /* The arguments that both calls have. */
 static HRESULT begin(WHV_EMULATOR_HANDLE handle, VOID *context, const WHV_VP_EXIT_CONTEXT *vp,
-                     const void *access, const UINT8 *bytes, unsigned size, WHV_EMULATOR_STATUS *status,
-                     struct emulator **e)
+                     const void *access, const char *access_name, const UINT8 *bytes, unsigned size,
+                     WHV_EMULATOR_STATUS *status, struct emulator **e)
 {
     if (!vp || !access || !status)
-        return fail(E_INVALIDARG, "%s is NULL",
-                    !vp       ? "VpContext"
-                    : !access ? "the instruction's context"
-                              : "EmulatorReturnStatus");
+        return fail(E_INVALIDARG, "%s is NULL", !vp ? "VpContext" : !access ? access_name : "EmulatorReturnStatus");
     if (size > 16)
         return fail(E_INVALIDARG, "InstructionByteCount: %u, at most 16", size);
 
@@ -254,7 +251,7 @@ HRESULT WINAPI WHvEmulatorTryMmioEmulation(WHV_EMULATOR_HANDLE Emulator, VOID *C
 {
     const WHV_MEMORY_ACCESS_CONTEXT *m = MmioInstructionContext;
     struct emulator *e;
-    HRESULT hr = begin(Emulator, Context, VpContext, m, m ? m->InstructionBytes : NULL,
+    HRESULT hr = begin(Emulator, Context, VpContext, m, "MmioInstructionContext", m ? m->InstructionBytes : NULL,
                        m ? m->InstructionByteCount : 0, EmulatorReturnStatus, &e);
 
     if (FAILED(hr))
@@ -306,7 +303,7 @@ HRESULT WINAPI WHvEmulatorTryIoEmulation(WHV_EMULATOR_HANDLE Emulator, VOID *Con
     if (size != 1 && size != 2 && size != 4)
         return fail(E_INVALIDARG, "IoInstructionContext: AccessSize is %u, must be 1, 2 or 4", size);
 
-    HRESULT hr = begin(Emulator, Context, VpContext, io, io ? io->InstructionBytes : NULL,
+    HRESULT hr = begin(Emulator, Context, VpContext, io, "IoInstructionContext", io ? io->InstructionBytes : NULL,
                        io ? io->InstructionByteCount : 0, EmulatorReturnStatus, &e);
 
     if (FAILED(hr))

@@ -106,6 +106,8 @@ HRESULT WINAPI WHvResetPartition(WHV_PARTITION_HANDLE Partition)
         }
         if (p->synthetic.has)
             synthetic_reset(p);
+        p->turns.whose = 0;
+        p->turns.rest = 0; /* the generator goes on, as RDRAND's does */
         partition_go(Partition, held);
     }
     partition_leave(Partition);

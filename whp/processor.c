@@ -15,11 +15,6 @@
 #include "whp/partition.h"
 #include "whp/trace.h"
 
-enum {
-    CONTEXT_SIZE = sizeof(WHV_RUN_VP_EXIT_CONTEXT),
-    CONTEXT_SIZE_OLD = 144 /* before there were hypercall exits */
-};
-
 /* ---- creating and deleting ---- */
 
 static HRESULT fail_inside(void)
@@ -76,6 +71,8 @@ void processor_delete(struct partition *p, u32 index)
 
     synthetic_uncover(cpu);
     p->advanced += cpu->count;
+    if (p->turns.whose == index)
+        p->turns.rest = 0;
     p->cpu[index] = NULL;
     p->doors[index].cpu = NULL;
     __atomic_fetch_sub(&p->created, 1, __ATOMIC_SEQ_CST);
@@ -210,8 +207,8 @@ static COLD HRESULT prepare(struct vcpu *cpu, bool is_exclusive)
         }
         if (other < p->processors)
             return fail(WHV_E_INVALID_VP_STATE,
-                        "VpIndex: processor %u runs, and with the virtual clock they run one "
-                        "at a time",
+                        "VpIndex: processor %u runs (or sleeps inside Run), and with the virtual clock they run one "
+                        "at a time; use SwhpRunPartition to run several",
                         other);
     }
     if (__atomic_load_n(&p->is_suspended, __ATOMIC_RELAXED))
@@ -272,33 +269,33 @@ INLINE HRESULT run(WHV_PARTITION_HANDLE handle, u32 index, u64 until, WHV_RUN_VP
     return hr;
 }
 
+HRESULT context_check(const void *context, u32 size)
+{
+    if (size < CONTEXT_SIZE_OLD)
+        return fail(WHV_E_INSUFFICIENT_BUFFER, "ExitContextSizeInBytes: %u, at least %u", size,
+                    CONTEXT_SIZE_OLD);
+    return context ? S_OK : fail(E_POINTER, "ExitContext is NULL");
+}
+
 /* A context of an older SDK, or not aligned. */
 static COLD HRESULT run_aside(WHV_PARTITION_HANDLE handle, u32 index, u64 until, void *context, u32 size)
 {
     WHV_RUN_VP_EXIT_CONTEXT own;
 
-    if (size < CONTEXT_SIZE_OLD)
-        return fail(WHV_E_INSUFFICIENT_BUFFER, "ExitContextSizeInBytes: %u, at least %u", size,
-                    CONTEXT_SIZE_OLD);
-    if (!context)
-        return fail(E_POINTER, "ExitContext is NULL");
+    HRESULT hr = context_check(context, size);
 
-    HRESULT hr = run(handle, index, until, &own);
-
+    if (FAILED(hr))
+        return hr;
+    hr = run(handle, index, until, &own);
     if (SUCCEEDED(hr))
         memcpy(context, &own, size < CONTEXT_SIZE ? size : CONTEXT_SIZE);
     return hr;
 }
 
-static bool fits(const void *context, u32 size)
-{
-    return size >= CONTEXT_SIZE && context && !((uintptr_t)context % _Alignof(WHV_RUN_VP_EXIT_CONTEXT));
-}
-
 HRESULT WINAPI WHvRunVirtualProcessor(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex, VOID *ExitContext,
                                       UINT32 ExitContextSizeInBytes)
 {
-    if (unlikely(!fits(ExitContext, ExitContextSizeInBytes)))
+    if (unlikely(!context_fits(ExitContext, ExitContextSizeInBytes)))
         return run_aside(Partition, VpIndex, ~(u64)0, ExitContext, ExitContextSizeInBytes);
     return run(Partition, VpIndex, ~(u64)0, ExitContext);
 }
@@ -306,7 +303,7 @@ HRESULT WINAPI WHvRunVirtualProcessor(WHV_PARTITION_HANDLE Partition, UINT32 VpI
 HRESULT WINAPI SwhpRunVirtualProcessorUntil(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex, UINT64 Count,
                                             VOID *ExitContext, UINT32 ExitContextSizeInBytes)
 {
-    if (unlikely(!fits(ExitContext, ExitContextSizeInBytes)))
+    if (unlikely(!context_fits(ExitContext, ExitContextSizeInBytes)))
         return run_aside(Partition, VpIndex, Count, ExitContext, ExitContextSizeInBytes);
     return run(Partition, VpIndex, Count, ExitContext);
 }

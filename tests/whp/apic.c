@@ -52,6 +52,7 @@ void board_ready(struct board *b, u32 vp)
 
 u64 board_hz, board_synthetic;
 u32 board_rate;
+u64 board_seed;
 
 void board_open(struct board *b, u32 mode, u32 processors, u32 clock, u64 exits)
 {
@@ -68,6 +69,8 @@ void board_open(struct board *b, u32 mode, u32 processors, u32 clock, u64 exits)
         ck_ok(WHvSetPartitionProperty(b->partition, WHvPartitionPropertyCodeSyntheticProcessorFeaturesBanks, banks,
                                       sizeof banks));
     }
+    if (board_seed)
+        property(b->partition, SwhpPartitionPropertyCodeSeed, board_seed, 8);
     if (board_hz)
         property(b->partition, WHvPartitionPropertyCodeInterruptClockFrequency, board_hz, 8);
     if (board_rate)
