@@ -9,14 +9,8 @@
 
 #include "machine.h"
 
-enum {
-    PAGE = 4096,
-    POWER_PORTS = 64,
-    DEBUG_CONSOLE = 0xe9,
-    CMOS_BOOT_ORDER = 0x3d,
-    CMOS_BOOT_ORDER_LAST = 0x38,
-    CMOS_OTHER_PROCESSORS = 0x5f, /* for SeaBIOS to wait for */
-};
+enum { PAGE = 4096, POWER_PORTS = 64, DEBUG_CONSOLE = 0xe9, CMOS_BOOT_ORDER = 0x3d, CMOS_BOOT_ORDER_LAST = 0x38 };
+enum { CMOS_OTHER_PROCESSORS = 0x5f /* for SeaBIOS to wait for */ };
 
 /* ---- The shadow ---- */
 
