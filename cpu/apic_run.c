@@ -97,20 +97,23 @@ static void run_timer(struct vcpu *cpu)
 bool apic_timer_wakes(struct vcpu *cpu, u64 *ticks)
 {
     const struct apic *a = cpu->apic;
-    bool has;
+    bool has, is_idle = cpu->activity & IDLE_SUSPEND;
 
-    if (cpu->activity & STARTUP_SUSPEND || !(cpu->rflags & IF || cpu->activity & IDLE_SUSPEND))
+    if (cpu->activity & STARTUP_SUSPEND || !(cpu->rflags & IF || is_idle))
         return false;
-    has = (a->lvt[0] & 0xf0) > (apic_ppr(a) & 0xf0) && apic_timer_next(cpu, ticks);
+    has = (is_idle || (a->lvt[0] & 0xf0) > (apic_ppr(a) & 0xf0)) && apic_timer_next(cpu, ticks);
     return cpu->synic ? synic_sooner(cpu, synic_waking(cpu), has, ticks) : has;
 }
 
-/* Does what has come end it? The idle state of Hyper-V asks priorities, but not IF. */
+/*
+ * Does what has come end it? Hyper-V's idle state is for those who wait with interrupts off, perhaps in a handler of the
+ * highest class: any interrupt that arrives ends it, whether or not it can be delivered.
+ */
 static bool wakes(struct vcpu *cpu)
 {
     if (cpu->activity & STARTUP_SUSPEND)
         return false;
-    return apic_wakes(cpu) || (cpu->activity & IDLE_SUSPEND && apic_deliverable(cpu->apic) >= 0);
+    return apic_wakes(cpu) || (cpu->activity & IDLE_SUSPEND && apic_highest(cpu->apic->irr) >= 0);
 }
 
 /*

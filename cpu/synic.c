@@ -257,7 +257,7 @@ void synic_catch_up(struct vcpu *cpu)
 u32 synic_waking(struct vcpu *cpu)
 {
     struct synic *s = cpu->synic;
-    u32 wanted = 0, priority = apic_ppr(cpu->apic) & 0xf0;
+    u32 wanted = 0, priority = cpu->activity & IDLE_SUSPEND ? 0 : apic_ppr(cpu->apic) & 0xf0;
 
     if (!(__atomic_load_n(&cpu->apic->svr, __ATOMIC_RELAXED) & SVR_ENABLED))
         return 0;
