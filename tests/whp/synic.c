@@ -73,5 +73,7 @@ Suite *synic_suite(void)
     suite_add_tcase(s, synic_feature_case());
     suite_add_tcase(s, synic_page_case());
     suite_add_tcase(s, synic_time_case());
+    suite_add_tcase(s, synic_message_case());
+    suite_add_tcase(s, synic_timer_case());
     return s;
 }
