@@ -295,6 +295,70 @@ START_TEST(openvmm_makes_and_deletes_notification_ports)
 }
 END_TEST
 
+/* Its guests see Hyper-V: calls come to it, and it posts messages, waiting for a slot by a notification. */
+static void open_hyperv(struct client *c)
+{
+    WHV_SYNTHETIC_PROCESSOR_FEATURES_BANKS banks;
+
+    memset(&banks, 0, sizeof banks);
+    banks.BanksCount = 1;
+    banks.AsUINT64[0] =
+        1 << 0 | 1 << 1 | 1 << 4 | 1 << 7; /* HypervisorPresent, Hv1, AccessSynicRegs, AccessHypercallRegs */
+    open_openvmm(c, 1);
+    ck_ok(WHvSetPartitionProperty(c->p, PROP(SyntheticProcessorFeaturesBanks), &banks, sizeof banks));
+    client_property(c, EXITS, EXIT_MSR | 1 << 5, 8);
+}
+
+START_TEST(openvmm_answers_hypercalls_itself)
+{
+    struct client c;
+    struct guest g;
+
+    open_hyperv(&c);
+    ck_ok(WHvSetupPartition(c.p));
+    guest_open_in(&g, c.p, GUEST_LONG, "\x0f\x01\xd9\xe6\x90", 5); /* vmmcall, the AMD's; out 90 */
+    client_set(&c, REG(Rcx), 0x10008);
+    client_set(&c, REG(Rdx), 0x1234);
+    client_set(&c, REG(Xmm2), 0x5678);
+    ck_assert_uint_eq(client_run(&c), WHvRunVpExitReasonHypercall);
+    ck_assert_uint_eq(c.x.VpContext.Rip, GUEST_CODE);
+    ck_assert_uint_eq(c.x.VpContext.InstructionLength, 3);
+    ck_assert_uint_eq(c.x.Hypercall.Rcx, 0x10008);
+    ck_assert_uint_eq(c.x.Hypercall.Rdx, 0x1234);
+    ck_assert_uint_eq(c.x.Hypercall.XmmRegisters[2].Low64, 0x5678);
+    client_set(&c, REG(Rax), 0);
+    client_skip(&c);
+    ck_assert_uint_eq(client_port(&c), 0x90);
+    guest_close(&g);
+}
+END_TEST
+
+START_TEST(openvmm_posts_a_message_when_the_slot_is_free)
+{
+    static const u64 message[4] = { 0x80000000 | (u64)16 << 32, 0, 0xabcd, 0 };
+    struct client c;
+
+    open_hyperv(&c);
+    CLIENT_START(&c, 0xe6, 0x8f, 0xc7, 0x06, 0x00, 0xa2, 0, 0, 0xc7, 0x06, 0x02, 0xa2, 0, 0, 0xe6,
+                 0x90); /* empties a200 */
+    ck_hr(WHvPostVirtualProcessorSynicMessage(c.p, 0, 2, message, sizeof message), (HRESULT)0xC0350018u);
+    client_set(&c, WHvRegisterScontrol, 1);
+    client_set(&c, WHvRegisterSimp, 0xa000 | 1);
+    client_set(&c, WHvRegisterSint2, 1 << 16 | 0x52); /* masked: the guest polls */
+    ck_ok(WHvPostVirtualProcessorSynicMessage(c.p, 0, 2, message, sizeof message));
+    ck_hr(WHvPostVirtualProcessorSynicMessage(c.p, 0, 2, message, sizeof message), (HRESULT)0xC0350019u);
+    client_set(&c, REG(DeliverabilityNotifications), (u64)1 << (48 + 2));
+    ck_assert_uint_eq(client_port(&c), 0x8f);
+    ck_assert_uint_eq(client_port(&c), 0x90); /* the slot is empty by now, and the guest says so */
+    client_set(&c, WHvRegisterEom, 0);
+    ck_assert_uint_eq(client_run(&c), WHvRunVpExitReasonSynicSintDeliverable);
+    ck_assert_uint_eq(c.x.SynicSintDeliverable.DeliverableSints, 1 << 2);
+    ck_assert_uint_eq(client_get(&c, REG(DeliverabilityNotifications)), 0); /* once */
+    ck_ok(WHvPostVirtualProcessorSynicMessage(c.p, 0, 2, message, sizeof message));
+    client_stop(&c);
+}
+END_TEST
+
 START_TEST(openvmm_resets_a_partition_and_keeps_its_memory)
 {
     struct client c;
@@ -326,6 +390,8 @@ TCase *client_openvmm_case(void)
     tcase_add_test(t, openvmm_masks_bits_of_cpuid_by_the_second_list);
     tcase_add_test(t, openvmm_has_stores_to_a_doorbell_signal_an_event);
     tcase_add_test(t, openvmm_makes_and_deletes_notification_ports);
+    tcase_add_test(t, openvmm_answers_hypercalls_itself);
+    tcase_add_test(t, openvmm_posts_a_message_when_the_slot_is_free);
     tcase_add_test(t, openvmm_resets_a_partition_and_keeps_its_memory);
     return t;
 }
