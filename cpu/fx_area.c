@@ -68,7 +68,7 @@ void area_read(const struct area *a, unsigned offset, void *to, unsigned size)
         n = size - done;
         const u8 *bytes = bytes_at(a, offset + done, &n);
 
-        memcpy((u8 *)to + done, bytes, n);
+        copy_bytes((u8 *)to + done, bytes, n);
     }
 }
 
@@ -78,7 +78,7 @@ void area_write(struct area *a, unsigned offset, const void *from, unsigned size
         n = size - done;
         u8 *bytes = bytes_at(a, offset + done, &n);
 
-        memcpy(bytes, (const u8 *)from + done, n);
+        copy_bytes(bytes, (const u8 *)from + done, n);
     }
 }
 
