@@ -279,7 +279,7 @@ void ram_dirty(struct ram *ram, u64 gpa)
         return;
     }
     region = region_find(ram, gpa);
-    if (region && region->whole)
+    if (region && __atomic_load_n(&region->whole, __ATOMIC_RELAXED))
         __atomic_fetch_or(&region->whole, PAGE_DIRTY, __ATOMIC_ACQ_REL);
 }
 
@@ -365,15 +365,18 @@ void ram_visit(struct ram *ram, ram_visit_fn *visit, void *context)
 
         for (u64 n = 0; middle && n < MIDDLE_REGIONS; n++) {
             u64 gpa = i << ROOT_SHIFT | n << MIDDLE_SHIFT;
-            const struct page *leaf = middle[n].leaf;
+            const struct page *leaf = __atomic_load_n(&middle[n].leaf, __ATOMIC_ACQUIRE);
+            u64 whole = __atomic_load_n(&middle[n].whole, __ATOMIC_RELAXED);
 
-            if (middle[n].whole) {
-                run_add(&run, gpa, REGION_SIZE, middle[n].whole, visit, context);
+            if (whole) {
+                run_add(&run, gpa, REGION_SIZE, whole, visit, context);
                 continue;
             }
-            for (u64 p = 0; leaf && p < LEAF_PAGES; p++) {
-                if (leaf[p].host)
-                    run_add(&run, gpa | p << LEAF_SHIFT, PAGE_SIZE, leaf[p].host, visit, context);
+            for (u64 p = 0; leaf && p < LEAF_PAGES; p++) { /* processors that run note facts meanwhile */
+                u64 host = __atomic_load_n(&leaf[p].host, __ATOMIC_RELAXED);
+
+                if (host)
+                    run_add(&run, gpa | p << LEAF_SHIFT, PAGE_SIZE, host, visit, context);
             }
         }
     }

@@ -144,17 +144,15 @@ HRESULT WINAPI WHvSuspendPartitionTime(WHV_PARTITION_HANDLE Partition)
 
     if (FAILED(hr))
         return hr;
-    hr = partition_stop(Partition, p, &held);
+    hr = partition_freeze(Partition, p, &held);
     if (FAILED(hr)) {
         hr = fail(HRESULT_FROM_WIN32(ERROR_INVALID_STATE),
                   "Partition: a processor runs, and so does its time");
     } else {
-        host_lock(&p->lock);
         if (!p->is_suspended)
             p->suspended_at = p->clock == SwhpClockHost ? host_nanoseconds() : 0;
         __atomic_store_n(&p->is_suspended, true, __ATOMIC_RELAXED);
-        host_unlock(&p->lock);
-        partition_go(Partition, held);
+        partition_thaw(Partition, p, held);
     }
     partition_leave(Partition);
     return hr;
@@ -204,17 +202,15 @@ HRESULT WINAPI SwhpAdvanceClock(WHV_PARTITION_HANDLE Partition, UINT64 Counts)
     if (p->clock != SwhpClockVirtual) {
         hr = fail(E_INVALIDARG, "Partition: its clock is the host's, which nobody moves");
     } else {
-        hr = partition_stop(Partition, p, &held);
+        hr = partition_freeze(Partition, p, &held);
         if (SUCCEEDED(hr)) {
-            host_lock(&p->lock);
             u64 now = clock_now(p), most = (u64)1 << 63;
 
             if (now > most || Counts > most - now)
                 hr = fail(E_INVALIDARG, "Counts: the clock can't go past 2^63");
             else
                 p->advanced += Counts;
-            host_unlock(&p->lock);
-            partition_go(Partition, held);
+            partition_thaw(Partition, p, held);
         }
     }
     partition_leave(Partition);
