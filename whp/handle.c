@@ -213,7 +213,7 @@ void partition_go(WHV_PARTITION_HANDLE handle, u64 held)
     }
 }
 
-/* Doors before the lock, as a delete takes them. One that was created between the two may run by now: all over again. */
+/* Doors before the lock, as a delete takes them. One that was created between the two may run by now: once more. */
 HRESULT partition_freeze(WHV_PARTITION_HANDLE handle, struct partition *p, u64 *held)
 {
     for (;;) {

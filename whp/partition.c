@@ -131,7 +131,7 @@ void partition_resume_time(struct partition *p)
         if (p->suspended_at)
             p->host_start += host_nanoseconds() - p->suspended_at;
         p->suspended_at = 0;
-        __atomic_store_n(&p->is_suspended, false, __ATOMIC_RELAXED);
+        __atomic_store_n(&p->is_suspended, false, __ATOMIC_RELEASE); /* who sees it sees the new start, too */
     }
     host_unlock(&p->lock);
 }

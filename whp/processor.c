@@ -202,7 +202,7 @@ static COLD HRESULT prepare(struct vcpu *cpu, bool is_exclusive)
                         "at a time",
                         other);
     }
-    if (__atomic_load_n(&p->is_suspended, __ATOMIC_RELAXED))
+    if (__atomic_load_n(&p->is_suspended, __ATOMIC_ACQUIRE))
         partition_resume_time(p);
     if (cpu->load_pdptes)
         processor_load_pdptes(cpu);
@@ -240,7 +240,7 @@ INLINE HRESULT run(WHV_PARTITION_HANDLE handle, u32 index, u64 until, WHV_RUN_VP
     bool is_exclusive = p->clock == SwhpClockVirtual && __atomic_load_n(&p->created, __ATOMIC_RELAXED) > 1;
 
     __atomic_store_n(&door->thread, thread_mark(), __ATOMIC_RELAXED);
-    if (unlikely(is_exclusive || __atomic_load_n(&p->is_suspended, __ATOMIC_RELAXED) || cpu->load_pdptes))
+    if (unlikely(is_exclusive || __atomic_load_n(&p->is_suspended, __ATOMIC_ACQUIRE) || cpu->load_pdptes))
         hr = prepare(cpu, is_exclusive);
     if (likely(SUCCEEDED(hr))) {
         cpu->exit = context;

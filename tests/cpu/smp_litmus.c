@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Litmus tests of the order of memory: what each processor does to two cells, in many rounds with cells of their own, and
- * the outcomes that x86 rules out. SDM 3A 8.2.3, whose examples these are; Sewell and others, x86-TSO (2010).
+ * Litmus tests of the order of memory: what each processor does to two cells, in many rounds with cells of their own,
+ * and the outcomes that x86 rules out. SDM 3A 8.2.3, whose examples these are; Sewell and others, x86-TSO (2010).
  */
 #include "tests/cpu/smp.h"
 
@@ -49,8 +49,8 @@ BODY(forwarded_x, "mov " X ", ebx; mov eax, " X "; mov edx, " Y);
 BODY(forwarded_y, "mov " Y ", ebx; mov eax, " Y "; mov edx, " X);
 BODY(lock_x, "lock inc " X);
 BODY(lock_y, "lock inc " Y);
-BODY(string_x_then_y, "push rdi; push rsi; lea rdi, [rsi]; lea rsi, [rip + 1f]; mov ecx, 8; rep movsb; pop rsi; pop rdi;"
-                      "mov " Y ", ebx; jmp 2f; 1: .quad 1; 2:");
+BODY(string_x_then_y, "push rdi; push rsi; lea rdi, [rsi]; lea rsi, [rip + 1f]; mov ecx, 8; rep movsb; pop rsi;"
+                      "pop rdi; mov " Y ", ebx; jmp 2f; 1: .quad 1; 2:");
 BODY(vector_x_then_y, "movd xmm0, ebx; movups [rsi], xmm0; movd " Y ", xmm0");
 
 /* A round: the results of up to four processors, and what the cells hold in the end. */
@@ -99,7 +99,8 @@ static void put_part(struct smp *m, UINT32 index, const struct litmus *t, UINT32
     size_t size = 0;
 
     for (unsigned i = 0; i < 3; i++) {
-        const UINT8 *from = i == 1 ? t->part[index].code : around[i], *end = i == 1 ? t->part[index].end : around[i + 1];
+        const UINT8 *from = i == 1 ? t->part[index].code : around[i];
+        const UINT8 *end = i == 1 ? t->part[index].end : around[i + 1];
 
         memcpy(code + size, from, (size_t)(end - from));
         size += (size_t)(end - from);
@@ -132,9 +133,10 @@ START_TEST(no_outcome_that_x86_forbids)
             o.a[i] = m.memory[RESULTS + i * RESULTS_SIZE / 2 + round * 2];
             o.d[i] = m.memory[RESULTS + i * RESULTS_SIZE / 2 + round * 2 + 1];
         }
-        ck_assert_msg(o.x && (o.y || t->part[0].code == store_x), "%s, round %u: something was never stored", t->name, round);
-        ck_assert_msg(!t->is_forbidden(&o), "%s, round %u: %u %u, %u %u, %u %u, %u %u; x %u, y %u", t->name, round, o.a[0],
-                      o.d[0], o.a[1], o.d[1], o.a[2], o.d[2], o.a[3], o.d[3], o.x, o.y);
+        ck_assert_msg(o.x && (o.y || t->part[0].code == store_x), "%s, round %u: something was never stored", t->name,
+                      round);
+        ck_assert_msg(!t->is_forbidden(&o), "%s, round %u: %u %u, %u %u, %u %u, %u %u; x %u, y %u", t->name, round,
+                      o.a[0], o.d[0], o.a[1], o.d[1], o.a[2], o.d[2], o.a[3], o.d[3], o.x, o.y);
     }
     smp_close(&m);
 }

@@ -61,7 +61,8 @@ static void *run(void *context)
         switch (x.ExitReason) {
         case WHvRunVpExitReasonMemoryAccess:
             if (x.MemoryAccess.Gpa < STRESS_TARGET || x.MemoryAccess.Gpa >= STRESS_TARGET + STRESS_PAGES * 0x1000)
-                return found(j, "processor %u: a memory exit at %llx", j->number, (unsigned long long)x.MemoryAccess.Gpa);
+                return found(j, "processor %u: a memory exit at %llx", j->number,
+                             (unsigned long long)x.MemoryAccess.Gpa);
             sched_yield(); /* the mapper will map it */
             break;
         case WHvRunVpExitReasonX64Halt:
@@ -72,8 +73,8 @@ static void *run(void *context)
         case WHvRunVpExitReasonX64ApicEoi: break;
         default:
             return found(j, "processor %u: reason %x at %llx, rax %llx; the stack: %llx %llx", j->number,
-                         (unsigned)x.ExitReason, (unsigned long long)x.VpContext.Rip, (unsigned long long)x.IoPortAccess.Rax,
-                         stacked(j, 0), stacked(j, 8));
+                         (unsigned)x.ExitReason, (unsigned long long)x.VpContext.Rip,
+                         (unsigned long long)x.IoPortAccess.Rax, stacked(j, 0), stacked(j, 8));
         }
     }
     return NULL;
@@ -170,7 +171,7 @@ static HRESULT look(struct job *j, u32 vp)
     UINT32 written;
     u8 bytes[4096];
 
-    switch (chance_below(&j->chance, 12)) {
+    switch (chance_below(&j->chance, 14)) {
     case 0: return WHvGetVirtualProcessorRegisters(p, vp, names, sizeof names / sizeof *names, values);
     case 1: return WHvTranslateGva(p, vp, 0x210000 + vp * 0x1000, WHvTranslateGvaFlagValidateRead, &result, &gpa);
     case 2: return WHvReadGpaRange(p, vp, STRESS_DATA + 0x50, controls, bytes, 16);
@@ -186,6 +187,9 @@ static HRESULT look(struct job *j, u32 vp)
         return j->s->mode
                    ? WHvGetVirtualProcessorInterruptControllerState2(p, vp, bytes, sizeof bytes, &written)
                    : WHvGetPartitionCounters(p, WHvPartitionCounterSetMemory, bytes, sizeof bytes, &written);
+    case 11: /* which only happens where neither runs; the next Run resumes it */
+        return WHvSuspendPartitionTime(p) == S_OK ? S_OK : WHV_E_INVALID_VP_STATE;
+    case 12: return WHvResumePartitionTime(p);
     default: return WHvGetPartitionProperty(p, WHvPartitionPropertyCodeProcessorCount, bytes, 8, &written);
     }
 }
@@ -288,7 +292,8 @@ static void open_stress(struct stress *s, u32 mode)
     ck_ok(WHvSetPartitionProperty(s->partition, WHvPartitionPropertyCodeLocalApicEmulationMode, &mode, sizeof mode));
     ck_ok(WHvSetupPartition(s->partition));
     ck_ok(WHvMapGpaRange(s->partition, s->memory, 0, STRESS_MEMORY, (WHV_MAP_GPA_RANGE_FLAGS)7));
-    ck_ok(WHvMapGpaRange(s->partition, s->target[0], STRESS_TARGET, STRESS_PAGES * 0x1000, (WHV_MAP_GPA_RANGE_FLAGS)15));
+    ck_ok(WHvMapGpaRange(s->partition, s->target[0], STRESS_TARGET, STRESS_PAGES * 0x1000,
+                         (WHV_MAP_GPA_RANGE_FLAGS)15));
     stress_fill(s);
     for (u32 i = 0; i < 2; i++) {
         ck_ok(WHvCreateVirtualProcessor(s->partition, i, 0));

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* What the processors of the stress do: one loop in 64-bit code that has some of everything two processors can share. */
+/* What the processors of the stress do: a loop in 64-bit code that has some of everything two processors can share. */
 #include "tests/whp/stress.h"
 
 /*
- * RBX: STRESS_DATA. R15: the processor's number, R14: the mode of its local APIC, R13: its own line in the data, R12: rounds.
- * R11: what it saw last in the code that the other one writes. A failed check goes to port 99h, its number in AL.
+ * RBX: STRESS_DATA. R15: the processor's number, R14: the mode of its local APIC, R13: its own line in the data, R12:
+ * rounds. R11: what it saw last in the code that the other one writes. A failed check goes to port 99h, its number in
+ * AL.
  */
 __asm__(".pushsection .rodata\n"
         ".intel_syntax noprefix\n"
@@ -199,7 +200,16 @@ __asm__(".pushsection .rodata\n"
 
 extern const u8 stress_code[], stress_code_end[], stress_bad[], stress_nmi[], stress_interrupt[];
 
-enum { PML4 = 0x2000, PDPT = 0x3000, PD = 0x4000, TABLE = 0x5000, PD_HIGH = 0x6000, GDT = 0x1000, IDT = 0x7000, CODE_AT = 0x8000 };
+enum {
+    GDT = 0x1000,
+    PML4 = 0x2000,
+    PDPT = 0x3000,
+    PD = 0x4000,
+    TABLE = 0x5000,
+    PD_HIGH = 0x6000,
+    IDT = 0x7000,
+    CODE_AT = 0x8000
+};
 
 static void put(struct stress *s, u32 gpa, u64 value)
 {
@@ -234,7 +244,7 @@ void stress_fill(struct stress *s)
     for (u32 at = 0x30003; at < 0x34000; at += 0x1000)
         memcpy(s->memory + at, answer, sizeof answer);
     put(s, 0x35000, 1);
-    for (u32 i = 0; i < 2; i++) { /* the pages that are mapped in turn: all with code, of which each answers otherwise */
+    for (u32 i = 0; i < 2; i++) { /* the pages that are mapped in turn: with code that answers otherwise in each */
         for (u32 n = 0; n < STRESS_PAGES; n++)
             memcpy(s->target[i] + n * 0x1000 + 3, answer, sizeof answer);
         s->target[i][2 * 0x1000 + 4] = (u8)(1 + i);
@@ -250,9 +260,10 @@ static void set(struct stress *s, u32 vp, WHV_REGISTER_NAME name, u64 value)
 
 void stress_start(struct stress *s, u32 vp)
 {
-    static const WHV_REGISTER_NAME names[] = { WHvX64RegisterCs,   WHvX64RegisterSs,  WHvX64RegisterDs, WHvX64RegisterEs,
-                                               WHvX64RegisterGdtr, WHvX64RegisterIdtr, WHvX64RegisterCr0, WHvX64RegisterCr3,
-                                               WHvX64RegisterCr4,  WHvX64RegisterEfer };
+    static const WHV_REGISTER_NAME names[] = { WHvX64RegisterCs,   WHvX64RegisterSs,   WHvX64RegisterDs,
+                                               WHvX64RegisterEs,   WHvX64RegisterGdtr, WHvX64RegisterIdtr,
+                                               WHvX64RegisterCr0,  WHvX64RegisterCr3,  WHvX64RegisterCr4,
+                                               WHvX64RegisterEfer };
     WHV_REGISTER_VALUE v[sizeof names / sizeof *names];
 
     memset(v, 0, sizeof v);
