@@ -7,6 +7,7 @@
 # make bench      benchmarks beside the peers that are installed; BENCH="--rounds 1 alu" as bench/bench.py takes it
 # make vectors    captures hardware vectors on this machine's processor: OUT=build/vectors SEED=1 PERCENT=100
 # make fuzz       random sequences against this machine's processor: FUZZ="--count 10000 --seed 1", docs/fuzzing.md
+# make docs       writes docs/functions.md from the tests' lists
 # make floors     prints every include that looks upwards or at the host's system; nothing, if all is well
 # make windows-syntax compiles the floors for Windows, by mingw-w64
 # make libs       what a static client links
@@ -33,9 +34,9 @@ OBJECTS := $(patsubst %.c,$B/%.o,$(sort $(wildcard $(FLOORS:%=%/*.c))))
 VMM := $(patsubst %.c,$B/%.o,$(wildcard vmm/*.c))
 VMM_TESTS := $(wildcard tests/vmm/*.c)
 FUZZ_SOURCES := $(wildcard tests/fuzz/*.c) $(patsubst %,tests/cpu/%.c,compare generate forms special states layout native emulated)
-FLOOR_TESTS := $(filter-out $(VMM_TESTS) tests/vectors/% tests/fuzz/%,$(wildcard tests/*/*.c))
+FLOOR_TESTS := $(filter-out $(VMM_TESTS) tests/vectors/% tests/fuzz/% tests/include/%,$(wildcard tests/*/*.c))
 TESTS := $(patsubst %.c,$B/%.o,$(FLOOR_TESTS) $(VMM_TESTS))
-PROGRAMS := $(patsubst %.c,$B/%.o,$(wildcard tests/fuzz/*.c)) $B/tests/vectors/thin.o $B/bench/exits.o
+PROGRAMS := $(patsubst %.c,$B/%.o,$(wildcard tests/fuzz/*.c)) $B/tests/vectors/thin.o $B/bench/exits.o $B/bench/mappings.o
 
 all: $B/libsoftwhp.a $B/libsoftwhp.so $B/softwhp
 
@@ -115,7 +116,7 @@ fuzz: all
 vectors: $B/generator
 	tests/vectors/generator/capture.sh $B/generator $(OUT) $(SEED) $(PERCENT)
 
-$B/bench/exits: $B/bench/exits.o $B/libsoftwhp.a
+$B/bench/exits $B/bench/mappings: %: %.o $B/libsoftwhp.a
 	$(CC) -o $@ $^ $(LIBS)
 
 $B/bench/ucrun: bench/runners/ucrun.c
@@ -147,12 +148,16 @@ tsan:
 		STRESS=$(STRESS) CK_TIMEOUT_MULTIPLIER=20 TSAN_OPTIONS="halt_on_error=1 $$TSAN_OPTIONS" \
 			$$plain $B/tsan/tests/suites $$suite || exit 1; done
 
-bench: all $B/bench/exits
+bench: all $B/bench/exits $B/bench/mappings
 	@packaging/deps.sh bench
 	@$(MAKE) -s -C bench/guests B=$(abspath $B)/bench/guests
 	@! echo '#include <unicorn/unicorn.h>' | $(CC) -E -x c - >/dev/null 2>&1 || $(MAKE) -s $B/bench/ucrun
 	python3 bench/bench.py $B $(BENCH)
 	$B/bench/exits
+	$B/bench/mappings
+
+docs: $B/tests/suites
+	DOCS=docs/functions.md $B/tests/suites functions-page
 
 floors:
 	@tests/floors.sh $(FLOORS)
@@ -180,4 +185,4 @@ clean:
 
 -include $(patsubst %.o,%.d,$(OBJECTS) $(PORTABLE) $(VMM) $(TESTS) $(PROGRAMS))
 
-.PHONY: all deps run check asan tsan bench vectors fuzz floors windows-syntax windows-objects libs install clean
+.PHONY: all deps run check asan tsan bench vectors fuzz docs floors windows-syntax windows-objects libs install clean

@@ -3,6 +3,8 @@
 #include "cpu/apic.h"
 
 #include "cpu/event.h"
+#include "cpu/run.h"
+#include "cpu/synic.h"
 #include "exits/exit.h"
 #include "mem/tlb.h"
 #include "state/clock.h"
@@ -60,10 +62,9 @@ static void take_signals(struct vcpu *cpu)
 
 /* ---- the timer ---- */
 
-/* Counts until so many ticks of the virtual clock have passed. */
-static u64 counts_of(const struct vcpu *cpu, u64 ticks)
+u64 apic_counts_of(const struct partition *p, u64 ticks)
 {
-    u32 rate = cpu->partition->rate;
+    u32 rate = p->rate;
 
     return ticks / rate + (ticks % rate != 0);
 }
@@ -74,9 +75,9 @@ static void set_stop(struct vcpu *cpu)
     u64 ticks, counts, room = cpu->until > cpu->count ? cpu->until - cpu->count : 0;
 
     cpu->stop = cpu->until;
-    if (!apic_timer_next(cpu, &ticks))
+    if (!synic_sooner(cpu, ~0u, apic_timer_next(cpu, &ticks), &ticks))
         return;
-    counts = is_virtual ? counts_of(cpu, ticks) : ticks ? LOOK_EVERY : 0;
+    counts = is_virtual ? apic_counts_of(cpu->partition, ticks) : ticks ? LOOK_EVERY : 0;
     if (counts < room)
         cpu->stop = cpu->count + counts;
 }
@@ -85,28 +86,44 @@ static void set_stop(struct vcpu *cpu)
 static void run_timer(struct vcpu *cpu)
 {
     apic_catch_up(cpu);
+    if (cpu->synic)
+        synic_catch_up(cpu);
     set_stop(cpu);
 }
 
 /* ---- sleep ---- */
 
-/* Could the timer's interrupt end a HLT? Else waiting for it would only burn time. */
-static bool timer_wakes(struct vcpu *cpu, u64 *ticks)
+/* Could a timer's interrupt end the sleep? Else waiting for it would only burn time. */
+bool apic_timer_wakes(struct vcpu *cpu, u64 *ticks)
 {
     const struct apic *a = cpu->apic;
-    u32 lvt = a->lvt[0];
+    bool has, is_idle = cpu->activity & IDLE_SUSPEND;
 
-    return !(cpu->activity & STARTUP_SUSPEND) && cpu->rflags & IF && (lvt & 0xf0) > (apic_ppr(a) & 0xf0) &&
-           apic_timer_next(cpu, ticks);
+    if (cpu->activity & STARTUP_SUSPEND || !(cpu->rflags & IF || is_idle))
+        return false;
+    has = (is_idle || (a->lvt[0] & 0xf0) > (apic_ppr(a) & 0xf0)) && apic_timer_next(cpu, ticks);
+    return cpu->synic ? synic_sooner(cpu, synic_waking(cpu), has, ticks) : has;
+}
+
+/*
+ * Does what has come end it? Hyper-V's idle state is for those who wait with interrupts off, perhaps in a handler of the
+ * highest class: any interrupt that arrives ends it, whether or not it can be delivered.
+ */
+static bool wakes(struct vcpu *cpu)
+{
+    if (cpu->activity & STARTUP_SUSPEND)
+        return false;
+    return apic_wakes(cpu) || (cpu->activity & IDLE_SUSPEND && apic_highest(cpu->apic->irr) >= 0);
 }
 
 /*
  * Virtual time doesn't wait: where nothing happens until the timer, it is that time now. A counted Run ends when the
- * clock has gone as far as the counts that are left would have brought it. False: there is nothing to leap to.
+ * clock has gone as far as the counts that were left would have brought it, so leaps are taken from those. False: there
+ * is nothing to leap to.
  */
 static bool leap(struct vcpu *cpu, bool is_timed, u64 ticks)
 {
-    u64 to_timer = is_timed ? counts_of(cpu, ticks) : ~(u64)0;
+    u64 to_timer = is_timed ? apic_counts_of(cpu->partition, ticks) : ~(u64)0;
     u64 to_end = cpu->until < BLOCK_DEAD - 1 ? cpu->until - cpu->count : ~(u64)0; /* more than none: attend() looks */
 
     if (to_timer == ~(u64)0 && to_end == ~(u64)0)
@@ -115,6 +132,8 @@ static bool leap(struct vcpu *cpu, bool is_timed, u64 ticks)
         return true; /* a cancel, say, which comes first */
     if (to_timer <= to_end) {
         cpu->partition->advanced += to_timer;
+        if (to_end != ~(u64)0)
+            cpu->until -= to_timer;
         return true;
     }
     cpu->partition->advanced += to_end;
@@ -125,7 +144,7 @@ static void go_to_sleep(struct vcpu *cpu)
 {
     const struct partition *p = cpu->partition;
     u64 ticks = 0, most = 3600000000000u, nanoseconds = ~(u64)0;
-    bool is_timed = timer_wakes(cpu, &ticks);
+    bool is_timed = apic_timer_wakes(cpu, &ticks);
 
     __atomic_fetch_or(&cpu->attention, (u32)ATTENTION_EVENT, __ATOMIC_SEQ_CST); /* the loop comes back here */
     if (p->clock == SwhpClockVirtual) {
@@ -139,14 +158,21 @@ static void go_to_sleep(struct vcpu *cpu)
     vcpu_sleep(cpu, nanoseconds);
 }
 
-bool apic_attend(struct vcpu *cpu)
+bool apic_rouse(struct vcpu *cpu)
 {
     __atomic_fetch_and(&cpu->attention, ~(u32)ATTENTION_APIC, __ATOMIC_SEQ_CST); /* before what it stands for is read */
     take_signals(cpu);
     run_timer(cpu);
-    if (cpu->activity == HALT_SUSPEND && apic_wakes(cpu))
+    if (unlikely(cpu->activity) && wakes(cpu))
         cpu->activity = 0;
-    if (unlikely(cpu->activity)) {
+    return !cpu->activity;
+}
+
+bool apic_attend(struct vcpu *cpu)
+{
+    if (unlikely(!apic_rouse(cpu))) {
+        if (__atomic_load_n(&cpu->in_turns, __ATOMIC_RELAXED))
+            turn_over(cpu); /* cpu/turns.c sees to it that it wakes */
         go_to_sleep(cpu);
         return false;
     }
@@ -186,7 +212,8 @@ bool apic_deliver(struct vcpu *cpu)
     if (vector < 0)
         return false;
     apic_clear_bit(a->irr, (unsigned)vector);
-    apic_set_bit(a->isr, (unsigned)vector);
+    if (!cpu->synic || !apic_test(cpu->synic->auto_eoi, (unsigned)vector))
+        apic_set_bit(a->isr, (unsigned)vector);
     return deliver(cpu, &e, (u8)vector);
 }
 

@@ -33,8 +33,17 @@ struct region {
     u64 whole; /* host | facts of the first page, the others follow it; 0: nothing mapped, or the leaf knows */
 };
 
+/* TLFS "Overlay pages": they hide memory without being part of its map. */
+struct overlay {
+    u64 gpa;
+    struct page page;
+};
+
 struct ram {
     struct aliases *aliases;
+    u64 overlaid; /* a bit for what an overlay's address hashes to: OVERLAY_BIT */
+    struct overlay overlay[MOST_OVERLAYS];
+    u32 overlays;
     struct region *middle[ROOT_MIDDLES];
     u64 middles; /* the others were never made */
 };
@@ -156,7 +165,7 @@ static void leave_hosts(struct ram *ram, u64 gpa, u64 end)
         } else if (region->leaf) {
             for (u64 n = 0; n < part / PAGE_SIZE; n++) {
                 host = region->leaf[leaf_index(at) + n].host;
-                if (host)
+                if (host & ~(u64)PAGE_BELL)
                     alias_remove(ram->aliases, host & PAGE_MASK, PAGE_SIZE, host & PAGE_WRITE);
             }
         }
@@ -188,7 +197,7 @@ bool ram_map(struct ram *ram, u64 gpa, u64 size, void *host, u32 rights)
             continue;
         for (u64 n = 0; n < part / PAGE_SIZE; n++) {
             struct page *page = &leaf[leaf_index(at) + n];
-            u64 kept = page->granules ? KEPT_FACTS : 0;
+            u64 kept = (page->granules ? KEPT_FACTS : 0) | (page->host & PAGE_BELL);
 
             __atomic_store_n(&page->host, (to + n * PAGE_SIZE) | kept, __ATOMIC_RELEASE);
         }
@@ -231,11 +240,39 @@ bool ram_unmap(struct ram *ram, u64 gpa, u64 size)
         for (u64 n = 0; n < part / PAGE_SIZE; n++) {
             struct page *page = &leaf[leaf_index(at) + n];
 
-            found |= page->host != 0;
-            __atomic_store_n(&page->host, 0, __ATOMIC_RELEASE);
+            found |= (page->host & ~(u64)PAGE_BELL) != 0;
+            __atomic_store_n(&page->host, page->host & PAGE_BELL, __ATOMIC_RELEASE);
         }
     }
     return found;
+}
+
+/* ---- overlays ---- */
+
+#define OVERLAY_BIT(gpa) ((u64)1 << ((gpa) >> 12 & 63))
+
+static COLD const struct overlay *overlay_find(const struct ram *ram, u64 gpa)
+{
+    for (u32 i = 0; i < ram->overlays; i++)
+        if (ram->overlay[i].gpa == (gpa & PAGE_MASK))
+            return &ram->overlay[i];
+    return NULL;
+}
+
+void ram_overlay(struct ram *ram, void *host, u64 gpa, u32 rights)
+{
+    u32 n = 0;
+
+    for (u32 i = 0; i < ram->overlays; i++)
+        if (page_host(&ram->overlay[i].page) != host)
+            ram->overlay[n++] = ram->overlay[i];
+    if (gpa != ~(u64)0 && n < MOST_OVERLAYS)
+        ram->overlay[n++] = (struct overlay){gpa, {.host = (u64)(uintptr_t)host | rights | PAGE_OVERLAY}};
+    ram->overlays = n;
+    ram->overlaid = 0;
+    for (u32 i = 0; i < n; i++)
+        ram->overlaid |= OVERLAY_BIT(ram->overlay[i].gpa);
+    alias_note(ram->aliases); /* code that was decoded there is of another page now, whose writes nobody watches */
 }
 
 struct page *ram_page(struct ram *ram, u64 gpa)
@@ -243,6 +280,12 @@ struct page *ram_page(struct ram *ram, u64 gpa)
     struct region *region = region_find(ram, gpa);
     struct page *leaf;
 
+    if (unlikely(ram->overlaid & OVERLAY_BIT(gpa))) {
+        const struct overlay *o = overlay_find(ram, gpa);
+
+        if (o)
+            return &ram->overlay[o - ram->overlay].page;
+    }
     if (!region)
         return NULL;
     leaf = __atomic_load_n(&region->leaf, __ATOMIC_ACQUIRE);
@@ -260,13 +303,36 @@ u64 ram_find(const struct ram *ram, u64 gpa)
     struct page *leaf;
     u64 whole;
 
+    if (unlikely(ram->overlaid & OVERLAY_BIT(gpa))) {
+        const struct overlay *o = overlay_find(ram, gpa);
+
+        if (o)
+            return __atomic_load_n(&o->page.host, __ATOMIC_ACQUIRE);
+    }
     if (!region)
         return 0;
     leaf = __atomic_load_n(&region->leaf, __ATOMIC_ACQUIRE);
-    if (likely(leaf != NULL))
-        return __atomic_load_n(&leaf[leaf_index(gpa)].host, __ATOMIC_ACQUIRE);
+    if (likely(leaf != NULL)) {
+        u64 host = __atomic_load_n(&leaf[leaf_index(gpa)].host, __ATOMIC_ACQUIRE);
+
+        return unlikely(host & PAGE_BELL) ? 0 : host;
+    }
     whole = __atomic_load_n(&region->whole, __ATOMIC_ACQUIRE);
     return whole ? whole + (u64)leaf_index(gpa) * PAGE_SIZE : 0;
+}
+
+bool ram_hide(struct ram *ram, u64 gpa, bool is_hidden)
+{
+    struct region *region = region_make(ram, gpa);
+    struct page *leaf = region ? leaf_make(region) : NULL;
+
+    if (!leaf)
+        return false;
+    if (is_hidden)
+        __atomic_fetch_or(&leaf[leaf_index(gpa)].host, PAGE_BELL, __ATOMIC_ACQ_REL);
+    else
+        __atomic_fetch_and(&leaf[leaf_index(gpa)].host, ~(u64)PAGE_BELL, __ATOMIC_ACQ_REL);
+    return true;
 }
 
 void ram_dirty(struct ram *ram, u64 gpa)
@@ -333,6 +399,24 @@ bool ram_take_dirty(struct ram *ram, u64 gpa, u64 size, u64 *bits)
     return true;
 }
 
+bool ram_has_all(const struct ram *ram, u64 gpa, u64 size)
+{
+    u64 end = gpa + size, part;
+
+    for (u64 at = gpa; at < end; at += part) {
+        const struct region *region = region_find(ram, at);
+
+        part = part_of(at, end);
+        if (!region || (!region->whole && !region->leaf))
+            return false;
+        for (u64 n = 0; !region->whole && n < part / PAGE_SIZE; n++) {
+            if (!(region->leaf[leaf_index(at) + n].host & ~(u64)PAGE_BELL))
+                return false;
+        }
+    }
+    return true;
+}
+
 /* A run of mapped pages that grows until what follows doesn't continue it. */
 struct run {
     u64 gpa, size, host; /* host: with rights */
@@ -375,7 +459,7 @@ void ram_visit(struct ram *ram, ram_visit_fn *visit, void *context)
             for (u64 p = 0; leaf && p < LEAF_PAGES; p++) { /* processors that run note facts meanwhile */
                 u64 host = __atomic_load_n(&leaf[p].host, __ATOMIC_RELAXED);
 
-                if (host)
+                if (host & ~(u64)PAGE_BELL)
                     run_add(&run, gpa | p << LEAF_SHIFT, PAGE_SIZE, host, visit, context);
             }
         }

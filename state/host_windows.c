@@ -111,11 +111,13 @@ void host_yield(void)
 
 /* ---- events, files ---- */
 
-void *host_event_copy(void *event)
+void *host_event_copy(void *event, bool *is_event)
 {
-    HANDLE self = GetCurrentProcess(), copy;
+    HANDLE self = GetCurrentProcess(), copy = NULL;
 
-    return DuplicateHandle(self, event, self, &copy, EVENT_MODIFY_STATE, FALSE, 0) ? copy : NULL;
+    *is_event = DuplicateHandle(self, event, self, &copy, EVENT_MODIFY_STATE, FALSE, 0) ||
+                GetLastError() != ERROR_INVALID_HANDLE;
+    return copy;
 }
 
 void host_event_close(void *copy)

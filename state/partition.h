@@ -6,12 +6,14 @@
 #include "include/softwhp.h"
 #include "state/feature.h"
 #include "state/host.h"
+#include "state/synic.h"
 #include "state/types.h"
 
 struct vcpu;
 struct ram;
 struct profile;
 struct door;
+struct ports;
 
 /* Several processors rely on a host whose memory order is x86's. */
 #ifdef __x86_64__
@@ -30,14 +32,27 @@ struct cpuid_mask {        /* WHV_X64_CPUID_RESULT2: EAX EBX ECX EDX become (wha
     u32 value[4], mask[4];
 };
 
+/* SwhpRunPartition: one thread runs all processors in turns. cpu/turns.c. */
+struct turns {
+    u32 now;                      /* atomic: 1 + the index of the processor that executes; 0: nobody is inside */
+    u32 asleep;                   /* atomic: the thread waits, since all of them sleep; the host waits on it */
+    bool is_parked;               /* under partition->lock: the thread stands still, for a meeting */
+    u32 whose;                    /* the processor whose turn it is */
+    u64 rest;                     /* counts left of that turn; 0: the next one is to be drawn */
+    u64 draws;                    /* the state of the turns' own generator */
+};
+
 struct partition {
     const struct profile *profile;
     struct ram *ram;
     struct vcpu *cpu[MAX_PROCESSORS];
     struct door *doors;           /* MAX_PROCESSORS of them: state/meet.h */
+    struct ports *ports;          /* doorbells and event ports, state/port.h; NULL: there never were any */
     u32 processors;               /* the ProcessorCount property; 0: not set yet */
     bool is_set_up;
 
+    u32 api_level;                /* whp/level.h; 0 in those that no API made */
+    u32 api_needed;               /* the oldest level that has all that was set */
     WHV_EXTENDED_VM_EXITS exits;
     u64 exception_bitmap;
     WHV_X64_MSR_EXIT_BITMAP msr_bitmap;
@@ -56,6 +71,7 @@ struct partition {
     struct features has;
     u64 cr4_valid, efer_valid, xcr0_valid;   /* bits that may be set; others are reserved */
     u32 mxcsr_mask;
+    struct synthetic synthetic;
 
     u32 clock;                    /* SWHP_CLOCK */
     u32 rate;                     /* TSC ticks for one count */
@@ -63,7 +79,7 @@ struct partition {
     u64 interrupt_frequency;      /* of the APIC timer's input */
     u32 apic_mode;                /* WHV_X64_LOCAL_APIC_EMULATION_MODE */
     u64 advanced;                 /* counts that SwhpAdvanceClock added, and those of deleted processors */
-    u64 host_start;               /* host clock: the host's nanoseconds at creation */
+    u64 host_start;               /* host clock, atomic: the host's nanoseconds at creation; see state/clock.c */
     u64 seed, random;             /* random: the generator's state */
     u32 undefined;                /* SWHP_UNDEFINED_RESULTS */
 
@@ -76,10 +92,11 @@ struct partition {
     u32 generation;               /* of the memory map */
     u32 meeting;                  /* atomic: processors stand still, or are about to */
     u32 created;                  /* processors that exist; atomic */
+    struct turns turns;
 
     u64 reference_offset;         /* ReferenceTime as the caller set it, less what the clock said then */
     bool is_suspended;            /* atomic; time stands still until the next Run */
-    u64 suspended_at;             /* host clock: the host's nanoseconds when time was suspended; 0: it runs */
+    bool is_special;              /* atomic: it is suspended, or has exit contexts of an old level; Run looks closer */
     u16 numa_node;                /* hints that a caller may read back */
     u32 separate_domain;
     void *trace_file;             /* the FILE that SOFTWHP=trace= asked for */

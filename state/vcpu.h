@@ -9,6 +9,7 @@
 #include "include/WinHvPlatform.h"
 #include "state/apic.h"
 #include "state/insn.h"
+#include "state/synic.h"
 #include "state/types.h"
 #include "state/x86.h"
 
@@ -125,6 +126,7 @@ enum counter {
     COUNT_WINDOW,
     COUNT_PAGE_FAULT = 10, /* exception exits for #PF */
     COUNT_MEMORY,
+    COUNT_HYPERCALL,
     INTERCEPTS = 14,
 
     COUNT_FAULTED_PAGES = INTERCEPTS, /* what the guest's handlers got: #PF, exceptions (with #PF), interrupts */
@@ -136,6 +138,13 @@ enum counter {
     COUNT_APIC_TPR,
     COUNT_APIC_IPI,
     COUNT_APIC_SELF, /* of those: to itself, by the shorthand or SELF IPI */
+
+    COUNT_SYNTHETIC, /* synthetic interrupts (anybody's, atomic), and hypercalls by kind, in the order of the set */
+    COUNT_CALL_SPIN,
+    COUNT_CALL_OTHER,
+    COUNT_CALL_SYNTHETIC,
+    COUNT_CALL_INTERRUPT,
+    COUNT_CALL_MMU,
     COUNTERS
 };
 
@@ -170,6 +179,7 @@ enum attention {
     ATTENTION_TLB = 1 << 5,        /* anybody: the map of guest memory changed */
     ATTENTION_DOUBT = 1 << 6,      /* anybody: another processor overwrote code */
     ATTENTION_APIC = 1 << 7,       /* anybody: the local APIC has something to do before the next instruction */
+    ATTENTION_TURN = 1 << 8,       /* anybody: another processor of this thread has something to do, or a PAUSE: cpu/turns.c */
     ATTENTION_WAKES = ATTENTION_CANCEL | ATTENTION_MEET | ATTENTION_APIC, /* ends a sleep inside Run */
     ATTENTION_NOW = ~ATTENTION_EVENT /* what can't wait for the end of a block or of a REP: all but events */
 };
@@ -330,6 +340,9 @@ struct vcpu {
     u64 apic_page;               /* gpa of the registers; ~0: nowhere */
     void (*apic_access)(struct vcpu *cpu, u32 offset, u8 *bytes, unsigned size, bool is_write);
 
+    struct synic *synic;         /* NULL: the partition has no synthetic features */
+    struct synic synthetic_interrupts;
+
     /* Events. */
     struct event fault;          /* raised by the instruction, to be delivered by the loop */
     struct event interruption;   /* WHvRegisterPendingInterruption: delivered at the next entry */
@@ -362,6 +375,9 @@ struct vcpu {
     u64 ran, ran_since;          /* nanoseconds of Runs that ended; when the Run that goes on began */
     u32 is_asleep;               /* atomic: and waits there for what ATTENTION_WAKES tells; the host waits on it */
     bool is_parked;              /* under partition->lock: it stands still inside Run, for a meeting */
+    u32 in_turns;                /* atomic: SwhpRunPartition runs it, in turns with others on one thread */
+    bool yields;                 /* and a PAUSE ends its turn */
+    u64 wakes_at;                /* and it sleeps: tick of the partition's clock at which its timer wakes it; ~0: never */
     u32 watched;                 /* under partition->lock: raised when another processor takes its write rights */
     void (*be_exact)(struct vcpu *cpu); /* called before others may read its state; NULL: it is exact */
     bool load_pdptes;            /* the caller set CR3 and the like: PDPTEs are to be loaded before the next Run */
@@ -420,6 +436,9 @@ bool vector_has_error(u8 vector);
 
 /* Asks a processor, from any thread, to look at `bits` at its next block border. */
 void vcpu_call(struct vcpu *cpu, u32 bits);
+
+/* Wakes who waits on this word, if somebody does. */
+void vcpu_wake(u32 *is_asleep);
 
 /* Waits inside Run until a call with one of ATTENTION_WAKES, at most so many nanoseconds (~0: without end). */
 void vcpu_sleep(struct vcpu *cpu, u64 nanoseconds);

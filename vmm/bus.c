@@ -32,13 +32,30 @@ void bus_init(struct bus *bus)
     bus->count = 1;
 }
 
-void bus_attach(struct bus *bus, uint16_t first, uint16_t last, const struct port_device *device)
+unsigned bus_attach(struct bus *bus, uint16_t first, uint16_t last, const struct port_device *device)
 {
     assert(bus->count < BUS_DEVICES);
     bus->devices[bus->count] = *device;
     for (uint32_t port = first; port <= last; port++)
         bus->owner[port] = (uint8_t)bus->count;
-    bus->count++;
+    return bus->count++;
+}
+
+static void change_hands(struct bus *bus, uint16_t first, uint16_t last, unsigned from, unsigned to)
+{
+    for (uint32_t port = first; port <= last; port++)
+        if (bus->owner[port] == from)
+            bus->owner[port] = (uint8_t)to;
+}
+
+void bus_offer(struct bus *bus, uint16_t first, uint16_t last, unsigned device)
+{
+    change_hands(bus, first, last, 0, device);
+}
+
+void bus_withdraw(struct bus *bus, uint16_t first, uint16_t last, unsigned device)
+{
+    change_hands(bus, first, last, device, 0);
 }
 
 static uint64_t now_for(struct bus *bus, const struct port_device *d)

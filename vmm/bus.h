@@ -32,8 +32,12 @@ struct bus {
 
 void bus_init(struct bus *bus);
 
-/* Gives ports first to last to a device; taken ones change hands. */
-void bus_attach(struct bus *bus, uint16_t first, uint16_t last, const struct port_device *device);
+/* Gives ports first to last to a device; taken ones change hands. The number it is known by from now on. */
+unsigned bus_attach(struct bus *bus, uint16_t first, uint16_t last, const struct port_device *device);
+
+/* A device whose ports firmware may place: it takes those of the range that nobody owns, and leaves those it has. */
+void bus_offer(struct bus *bus, uint16_t first, uint16_t last, unsigned device);
+void bus_withdraw(struct bus *bus, uint16_t first, uint16_t last, unsigned device);
 
 uint32_t bus_read(struct bus *bus, uint16_t port, unsigned size);
 void bus_write(struct bus *bus, uint16_t port, unsigned size, uint32_t value);

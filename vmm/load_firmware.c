@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Firmware: a ROM that ends at 4 GiB, where the processor's reset vector is, and whose end is seen at the
- * end of the first megabyte too.
+ * end of the first megabyte too, until firmware has the chipset show RAM there.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -9,12 +9,11 @@
 
 #include "load.h"
 
-enum { PAGE = 4096, SMALLEST_ROM = 4096, LARGEST_ROM = 16 << 20, LOW_COPY = 128 << 10 };
+enum { PAGE = 4096, SMALLEST_ROM = 4096, LARGEST_ROM = 16 << 20 };
 
 bool load_firmware(struct memory *memory, const struct image *image, struct start *start,
                    struct problem *problem)
 {
-    size_t low = image->size < LOW_COPY ? image->size : LOW_COPY;
     void *rom;
 
     if (image->size < SMALLEST_ROM || image->size > LARGEST_ROM || image->size % PAGE)
@@ -28,9 +27,7 @@ bool load_firmware(struct memory *memory, const struct image *image, struct star
     memory->rom = rom;
     memory->rom_size = image->size;
     memory->rom_gpa = MEMORY_HIGH_START - image->size;
-    /* The low one is RAM that holds a copy, as a chipset gives it when it shadows its ROM: firmware keeps
-     * variables there, and there is no chipset here to ask. */
-    memcpy(memory_at(memory, 0x100000 - low, low), image->bytes + image->size - low, low);
+    memset(memory->shadow, 0, sizeof memory->shadow);
     start->mode = START_RESET;
     return true;
 }

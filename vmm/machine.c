@@ -44,23 +44,6 @@ void machine_lost(struct machine *machine, const char *name, int error)
     machine->status = STATUS_HOST;
 }
 
-uint64_t machine_now(void *context)
-{
-    const struct machine *machine = context;
-    UINT64 clock = 0;
-
-    SwhpGetClock(machine->partition, &clock);
-    return (uint64_t)((unsigned __int128)clock * machine->ns_per_count >> 32);
-}
-
-uint64_t machine_counts(const struct machine *machine, uint64_t time)
-{
-    unsigned __int128 scaled = (unsigned __int128)time << 32;
-    unsigned __int128 counts = (scaled + machine->ns_per_count - 1) / machine->ns_per_count;
-
-    return counts > UINT64_MAX ? UINT64_MAX : (uint64_t)counts;
-}
-
 /* ---- Ports that are too small for a file of their own ---- */
 
 static uint32_t read_ones(void *device, uint16_t port, unsigned size, uint64_t now)
@@ -121,7 +104,7 @@ static void write_coprocessor(void *device, uint16_t port, unsigned size, uint32
     (void)value;
     (void)now;
     pic_set_line(&machine->pic, IRQ_COPROCESSOR, false);
-    result = SwhpSetIgnne(machine->partition, 0, TRUE);
+    result = SwhpSetIgnne(machine->partition, machine->current->index, TRUE);
     if (result != S_OK)
         machine_fail(machine, "SwhpSetIgnne", result);
 }
@@ -144,7 +127,6 @@ static void connect_devices(struct machine *m)
     const struct port_device rtc = {&m->rtc, rtc_read, rtc_write, true, false};
     const struct port_device serial = {&m->serial, serial_read, serial_write, false, false};
     const struct port_device keyboard = {&m->keyboard, keyboard_read, keyboard_write, false, false};
-    const struct port_device acpi = {&m->acpi, acpi_read, acpi_write, true, true};
 
     bus_init(bus);
     bus->clock = machine_now;
@@ -161,18 +143,23 @@ static void connect_devices(struct machine *m)
     bus_attach(bus, 0x60, 0x60, &keyboard);
     bus_attach(bus, 0x64, 0x64, &keyboard);
     bus_attach(bus, 0x92, 0x92, &keyboard);
-    bus_attach(bus, ACPI_PORT_EVENT, ACPI_PORT_LAST, &acpi);
     bus_attach(bus, PORT_DEBUG_EXIT, PORT_DEBUG_EXIT,
                &(struct port_device){m, read_ones, write_debug_exit, false, false});
     bus_attach(bus, PORT_DEBUG_CONSOLE, PORT_DEBUG_CONSOLE,
                &(struct port_device){m, read_debug_console, write_debug_console, false, false});
-    bus_attach(bus, PORT_RESET, PORT_RESET, &(struct port_device){m, read_ones, write_reset, false, false});
     bus_attach(bus, PORT_COPROCESSOR, PORT_COPROCESSOR + 1,
                &(struct port_device){m, read_ones, write_coprocessor, false, false});
     if (m->options->has_log_port)
         bus->is_logged[m->options->log_port] = true;
 
     pic_reset(&m->pic);
+    if (m->has_apic) {
+        m->ioapic.send = machine_send_interrupt;
+        m->ioapic.send_context = m;
+        ioapic_reset(&m->ioapic);
+        m->pic.wire = ioapic_set_irq;
+        m->pic.wire_context = &m->ioapic;
+    }
     pit_reset(&m->pit, &m->pic);
     rtc_reset(&m->rtc, &m->pic, m->memory.low_size, m->memory.size - m->memory.low_size,
               m->options->host_clock ? (int64_t)time(NULL) : RTC_VIRTUAL_START);
@@ -181,6 +168,8 @@ static void connect_devices(struct machine *m)
     serial_reset(&m->serial, &m->pic, IRQ_SERIAL);
     keyboard_reset(&m->keyboard, &m->pic);
     acpi_reset(&m->acpi, &m->pic);
+    board_connect(m);
+    bus_attach(bus, PORT_RESET, PORT_RESET, &(struct port_device){m, read_ones, write_reset, false, false});
 }
 
 /* ---- The partition ---- */
@@ -193,10 +182,23 @@ static bool set_property(struct machine *m, unsigned code, const void *value, ui
     return result == S_OK || platform_problem(problem, STATUS_HOST, "WHvSetPartitionProperty", result);
 }
 
+/* All that the platform has of Hyper-V's interface. */
+static bool offer_hyperv(struct machine *m, struct problem *problem)
+{
+    WHV_SYNTHETIC_PROCESSOR_FEATURES_BANKS banks = {.BanksCount = WHV_SYNTHETIC_PROCESSOR_FEATURES_BANKS_COUNT};
+    HRESULT result = WHvGetCapability(WHvCapabilityCodeSyntheticProcessorFeaturesBanks, &banks, sizeof banks, NULL);
+
+    if (result != S_OK)
+        return platform_problem(problem, STATUS_HOST, "WHvGetCapability(SyntheticProcessorFeaturesBanks)", result);
+    return set_property(m, WHvPartitionPropertyCodeSyntheticProcessorFeaturesBanks, &banks, sizeof banks, problem);
+}
+
 static bool make_partition(struct machine *m, struct problem *problem)
 {
-    UINT32 processors = 1, clock = m->options->host_clock ? SwhpClockHost : SwhpClockVirtual, rate = 1;
+    UINT32 processors = m->processor_count, clock = m->options->host_clock ? SwhpClockHost : SwhpClockVirtual, rate = 1;
+    UINT32 apic = m->options->apic;
     UINT64 seed = m->options->seed;
+    WHV_EXTENDED_VM_EXITS exits = {0};
     HRESULT result = WHvCreatePartition(&m->partition);
 
     if (result == E_INVALIDARG) { /* the environment variable SOFTWHP, and the platform has said so */
@@ -205,6 +207,13 @@ static bool make_partition(struct machine *m, struct problem *problem)
     }
     if (result != S_OK)
         return platform_problem(problem, STATUS_HOST, "WHvCreatePartition", result);
+    /* Writes that open or close the way of the 8259A's requests are to be seen. */
+    exits.X64ApicWriteLint0ExitTrap = exits.X64ApicWriteSvrExitTrap = 1;
+    if (m->has_apic && (!set_property(m, WHvPartitionPropertyCodeLocalApicEmulationMode, &apic, sizeof apic, problem) ||
+                        !set_property(m, WHvPartitionPropertyCodeExtendedVmExits, &exits, sizeof exits, problem)))
+        return false;
+    if (m->options->hyperv && !offer_hyperv(m, problem))
+        return false;
     if (!set_property(m, WHvPartitionPropertyCodeProcessorCount, &processors, sizeof processors, problem) ||
         !set_property(m, SwhpPartitionPropertyCodeClock, &clock, sizeof clock, problem) ||
         !set_property(m, SwhpPartitionPropertyCodeClockRate, &rate, sizeof rate, problem) ||
@@ -220,6 +229,22 @@ static bool make_partition(struct machine *m, struct problem *problem)
                                 result);
     m->rate = rate;
     m->ns_per_count = (uint64_t)(((unsigned __int128)m->rate * 1000000000u << 32) / m->frequency);
+    return true;
+}
+
+static bool make_processors(struct machine *m, struct problem *problem)
+{
+    for (unsigned i = 0; i < m->processor_count; i++) {
+        HRESULT result = WHvCreateVirtualProcessor(m->partition, i, 0);
+
+        if (result != S_OK)
+            return platform_problem(problem, STATUS_HOST, "WHvCreateVirtualProcessor", result);
+        m->processors[i].is_created = true;
+        m->processors[i].machine = m;
+        m->processors[i].index = i;
+        if (m->processor_count > 1)
+            snprintf(m->processors[i].on, sizeof m->processors[i].on, " on processor %u", i);
+    }
     return true;
 }
 
@@ -241,11 +266,12 @@ static bool map_memory(struct machine *m, struct problem *problem)
     unsigned rom = WHvMapGpaRangeFlagRead | WHvMapGpaRangeFlagExecute;
 
     return map(m, memory->host, 0, MEMORY_HOLE_START, ram, problem) &&
+           map(m, memory->host + MEMORY_TEXT, MEMORY_TEXT, MEMORY_HOLE_END - MEMORY_TEXT, ram, problem) &&
            map(m, memory->host + MEMORY_HOLE_END, MEMORY_HOLE_END, memory->low_size - MEMORY_HOLE_END, ram,
                problem) &&
            map(m, memory->host + memory->low_size, MEMORY_HIGH_START, memory->size - memory->low_size, ram,
                problem) &&
-           map(m, memory->rom, memory->rom_gpa, memory->rom_size, rom, problem);
+           map(m, memory->rom, memory->rom_gpa, memory->rom_size, rom, problem) && (!memory->rom || board_map(m));
 }
 
 /* ---- The guest ---- */
@@ -258,7 +284,7 @@ static bool load_kernel(struct machine *m, const struct guest_files *files, stru
     bool is_flat = options->has_mode || options->has_base;
 
     if (!is_flat && (elf_is_elf(files->kernel) || linux_is_kernel(files->kernel))) {
-        acpi_write_tables(&m->memory);
+        acpi_write_tables(&m->memory, m->processor_count, m->has_apic);
         layout_take(&layout, ACPI_RSDP, 0x1000);
         return elf_is_elf(files->kernel) ? load_elf(&layout, files, start, problem)
                                          : load_linux(&layout, files, start, problem);
@@ -325,37 +351,46 @@ static bool start_trace(struct machine *m, struct problem *problem)
 bool machine_make(struct machine *m, const struct options *options, struct problem *problem)
 {
     struct start start = {0};
-    HRESULT result;
 
     memset(m, 0, sizeof *m);
     m->options = options;
     m->started = host_time();
+    m->processor_count = options->cpus;
+    m->has_apic = options->apic != APIC_NONE;
+    m->is_threaded = options->cpus > 1 && options->host_clock;
+    m->is_in_turns = options->cpus > 1 && !options->host_clock;
+    pthread_mutex_init(&m->lock, NULL);
     m->how = "it was not run";
-    if (!memory_make(&m->memory, options->memory, problem) || !load_guest(m, &start, problem))
+    if (!memory_make(&m->memory, options->memory, problem) || !load_guest(m, &start, problem) ||
+        !board_make(m, problem))
         return false;
     if (options->log_file && !open_output(&m->log, options->log_file, problem))
         return false;
     if (!make_partition(m, problem) || !map_memory(m, problem))
         return false;
-    result = WHvCreateVirtualProcessor(m->partition, 0, 0);
-    if (result != S_OK)
-        return platform_problem(problem, STATUS_HOST, "WHvCreateVirtualProcessor", result);
-    m->has_processor = true;
+    if (!make_processors(m, problem))
+        return false;
     connect_devices(m);
-    return start_processor(m, &start, problem) && start_trace(m, problem);
+    for (unsigned i = 0; i < m->processor_count; i++)
+        if (!processor_start(&m->processors[i], &start, problem))
+            return false;
+    return start_trace(m, problem);
 }
 
 void machine_free(struct machine *m)
 {
     if (m->emulator)
         WHvEmulatorDestroyEmulator(m->emulator);
-    if (m->has_processor)
-        WHvDeleteVirtualProcessor(m->partition, 0);
+    for (unsigned i = 0; i < m->processor_count; i++)
+        if (m->processors[i].is_created)
+            WHvDeleteVirtualProcessor(m->partition, i);
     if (m->partition)
         WHvDeletePartition(m->partition);
     if (m->trace && m->trace != stderr)
         fclose(m->trace);
     if (m->log)
         fclose(m->log);
+    fw_cfg_free(&m->fw_cfg);
     memory_free(&m->memory);
+    pthread_mutex_destroy(&m->lock);
 }

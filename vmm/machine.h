@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A PC with one processor: a partition of the platform, its memory, its devices, and the loop that answers
- * the processor's exits.
+ * A PC: a partition of the platform, its processors, its memory, its devices, and the loop that answers the
+ * processors' exits.
  */
 #ifndef VMM_MACHINE_H
 #define VMM_MACHINE_H
@@ -17,7 +17,9 @@
 #include "softwhp.h"
 
 #include "acpi.h"
+#include "board.h"
 #include "bus.h"
+#include "ioapic.h"
 #include "keyboard.h"
 #include "load.h"
 #include "memory.h"
@@ -29,8 +31,10 @@
 #include "serial.h"
 #include "terminal.h"
 
-/* Registers to write before the processor runs again, all in one call. */
+/* Registers to write before a processor runs again. */
 enum { MACHINE_WRITES = 40 };
+
+enum { MACHINE_PROCESSORS = 64 };
 
 /* Exits are counted by a small index of their reason. */
 enum { EXIT_KINDS = 20 };
@@ -40,7 +44,7 @@ struct helpers {
     pthread_t signals, timer;
     bool has_signals, has_timer;
     sigset_t signal_set;
-    volatile sig_atomic_t signal_seen;
+    int signal_seen; /* atomic */
     bool ends;
     uint64_t wake_time; /* the host's, under the lock; UINT64_MAX: never */
     pthread_mutex_t lock;
@@ -50,20 +54,61 @@ struct helpers {
 /* The line of the x87's FERR#. */
 enum { IRQ_COPROCESSOR = 13 };
 
+struct machine;
+
+/* What is known of a processor since its last exit, and what it is to be told before it runs again. */
+struct processor {
+    struct machine *machine;
+    unsigned index;
+    char on[28]; /* " on processor N" where there are several */
+    bool is_created, has_thread;
+    pthread_t thread;
+
+    WHV_RUN_VP_EXIT_CONTEXT exit;
+    bool state_known; /* these three are its state now */
+    bool can_interrupt_flag, has_shadow, has_event;
+    bool window_armed;
+    bool halted; /* it left by a HLT or stands frozen, and no interrupt has come since */
+    bool frozen; /* its last exit was FerrFreeze */
+    /* With local APICs: */
+    bool has_ext_int; /* a vector of the 8259A was written, and may wait still */
+    bool asleep;      /* it is in HLT, inside Run; as of the last look */
+    WHV_REGISTER_NAME names[MACHINE_WRITES];
+    WHV_REGISTER_VALUE values[MACHINE_WRITES];
+    unsigned writes;
+
+    uint64_t exits[EXIT_KINDS];
+};
+
 struct machine {
     const struct options *options;
     WHV_PARTITION_HANDLE partition;
     WHV_EMULATOR_HANDLE emulator;
-    bool has_processor;
     struct memory memory;
+    struct processor processors[MACHINE_PROCESSORS];
+    unsigned processor_count;
+    struct processor *current; /* whose exit is answered now */
+
+    /* Several processors run on a thread each, without the lock; all else that they do is under it. */
+    bool is_threaded;
+    bool is_in_turns; /* all processors on this thread, by SwhpRunPartition */
+    pthread_mutex_t lock;
+    bool pic_is_told; /* the one that is to take the 8259A's request knows of it */
+
 
     struct bus bus;
     struct pic pic;
+    struct ioapic ioapic;
+    bool has_apic;
     struct pit pit;
     struct rtc rtc;
     struct serial serial;
     struct keyboard keyboard;
     struct acpi acpi;
+    struct pci pci;
+    struct fw_cfg fw_cfg;
+    unsigned power_device; /* on the bus */
+    uint16_t power_base;   /* its first port, or 0 */
     struct terminal terminal;
     FILE *trace;
     FILE *log;
@@ -71,24 +116,15 @@ struct machine {
     /* Time: the device time in nanoseconds is the partition's clock times a fixed-point factor. */
     uint64_t frequency, rate;
     uint64_t ns_per_count; /* with 32 fractional bits */
-    uint64_t offset;       /* the virtual clock less the processor's count */
-    uint64_t until;        /* the count at which devices want to be looked at */
+    uint64_t offset;       /* the virtual clock less the one processor's count */
+    uint64_t leapt;        /* with a local APIC, how far its sleeps have moved the clock, in counts */
+    uint64_t until;        /* its count at which devices want to be looked at; in turns: the clock */
     uint64_t deadline;     /* the same as time */
     uint64_t poll_time;    /* when input is looked for next */
+    uint64_t look_time;    /* the host's, when sleepers are looked at next */
     uint64_t started;      /* the host's time */
 
-    /* What is known of the processor since its last exit. */
-    WHV_RUN_VP_EXIT_CONTEXT exit;
-    bool state_known;
-    bool can_interrupt_flag, has_shadow, has_event;
-    bool window_armed;
-    bool halted;
-    bool has_halted;       /* it had nothing to do, some time since input was last looked for */
-    WHV_REGISTER_NAME names[MACHINE_WRITES];
-    WHV_REGISTER_VALUE values[MACHINE_WRITES];
-    unsigned writes;
-
-    uint64_t exits[EXIT_KINDS];
+    bool has_halted; /* the guest had nothing to do, some time since input was last looked for */
     struct helpers helpers;
 
     bool ended;
@@ -112,10 +148,6 @@ int machine_report(struct machine *machine);
 
 void machine_end(struct machine *machine, int status, const char *how);
 
-/* Queues a register to be written before the next run. */
-void machine_write(struct machine *machine, WHV_REGISTER_NAME name, WHV_REGISTER_VALUE value);
-bool machine_flush_writes(struct machine *machine);
-
 /* Something that was written is lost. That is what the run ends with, unless there was a problem before. */
 void machine_lost(struct machine *machine, const char *name, int error);
 
@@ -123,16 +155,66 @@ void machine_lost(struct machine *machine, const char *name, int error);
 void machine_fail(struct machine *machine, const char *call, HRESULT result);
 
 bool machine_make_emulator(struct machine *machine);
-void machine_count_exit(struct machine *machine, WHV_RUN_VP_EXIT_REASON reason);
+
+/* What the processors and devices ask for that ends the run, and what the user does. */
+void machine_check_devices(struct machine *machine);
+void machine_check_user(struct machine *machine);
+
+/* ---- Time, vmm/time.c ---- */
 
 /* Device time now, and the first count at or after a time. */
 uint64_t machine_now(void *machine);
 uint64_t machine_counts(const struct machine *machine, uint64_t time);
 
+/* What the processors have retired. */
+uint64_t machine_instructions(void *machine);
+
+void machine_start_time(struct machine *machine);
+
+/* Asks all devices when they want to be looked at. */
+void machine_schedule(struct machine *machine);
+
+/* Does what is due by now, and schedules. */
+void machine_serve(struct machine *machine);
+
+/* Lets the time of a halted guest pass up to the next deadline. */
+void machine_wait(struct machine *machine);
+
+/* With local APICs a processor sleeps inside Run. On the virtual clock: notes how far that has moved it. */
+void machine_note_leaps(struct machine *machine);
+
+/* Ends the run where all processors sleep for good; called for the first one's exits. */
+void machine_check_sleepers(struct machine *machine);
+
+/* ---- A processor, vmm/processor.c ---- */
+
+/* Queues a register to be written before the next run; all in one call. */
+void processor_write(struct processor *cpu, WHV_REGISTER_NAME name, WHV_REGISTER_VALUE value);
+void processor_write_number(struct processor *cpu, WHV_REGISTER_NAME name, uint64_t value);
+bool processor_flush(struct processor *cpu);
+
+/* Reads what an exit shows, where something else than the exit has changed it. */
+bool processor_refresh(struct processor *cpu);
+
+/* Hands it the 8259A's request, or asks to be told when it can take it. */
+void processor_offer(struct processor *cpu);
+
+/* With local APICs: which processor is to take the 8259A's requests, be it by its LINT0 or by the I/O APIC? */
+unsigned machine_pic_target(struct machine *machine);
+
+/* The I/O APIC's messages. */
+void machine_send_interrupt(void *machine, const struct ioapic_message *message);
+
+bool processor_start(struct processor *cpu, const struct start *start, struct problem *problem);
+
+/* Answers the exit that stands in cpu->exit; vmm/exits.c. */
+void processor_exited(struct processor *cpu);
+void processor_count_exit(struct processor *cpu, WHV_RUN_VP_EXIT_REASON reason);
+
+/* ---- The rest ---- */
+
 /* A platform call that failed: its name and the cause. Always false. */
 bool platform_problem(struct problem *problem, int status, const char *call, HRESULT result);
-
-bool start_processor(struct machine *machine, const struct start *start, struct problem *problem);
 
 bool helpers_start(struct machine *machine, struct problem *problem);
 void helpers_stop(struct machine *machine);

@@ -20,6 +20,7 @@ bool memory_make(struct memory *memory, uint64_t size, struct problem *problem)
     memory->host = host;
     memory->size = size;
     memory->low_size = size < MEMORY_LOW_LIMIT ? size : MEMORY_LOW_LIMIT;
+    memset(memory->shadow, SHADOW_READS | SHADOW_WRITES, sizeof memory->shadow);
     return true;
 }
 
@@ -48,23 +49,53 @@ void *memory_at(const struct memory *memory, uint64_t gpa, uint64_t size)
     return memory->host + gpa;
 }
 
-static uint8_t *byte_at(const struct memory *memory, uint64_t gpa)
+uint8_t *memory_low_rom(const struct memory *memory, uint64_t gpa)
 {
-    return memory_at(memory, gpa, 1);
+    uint64_t shown = memory->rom_size < MEMORY_ROM_SHOWN ? memory->rom_size : MEMORY_ROM_SHOWN;
+    uint64_t start = 0x100000 - shown;
+
+    return gpa >= start && gpa < 0x100000 ? memory->rom + memory->rom_size - shown + (gpa - start) : NULL;
+}
+
+/* What is read or written at an address, or NULL, and how many bytes go on like it: to the end of a page. */
+static uint8_t *span_at(const struct memory *memory, uint64_t gpa, unsigned wants, size_t *size)
+{
+    uint64_t room = 4096 - gpa % 4096;
+    unsigned ram = SHADOW_READS | SHADOW_WRITES;
+
+    if (*size > room)
+        *size = room;
+    if (gpa >= MEMORY_TEXT && gpa < MEMORY_HOLE_END)
+        return memory->host + gpa;
+    if (gpa >= SHADOW_START && gpa < 0x100000)
+        ram = memory->shadow[(gpa - SHADOW_START) / SHADOW_SIZE];
+    return ram & wants ? memory_at(memory, gpa, *size) : NULL;
+}
+
+static const uint8_t *rom_at(const struct memory *memory, uint64_t gpa)
+{
+    if (gpa < 0x100000)
+        return memory_low_rom(memory, gpa);
+    return gpa - memory->rom_gpa < memory->rom_size ? memory->rom + (gpa - memory->rom_gpa) : NULL;
 }
 
 void memory_read(const struct memory *memory, uint64_t gpa, void *data, size_t size)
 {
     uint8_t *to = data;
 
-    for (size_t i = 0; i < size; i++) {
-        uint64_t at = gpa + i;
-        const uint8_t *from = byte_at(memory, at);
+    while (size) {
+        size_t count = size;
+        const uint8_t *from = span_at(memory, gpa, SHADOW_READS, &count);
 
+        if (!from)
+            from = rom_at(memory, gpa);
         if (from)
-            to[i] = *from;
+            memcpy(to, from, count);
         else
-            to[i] = at - memory->rom_gpa < memory->rom_size ? memory->rom[at - memory->rom_gpa] : 0xff;
+            memset(to, 0xff, count);
+        gpa += count;
+        to += count;
+        size -= count;
     }
 }
 
@@ -72,11 +103,15 @@ void memory_write(const struct memory *memory, uint64_t gpa, const void *data, s
 {
     const uint8_t *from = data;
 
-    for (size_t i = 0; i < size; i++) {
-        uint8_t *to = byte_at(memory, gpa + i);
+    while (size) {
+        size_t count = size;
+        uint8_t *to = span_at(memory, gpa, SHADOW_WRITES, &count);
 
         if (to)
-            *to = from[i];
+            memcpy(to, from, count);
+        gpa += count;
+        from += count;
+        size -= count;
     }
 }
 

@@ -21,15 +21,21 @@ const char options_help[] =
     "  --kernel-args TEXT     the kernel's command line (console=ttyS0)\n"
     "  --initrd FILE          the initial file system; the module, for multiboot and PVH\n"
     "  --memory SIZE          the guest's memory, with K, M or G (256M)\n"
-    "  --cpus N               processors; only 1 for now\n"
+    "  --cpus N               processors, 1 to 64 (1); several run in turns that follow from the seed,\n"
+    "                         with --clock host on a thread each\n"
+    "  --apic MODE            none: interrupts come by the 8259A alone; xapic or x2apic: by local APICs and\n"
+    "                         an I/O APIC too, and x2apic lets the guest switch to that mode\n"
+    "                         (none; xapic with several processors)\n"
+    "  --hyperv               Hyper-V's interface for guests: hypercalls, SynIC, timers, reference TSC; wants --apic\n"
     "  --firmware FILE        a ROM below 4 GiB, started at the reset vector\n"
     "  --mode MODE            real, protected or long: FILE is a flat binary for that mode (real)\n"
     "  --base ADDR            where a flat binary is put and entered (0x7c00 in real mode, else 1M)\n"
     "\n"
     "  --clock CLOCK          virtual: time follows the instructions, and each run is the same;\n"
     "                         host: it follows the host's clock (virtual)\n"
-    "  --seed N               where the guest's random numbers come from (0)\n"
-    "  --max-insns N          stop after so many instructions\n"
+    "  --seed N               where the guest's random numbers and the turns come from (0)\n"
+    "  --max-insns N          stop when so many instructions have retired: of all processors, with --clock host\n"
+    "                         of one\n"
     "\n"
     "  --summary              at the end, exits by reason and counts, on standard error\n"
     "  --hash                 at the end, a digest of processor and memory: hash HEX\n"
@@ -43,11 +49,15 @@ const char options_help[] =
     "2 wrong usage or a bad file, 4 it ended badly (triple fault, unsupported, invalid state),\n"
     "6 the host lacks something, 130 interrupted; odd ones are (value << 1) | 1 from port 0xf4.\n";
 
+enum { LARGEST_CPUS = 64 };
+
 enum option {
     OPTION_ARGUMENTS,
     OPTION_INITRD,
     OPTION_MEMORY,
     OPTION_CPUS,
+    OPTION_APIC,
+    OPTION_HYPERV,
     OPTION_FIRMWARE,
     OPTION_MODE,
     OPTION_BASE,
@@ -68,12 +78,14 @@ static const struct {
 } table[] = {
     {"--kernel-args", OPTION_ARGUMENTS, true}, {"--initrd", OPTION_INITRD, true},
     {"--memory", OPTION_MEMORY, true},         {"--cpus", OPTION_CPUS, true},
-    {"--firmware", OPTION_FIRMWARE, true},     {"--mode", OPTION_MODE, true},
-    {"--base", OPTION_BASE, true},             {"--clock", OPTION_CLOCK, true},
-    {"--seed", OPTION_SEED, true},             {"--max-insns", OPTION_MAX_INSNS, true},
-    {"--trace", OPTION_TRACE, true},           {"--log-port", OPTION_LOG_PORT, true},
-    {"--summary", OPTION_SUMMARY, false},      {"--hash", OPTION_HASH, false},
-    {"--help", OPTION_HELP, false},            {"-h", OPTION_HELP, false},
+    {"--apic", OPTION_APIC, true},             {"--firmware", OPTION_FIRMWARE, true},
+    {"--hyperv", OPTION_HYPERV, false},
+    {"--mode", OPTION_MODE, true},             {"--base", OPTION_BASE, true},
+    {"--clock", OPTION_CLOCK, true},           {"--seed", OPTION_SEED, true},
+    {"--max-insns", OPTION_MAX_INSNS, true},   {"--trace", OPTION_TRACE, true},
+    {"--log-port", OPTION_LOG_PORT, true},     {"--summary", OPTION_SUMMARY, false},
+    {"--hash", OPTION_HASH, false},            {"--help", OPTION_HELP, false},
+    {"-h", OPTION_HELP, false},
 };
 
 static bool read_number(const char *text, const char **end, uint64_t *value)
@@ -138,6 +150,20 @@ static bool read_mode(struct options *options, const char *value, struct problem
     return bad(problem, "--mode", value, "real, protected or long");
 }
 
+static bool read_apic(struct options *options, const char *value, struct problem *problem)
+{
+    static const char *const modes[] = {[APIC_NONE] = "none", [APIC_XAPIC] = "xapic", [APIC_X2APIC] = "x2apic"};
+
+    for (unsigned i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+        if (strcmp(value, modes[i]) == 0) {
+            options->apic = (enum apic)i;
+            options->has_apic = true;
+            return true;
+        }
+    }
+    return bad(problem, "--apic", value, "none, xapic or x2apic");
+}
+
 /* KIND[,KIND][:FILE] */
 static bool read_trace(struct options *options, const char *value, struct problem *problem)
 {
@@ -187,10 +213,13 @@ static bool read_option(struct options *options, enum option option, const char 
     case OPTION_CPUS:
         if (!whole_number(value, &number) || number == 0)
             return bad(problem, "--cpus", value, "a number of processors");
-        if (number > 1)
-            return problem_is(problem, STATUS_USAGE,
-                              "--cpus: this version runs guests with 1 processor, not %s", value);
+        if (number > LARGEST_CPUS)
+            return problem_is(problem, STATUS_USAGE, "--cpus: at most %u, not %s", LARGEST_CPUS, value);
+        options->cpus = (unsigned)number;
         return true;
+    case OPTION_APIC:
+        return read_apic(options, value, problem);
+    case OPTION_HYPERV: options->hyperv = true; return true;
     case OPTION_FIRMWARE:
         options->firmware = value;
         return true;
@@ -248,8 +277,14 @@ static bool read_word(struct options *options, int count, char **words, int *ind
     return problem_is(problem, STATUS_USAGE, "unknown option %s; see softwhp --help", word);
 }
 
-static bool check(const struct options *options, struct problem *problem)
+static bool check(struct options *options, struct problem *problem)
 {
+    if (options->cpus > 1 && !options->has_apic)
+        options->apic = APIC_XAPIC;
+    if (options->hyperv && options->apic == APIC_NONE)
+        return problem_is(problem, STATUS_USAGE, "--hyperv: its interrupts need local APICs: --apic xapic or x2apic");
+    if (options->cpus > 1 && options->apic == APIC_NONE)
+        return problem_is(problem, STATUS_USAGE, "--cpus: several processors need local APICs, not --apic none");
     if (options->firmware && options->file)
         return problem_is(problem, STATUS_USAGE,
                           "give either FILE or --firmware FILE: firmware finds no kernel here");
@@ -269,6 +304,7 @@ bool options_read(struct options *options, int count, char **words, struct probl
     *options = (struct options){
         .arguments = "console=ttyS0",
         .memory = UINT64_C(256) << 20,
+        .cpus = 1,
         .max_insns = UINT64_MAX,
         .mode = START_REAL,
     };

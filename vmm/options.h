@@ -11,6 +11,9 @@
 #include "load.h"
 #include "problem.h"
 
+/* As WHV_X64_LOCAL_APIC_EMULATION_MODE. */
+enum apic { APIC_NONE, APIC_XAPIC, APIC_X2APIC };
+
 struct options {
     const char *file;
     const char *initrd;
@@ -23,8 +26,10 @@ struct options {
     uint64_t seed;
     uint64_t base;
     enum start_mode mode;
+    enum apic apic;
+    unsigned cpus;
     uint16_t log_port;
-    bool has_mode, has_base, has_log_port, has_arguments;
+    bool has_mode, has_base, has_log_port, has_arguments, has_apic, hyperv;
     bool host_clock, hash, summary, trace;
     bool help;
 };

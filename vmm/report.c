@@ -19,36 +19,42 @@ static const struct {
     {WHvRunVpExitReasonUnsupportedFeature, "UnsupportedFeature"},
     {WHvRunVpExitReasonX64InterruptWindow, "X64InterruptWindow"},
     {WHvRunVpExitReasonX64Halt, "X64Halt"},
+    {WHvRunVpExitReasonX64ApicEoi, "X64ApicEoi"},
+    {WHvRunVpExitReasonX64ApicWriteTrap, "X64ApicWriteTrap"},
     {WHvRunVpExitReasonCanceled, "Canceled"},
     {SwhpRunVpExitReasonCount, "Count"},
     {SwhpRunVpExitReasonFerrFreeze, "FerrFreeze"},
 };
 
-void machine_count_exit(struct machine *m, WHV_RUN_VP_EXIT_REASON reason)
+void processor_count_exit(struct processor *cpu, WHV_RUN_VP_EXIT_REASON reason)
 {
     for (unsigned i = 0; i < EXIT_KINDS && (i == 0 || kinds[i].name); i++) {
         if (kinds[i].reason == reason) {
-            m->exits[i]++;
+            cpu->exits[i]++;
             return;
         }
     }
-    m->exits[0]++;
+    cpu->exits[0]++;
 }
 
 static void summarize(struct machine *m)
 {
     double seconds = (double)(host_time() - m->started) / 1e9;
-    UINT64 count = 0;
+    uint64_t count = machine_instructions(m);
 
-    SwhpGetInstructionCount(m->partition, 0, &count);
     fprintf(stderr, "softwhp: %s\n", m->how);
     fprintf(stderr,
             "%12" PRIu64 "  instructions in %.3f s, %.1f million a second; the guest's clock is at %.3f s\n",
-            (uint64_t)count, seconds, seconds > 0 ? (double)count / seconds / 1e6 : 0.0,
+            count, seconds, seconds > 0 ? (double)count / seconds / 1e6 : 0.0,
             (double)machine_now(m) / 1e9);
-    for (unsigned i = 0; i < EXIT_KINDS; i++)
-        if (m->exits[i])
-            fprintf(stderr, "%12" PRIu64 "  %s\n", m->exits[i], kinds[i].name);
+    for (unsigned i = 0; i < EXIT_KINDS; i++) {
+        uint64_t exits = 0;
+
+        for (unsigned n = 0; n < m->processor_count; n++)
+            exits += m->processors[n].exits[i];
+        if (exits)
+            fprintf(stderr, "%12" PRIu64 "  %s\n", exits, kinds[i].name);
+    }
 }
 
 /* Only closing tells whether all of it could be written. */

@@ -59,78 +59,97 @@ static WHV_REGISTER_VALUE segment(uint16_t selector, uint64_t base, uint32_t lim
     return v;
 }
 
-static void set_segments(struct machine *m, WHV_REGISTER_VALUE code, WHV_REGISTER_VALUE data)
+static void set_segments(struct processor *cpu, WHV_REGISTER_VALUE code, WHV_REGISTER_VALUE data)
 {
     static const WHV_REGISTER_NAME data_names[] = {WHvX64RegisterDs, WHvX64RegisterEs, WHvX64RegisterFs,
                                                    WHvX64RegisterGs, WHvX64RegisterSs};
 
-    machine_write(m, WHvX64RegisterCs, code);
+    processor_write(cpu, WHvX64RegisterCs, code);
     for (size_t i = 0; i < sizeof data_names / sizeof data_names[0]; i++)
-        machine_write(m, data_names[i], data);
+        processor_write(cpu, data_names[i], data);
 }
 
 /* The architectural reset state but for CS, whose base the platform leaves in the first megabyte. */
-static void start_reset(struct machine *m)
+static void start_reset(struct processor *cpu)
 {
-    machine_write(m, WHvX64RegisterCs, segment(0xf000, 0xffff0000, 0xffff, CODE_16));
-    machine_write(m, WHvX64RegisterRip, number(0xfff0));
+    processor_write(cpu, WHvX64RegisterCs, segment(0xf000, 0xffff0000, 0xffff, CODE_16));
+    processor_write(cpu, WHvX64RegisterRip, number(0xfff0));
 }
 
-static void start_real(struct machine *m, const struct start *start)
+static void start_real(struct processor *cpu, const struct start *start)
 {
     uint16_t selector = start->real_segment;
     uint64_t base = (uint64_t)selector << 4;
 
-    set_segments(m, segment(selector, base, 0xffff, CODE_16), segment(selector, base, 0xffff, DATA_16));
-    machine_write(m, WHvX64RegisterCr0, number(CR0_ET));
+    set_segments(cpu, segment(selector, base, 0xffff, CODE_16), segment(selector, base, 0xffff, DATA_16));
+    processor_write(cpu, WHvX64RegisterCr0, number(CR0_ET));
 }
 
-static void start_protected(struct machine *m, const struct start *start)
+static void start_protected(struct processor *cpu, const struct start *start)
 {
     bool is_long = start->mode == START_LONG;
     WHV_REGISTER_VALUE table = {0};
 
-    set_segments(m, segment(BOOT_CODE, 0, UINT32_MAX, is_long ? CODE_64 : CODE_32),
+    set_segments(cpu, segment(BOOT_CODE, 0, UINT32_MAX, is_long ? CODE_64 : CODE_32),
                  segment(BOOT_DATA, 0, UINT32_MAX, DATA_32));
-    machine_write(m, WHvX64RegisterTr, segment(0, 0, 0x67, TSS_BUSY));
+    processor_write(cpu, WHvX64RegisterTr, segment(0, 0, 0x67, TSS_BUSY));
     if (start->gdt_gpa) {
         table.Table.Base = start->gdt_gpa;
         table.Table.Limit = BOOT_GDT_SIZE - 1;
     }
-    machine_write(m, WHvX64RegisterGdtr, table);
+    processor_write(cpu, WHvX64RegisterGdtr, table);
     if (!is_long) {
-        machine_write(m, WHvX64RegisterCr0, number(CR0_PE | CR0_ET));
+        processor_write(cpu, WHvX64RegisterCr0, number(CR0_PE | CR0_ET));
         return;
     }
-    machine_write(m, WHvX64RegisterCr3, number(start->cr3));
+    processor_write(cpu, WHvX64RegisterCr3, number(start->cr3));
     /* SSE is on, since code for this mode is compiled with it. */
-    machine_write(m, WHvX64RegisterCr4, number(CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT));
-    machine_write(m, WHvX64RegisterEfer, number(EFER_LME | EFER_LMA));
-    machine_write(m, WHvX64RegisterCr0, number(CR0_PG | CR0_PE | CR0_ET));
+    processor_write(cpu, WHvX64RegisterCr4, number(CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT));
+    processor_write(cpu, WHvX64RegisterEfer, number(EFER_LME | EFER_LMA));
+    processor_write(cpu, WHvX64RegisterCr0, number(CR0_PG | CR0_PE | CR0_ET));
 }
 
-bool start_processor(struct machine *m, const struct start *start, struct problem *problem)
+/* What firmware leaves in the first processor's local APIC: the 8259A's requests come through it. Intel's
+ * MultiProcessor Specification 3.6.2.2, virtual wire mode. */
+static void start_apic(struct processor *cpu)
+{
+    processor_write(cpu, WHvX64RegisterApicSpurious, number(0x1ff));
+    processor_write(cpu, WHvX64RegisterApicLvtLint0, number(0x700));
+    processor_write(cpu, WHvX64RegisterApicLvtLint1, number(0x400));
+}
+
+static void start_first(struct processor *cpu, const struct start *start)
+{
+    if (start->mode == START_REAL)
+        start_real(cpu, start);
+    else
+        start_protected(cpu, start);
+    processor_write(cpu, WHvX64RegisterRip, number(start->rip));
+    processor_write(cpu, WHvX64RegisterRsp, number(start->rsp));
+    processor_write(cpu, WHvX64RegisterRax, number(start->rax));
+    processor_write(cpu, WHvX64RegisterRbx, number(start->rbx));
+    processor_write(cpu, WHvX64RegisterRdx, number(0));
+    processor_write(cpu, WHvX64RegisterRsi, number(start->rsi));
+    if (cpu->machine->has_apic)
+        start_apic(cpu);
+}
+
+bool processor_start(struct processor *cpu, const struct start *start, struct problem *problem)
 {
     HRESULT result;
 
-    if (start->mode == START_RESET) {
-        start_reset(m);
-    } else {
-        if (start->mode == START_REAL)
-            start_real(m, start);
-        else
-            start_protected(m, start);
-        machine_write(m, WHvX64RegisterRip, number(start->rip));
-        machine_write(m, WHvX64RegisterRsp, number(start->rsp));
-        machine_write(m, WHvX64RegisterRax, number(start->rax));
-        machine_write(m, WHvX64RegisterRbx, number(start->rbx));
-        machine_write(m, WHvX64RegisterRdx, number(0));
-        machine_write(m, WHvX64RegisterRsi, number(start->rsi));
+    if (start->mode == START_RESET && cpu->index == 0) {
+        start_reset(cpu);
+    } else if (start->mode != START_RESET) {
+        if (cpu->index == 0) /* others wait for INIT and SIPI */
+            start_first(cpu, start);
         for (size_t i = 0; i < sizeof memory_types / sizeof memory_types[0]; i++)
-            machine_write(m, memory_types[i].name, number(memory_types[i].value));
+            processor_write(cpu, memory_types[i].name, number(memory_types[i].value));
     }
-    result = WHvSetVirtualProcessorRegisters(m->partition, 0, m->names, m->writes, m->values);
-    m->writes = 0;
+    if (!cpu->writes)
+        return true;
+    result = WHvSetVirtualProcessorRegisters(cpu->machine->partition, cpu->index, cpu->names, cpu->writes, cpu->values);
+    cpu->writes = 0;
     return result == S_OK ||
            platform_problem(problem, STATUS_HOST, "WHvSetVirtualProcessorRegisters", result);
 }

@@ -5,15 +5,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "cpu/synthetic.h"
 #include "mem/ram.h"
 #include "mem/tlb.h"
 #include "state/clock.h"
 #include "state/host.h"
+#include "state/port.h"
 #include "state/profile.h"
+#include "whp/level.h"
 #include "whp/processor.h"
 
 static void destroy(struct partition *p)
 {
+    synthetic_close(p);
+    ports_delete(p);
     if (p->ram)
         ram_delete(p->ram);
     if (p->trace_file)
@@ -36,6 +41,7 @@ HRESULT WINAPI WHvCreatePartition(WHV_PARTITION_HANDLE *Partition)
         return fail(E_OUTOFMEMORY, "no memory for a partition");
     profile_use(p, profile_find("zen"));
     p->msr_bitmap.UnhandledMsrs = 1;
+    p->api_level = LEVEL_NEWEST;
     p->rate = 1;
     p->host_start = host_nanoseconds();
     p->ram = ram_new();
@@ -67,8 +73,11 @@ HRESULT WINAPI WHvSetupPartition(WHV_PARTITION_HANDLE Partition)
         hr = fail(HV_INVALID_PARTITION_STATE, "Partition: it is set up already");
     else if (!p->processors)
         hr = fail(WHV_E_INVALID_PARTITION_CONFIG, "Partition: the property ProcessorCount was never set");
+    else if (p->synthetic.asked && !synthetic_open(p))
+        hr = fail(E_OUTOFMEMORY, "no memory for the pages of Hyper-V's interface");
     if (SUCCEEDED(hr)) {
         profile_settle(p);
+        synthetic_settle(p);
         __atomic_store_n(&p->is_set_up, true, __ATOMIC_RELAXED);
     }
     host_unlock(&p->lock);
@@ -80,6 +89,10 @@ HRESULT WINAPI WHvResetPartition(WHV_PARTITION_HANDLE Partition)
 {
     struct partition *p;
     u64 held;
+
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
+
     HRESULT hr = partition_enter(Partition, &p);
 
     if (FAILED(hr))
@@ -92,10 +105,15 @@ HRESULT WINAPI WHvResetPartition(WHV_PARTITION_HANDLE Partition)
         for (u32 i = 0; i < p->processors; i++) {
             if (!(held >> i & 1))
                 continue;
+            synthetic_uncover(p->doors[i].cpu);
             vcpu_reset(p->doors[i].cpu); /* forgets cancels too */
             p->doors[i].cpu->load_pdptes = false;
             tlb_flush(p->doors[i].cpu, false);
         }
+        if (p->synthetic.has)
+            synthetic_reset(p);
+        p->turns.whose = 0;
+        p->turns.rest = 0; /* the generator goes on, as RDRAND's does */
         partition_go(Partition, held);
     }
     partition_leave(Partition);
@@ -128,10 +146,9 @@ void partition_resume_time(struct partition *p)
 {
     host_lock(&p->lock);
     if (p->is_suspended) {
-        if (p->suspended_at)
-            p->host_start += host_nanoseconds() - p->suspended_at;
-        p->suspended_at = 0;
-        __atomic_store_n(&p->is_suspended, false, __ATOMIC_RELEASE); /* who sees it sees the new start, too */
+        clock_resume(p);
+        __atomic_store_n(&p->is_suspended, false, __ATOMIC_RELAXED);
+        __atomic_store_n(&p->is_special, level_has_old_context(p), __ATOMIC_RELEASE); /* Run reads it, then the rest */
     }
     host_unlock(&p->lock);
 }
@@ -140,6 +157,10 @@ HRESULT WINAPI WHvSuspendPartitionTime(WHV_PARTITION_HANDLE Partition)
 {
     struct partition *p;
     u64 held;
+
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
+
     HRESULT hr = partition_enter(Partition, &p);
 
     if (FAILED(hr))
@@ -149,9 +170,9 @@ HRESULT WINAPI WHvSuspendPartitionTime(WHV_PARTITION_HANDLE Partition)
         hr = fail(HRESULT_FROM_WIN32(ERROR_INVALID_STATE),
                   "Partition: a processor runs, and so does its time");
     } else {
-        if (!p->is_suspended)
-            p->suspended_at = p->clock == SwhpClockHost ? host_nanoseconds() : 0;
+        clock_suspend(p); /* for a virtual clock too: before Setup it may become the host's */
         __atomic_store_n(&p->is_suspended, true, __ATOMIC_RELAXED);
+        __atomic_store_n(&p->is_special, true, __ATOMIC_RELEASE);
         partition_thaw(Partition, p, held);
     }
     partition_leave(Partition);
@@ -161,6 +182,10 @@ HRESULT WINAPI WHvSuspendPartitionTime(WHV_PARTITION_HANDLE Partition)
 HRESULT WINAPI WHvResumePartitionTime(WHV_PARTITION_HANDLE Partition)
 {
     struct partition *p;
+
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
+
     HRESULT hr = partition_enter(Partition, &p);
 
     if (FAILED(hr))

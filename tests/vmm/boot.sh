@@ -259,6 +259,46 @@ END
 END
     claim "$guest: tells where it went" tells '^softwhp: .* physical address 0xa0000, where there is no memory'
 
+    # The chipset's PAM register 5A: what the RAM at C0000 does of reads (1) and writes (2). What it doesn't: ones.
+    flat protected shadow 3 <<'END'
+    mov $0x80000058, %eax
+    mov $0xcf8, %dx
+    out %eax, %dx
+    mov $0xcfe, %dx
+    mov $0xc0000, %ebx
+    movl $0x11111111, (%ebx)
+    mov $0x31, %al          # reads alone
+    out %al, %dx
+    movl $0x22222222, (%ebx)
+    cmpl $0x11111111, (%ebx)
+    jne bad
+    mov $0x32, %al          # writes alone
+    out %al, %dx
+    movl $0x33333333, (%ebx)
+    cmpl $0xffffffff, (%ebx)
+    jne bad
+    incl 0x4(%ebx)          # writes what it read, and one more
+    mov $0x30, %al          # nothing
+    out %al, %dx
+    movl $0x44444444, (%ebx)
+    cmpl $0xffffffff, (%ebx)
+    jne bad
+    cmpl $0, 0x4000(%ebx)   # the next piece is RAM as before
+    jne bad
+    mov $0x33, %al
+    out %al, %dx
+    cmpl $0x33333333, (%ebx)
+    jne bad
+    cmpl $0, 0x4(%ebx)
+    jne bad
+    movl $0xc3c301b0, (%ebx) # mov $1, %al; ret
+    call *%ebx
+    out %al, $0xf4
+bad:
+    mov $0x7f, %al
+    out %al, $0xf4
+END
+
     flat real based 3 --base 0x8000 <<'END'
     mov %cs, %ax
     cmp $0x800, %ax

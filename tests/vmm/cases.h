@@ -8,12 +8,15 @@
 #include <check.h>
 
 TCase *pic_cases(void);
+TCase *ioapic_cases(void);
 TCase *pit_cases(void);
 TCase *serial_cases(void);
 TCase *rtc_cases(void);
 TCase *board_cases(void);
 TCase *load_cases(void);
 TCase *options_cases(void);
+TCase *pci_cases(void);
+TCase *fw_cfg_cases(void);
 
 Suite *vmm_suite(void);
 

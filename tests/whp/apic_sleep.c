@@ -222,6 +222,29 @@ START_TEST(a_counted_run_bounds_the_leap)
 }
 END_TEST
 
+/* ... also behind others that are over by then: a periodic interrupt, whose handler leaves for nothing. */
+START_TEST(a_counted_run_bounds_all_of_its_leaps)
+{
+    static const u8 eoi[] = { 0xc7, 0x05, 0xb0, 0, 0xe0, 0xfe, 0, 0, 0, 0, 0xcf }; /* mov dword [b0], 0; iret */
+    struct code c = { .size = 0 };
+    u64 clock;
+
+    memcpy(b.memory + BOARD_STUBS + VECTOR * 16, eoi, sizeof eoi);
+    code_write(&c, APIC_LVT_TIMER, VECTOR | LVT_PERIODIC);
+    code_write(&c, APIC_DIVIDE, DIVIDE_1);
+    code_write(&c, APIC_INITIAL_COUNT, 1000);
+    CODE(&c, 0xfb, 0xf4, 0xeb, 0xfd); /* sti; hlt; jmp hlt */
+    board_put(&b, 0, &c);
+    clock = board_clock(&b);
+    for (u64 i = 1; i < 20; i++) {
+        ck_ok(SwhpRunVirtualProcessorUntil(b.partition, 0, board_count(&b, 0) + 33333, &b.exit[0], sizeof b.exit[0]));
+        ck_assert_uint_eq((u32)b.exit[0].ExitReason, (u32)SwhpRunVpExitReasonCount);
+        ck_assert_uint_eq(board_clock(&b), clock + i * 33333);
+    }
+    ck_assert_uint_lt(board_count(&b, 0), 1000);
+}
+END_TEST
+
 START_TEST(a_single_step_ends_a_hlt)
 {
     struct code c = { .size = 0 };
@@ -296,6 +319,7 @@ TCase *apic_sleep_case(void)
     tcase_add_test(t, a_timer_that_cannot_wake_moves_no_time);
     tcase_add_test(t, a_counted_run_that_has_its_count_leaves_a_halted_processor);
     tcase_add_test(t, a_counted_run_bounds_the_leap);
+    tcase_add_test(t, a_counted_run_bounds_all_of_its_leaps);
     tcase_add_test(t, a_single_step_ends_a_hlt);
     tcase_add_test(t, on_the_hosts_clock_the_timer_ends_the_sleep);
     tcase_add_test(t, a_sleeper_holds_up_no_meeting);

@@ -3,7 +3,7 @@
  * Two processors that share memory on two threads, while others call all that may be called meanwhile. For the thread
  * sanitizer (make tsan) most of all, so what is the test's own is atomic, or changed by one thread alone.
  *
- *   2000 tables   7000 IDT   8000 code   ff00.. stacks   20000 data   30000 code that is written   34000 frames
+ *   2000 tables   7000 IDT   8000 code   e000, f000 stacks, downwards   20000 data   30000 code that is written   34000 frames
  *   200000 linear: the pages that come and go
  */
 #ifndef TESTS_WHP_STRESS_H

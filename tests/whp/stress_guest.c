@@ -228,6 +228,8 @@ void stress_fill(struct stress *s)
     static const u8 answer[] = { 0xb8, 0, 0, 0, 0, 0xc3 };
 
     memcpy(s->memory + CODE_AT, stress_code, (size_t)(stress_code_end - stress_code));
+    for (u32 at = 0; at < 0x400; at += 8) /* an NMI to the third processor: nothing is there; its stack is at fffa */
+        put(s, at, 0xf000fff0f000fff0);
     put(s, GDT + 8, 0x00af9b000000ffff);
     put(s, GDT + 16, 0x00cf93000000ffff);
     for (u32 vector = 0; vector < 256; vector++)
@@ -283,7 +285,7 @@ void stress_start(struct stress *s, u32 vp)
         set(s, vp, WHvX64RegisterApicBase, 0xfee00c00 | (vp ? 0 : 0x100));
     if (s->mode) /* a second one waits for a SIPI */
         set(s, vp, WHvRegisterInternalActivityState, 0);
-    set(s, vp, WHvX64RegisterRsp, 0x10000 - vp * 0x1000);
+    set(s, vp, WHvX64RegisterRsp, 0xf000 - vp * 0x1000);
     set(s, vp, WHvX64RegisterRip, CODE_AT);
     set(s, vp, WHvX64RegisterRbx, STRESS_DATA);
     set(s, vp, WHvX64RegisterR15, vp);

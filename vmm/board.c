@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The chipset's part of the machine: what the registers of PCI configuration switch (the RAM in the ROM's place, the ports
+ * of power management), and what firmware is told through fw_cfg.
+ */
+#include <assert.h>
+#include <endian.h>
+#include <string.h>
+
+#include "machine.h"
+
+enum { PAGE = 4096, POWER_PORTS = 64, DEBUG_CONSOLE = 0xe9, CMOS_BOOT_ORDER = 0x3d, CMOS_BOOT_ORDER_LAST = 0x38 };
+enum { CMOS_OTHER_PROCESSORS = 0x5f /* for SeaBIOS to wait for */ };
+
+/* ---- The shadow ---- */
+
+/* Pages, since a small ROM may begin in the middle of a piece. */
+static HRESULT map_page(struct machine *m, uint64_t gpa, unsigned bits)
+{
+    uint8_t *ram = m->memory.host + gpa, *rom = memory_low_rom(&m->memory, gpa);
+    WHV_MAP_GPA_RANGE_FLAGS rights = WHvMapGpaRangeFlagRead | WHvMapGpaRangeFlagExecute;
+
+    if (bits & SHADOW_READS && bits & SHADOW_WRITES)
+        rights |= WHvMapGpaRangeFlagWrite;
+    if (bits & SHADOW_READS || rom)
+        return WHvMapGpaRange(m->partition, bits & SHADOW_READS ? ram : rom, gpa, PAGE, rights);
+    return WHvUnmapGpaRange(m->partition, gpa, PAGE);
+}
+
+static bool map_piece(struct machine *m, unsigned piece)
+{
+    for (uint64_t at = 0; at < SHADOW_SIZE; at += PAGE) {
+        HRESULT result = map_page(m, SHADOW_START + piece * SHADOW_SIZE + at, m->memory.shadow[piece]);
+
+        if (result != S_OK && result != WHV_E_GPA_RANGE_NOT_FOUND) { /* what was nothing stays nothing */
+            machine_fail(m, "WHvMapGpaRange", result);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool board_map(struct machine *m)
+{
+    for (unsigned i = 0; i < SHADOW_PIECES; i++)
+        if (!map_piece(m, i))
+            return false;
+    return true;
+}
+
+/* ---- What PCI configuration switches ---- */
+
+static uint32_t read_power(void *device, uint16_t port, unsigned size, uint64_t now)
+{
+    struct machine *m = device;
+
+    return acpi_read(&m->acpi, (uint16_t)(port - m->power_base + ACPI_PORT_EVENT), size, now);
+}
+
+static void write_power(void *device, uint16_t port, unsigned size, uint32_t value, uint64_t now)
+{
+    struct machine *m = device;
+
+    acpi_write(&m->acpi, (uint16_t)(port - m->power_base + ACPI_PORT_EVENT), size, value, now);
+}
+
+static void place_power(struct machine *m)
+{
+    uint16_t base = pci_power_base(&m->pci);
+
+    if (base == m->power_base)
+        return;
+    if (m->power_base)
+        bus_withdraw(&m->bus, m->power_base, m->power_base + POWER_PORTS - 1, m->power_device);
+    if (base)
+        bus_offer(&m->bus, base, base + POWER_PORTS - 1, m->power_device);
+    m->power_base = base;
+}
+
+static void configuration_changed(void *context)
+{
+    struct machine *m = context;
+
+    for (unsigned i = 0; i < SHADOW_PIECES; i++) {
+        uint8_t bits = (uint8_t)pci_shadow(&m->pci, i);
+
+        if (m->memory.shadow[i] == bits)
+            continue;
+        m->memory.shadow[i] = bits;
+        if (!map_piece(m, i))
+            return;
+    }
+    place_power(m);
+}
+
+/* ---- The ports ---- */
+
+static uint32_t read_debug_console(void *device, uint16_t port, unsigned size, uint64_t now)
+{
+    (void)device;
+    (void)port;
+    (void)size;
+    (void)now;
+    return DEBUG_CONSOLE;
+}
+
+static void write_nothing(void *device, uint16_t port, unsigned size, uint32_t value, uint64_t now)
+{
+    (void)device;
+    (void)port;
+    (void)size;
+    (void)value;
+    (void)now;
+}
+
+void board_connect(struct machine *m)
+{
+    const struct port_device pci = {&m->pci, pci_read, pci_write, false, true};
+    const struct port_device fw_cfg = {&m->fw_cfg, fw_cfg_read, fw_cfg_write, false, true};
+    const struct port_device ide = {NULL, ide_read, ide_write, false, true};
+    const struct port_device power = {m, read_power, write_power, true, true};
+    const struct port_device console = {m, read_debug_console, write_nothing, false, false};
+    struct bus *bus = &m->bus;
+
+    bus_attach(bus, PCI_PORT_ADDRESS, PCI_PORT_LAST, &pci);
+    bus_attach(bus, FW_CFG_PORT, FW_CFG_PORT_LAST, &fw_cfg);
+    bus_attach(bus, IDE_PRIMARY, IDE_PRIMARY + 7, &ide);
+    bus_attach(bus, IDE_PRIMARY_CONTROL, IDE_PRIMARY_CONTROL, &ide);
+    bus_attach(bus, IDE_SECONDARY, IDE_SECONDARY + 7, &ide);
+    bus_attach(bus, IDE_SECONDARY_CONTROL, IDE_SECONDARY_CONTROL, &ide);
+    /* Firmware asks a debug console whether it is there (QEMU's isa-debugcon), and writes to it then. */
+    if (m->options->has_log_port && !bus->owner[m->options->log_port])
+        bus_attach(bus, m->options->log_port, m->options->log_port, &console);
+
+    m->power_device = bus_attach(bus, ACPI_PORT_EVENT, ACPI_PORT_EVENT, &power);
+    bus_withdraw(bus, ACPI_PORT_EVENT, ACPI_PORT_EVENT, m->power_device);
+    m->power_base = 0;
+    pci_reset(&m->pci, !m->options->firmware);
+    m->pci.changed = configuration_changed;
+    m->pci.context = m;
+    place_power(m);
+    m->rtc.cmos[CMOS_OTHER_PROCESSORS] = (uint8_t)(m->processor_count - 1);
+    /* Disk, floppy, CD, as the firmware of PCs does it. */
+    m->rtc.cmos[CMOS_BOOT_ORDER] = 0x12;
+    m->rtc.cmos[CMOS_BOOT_ORDER_LAST] = 0x30;
+}
+
+/* ---- What firmware is told ---- */
+
+/* An entry of etc/e820, as BIOS function E820 has them. */
+struct e820 {
+    uint64_t gpa, size;
+    uint32_t type;
+} __attribute__((packed));
+
+static bool add_memory(struct fw_cfg *f, const struct memory *memory)
+{
+    uint64_t high = memory->size - memory->low_size;
+    struct e820 map[] = {{0, htole64(memory->low_size), htole32(MEMORY_RAM)},
+                         {htole64(MEMORY_HIGH_START), htole64(high), htole32(MEMORY_RAM)}};
+
+    return fw_cfg_add_number(f, FW_CFG_RAM_SIZE, memory->size, 8) &&
+           fw_cfg_add_file(f, "etc/e820", map, high ? sizeof map : sizeof map[0]);
+}
+
+bool board_make(struct machine *m, struct problem *problem)
+{
+    static const uint8_t console_port[8] = {0xf8, 0x03}, forever[4] = {0xff, 0xff, 0xff, 0xff};
+    struct fw_cfg *f = &m->fw_cfg;
+
+    fw_cfg_reset(f, &m->memory);
+    if (!add_memory(f, &m->memory) || !fw_cfg_add_number(f, FW_CFG_NO_DISPLAY, 1, 2) ||
+        !fw_cfg_add_number(f, FW_CFG_PROCESSORS, m->processor_count, 2) ||
+        !fw_cfg_add_number(f, FW_CFG_MAX_PROCESSORS, m->processor_count, 2) ||
+        /* SeaBIOS shows its screen on the serial port, and doesn't restart when it finds nothing to boot. */
+        !fw_cfg_add_file(f, "etc/sercon-port", console_port, sizeof console_port) ||
+        !fw_cfg_add_file(f, "etc/boot-fail-wait", forever, sizeof forever))
+        return problem_is(problem, STATUS_HOST, "the host has no memory for fw_cfg");
+    return fw_cfg_add_acpi(f, m->processor_count, m->has_apic, problem) &&
+           (fw_cfg_finish(f) || problem_is(problem, STATUS_HOST, "the host has no memory for fw_cfg"));
+}
