@@ -405,12 +405,18 @@ bool ram_has_all(const struct ram *ram, u64 gpa, u64 size)
 
     for (u64 at = gpa; at < end; at += part) {
         const struct region *region = region_find(ram, at);
+        const struct page *leaf;
 
         part = part_of(at, end);
-        if (!region || (!region->whole && !region->leaf))
+        if (!region)
             return false;
-        for (u64 n = 0; !region->whole && n < part / PAGE_SIZE; n++) {
-            if (!(region->leaf[leaf_index(at) + n].host & ~(u64)PAGE_BELL))
+        if (__atomic_load_n(&region->whole, __ATOMIC_RELAXED))
+            continue;
+        leaf = __atomic_load_n(&region->leaf, __ATOMIC_ACQUIRE);
+        if (!leaf)
+            return false;
+        for (u64 n = 0; n < part / PAGE_SIZE; n++) { /* processors that run note facts meanwhile */
+            if (!(__atomic_load_n(&leaf[leaf_index(at) + n].host, __ATOMIC_RELAXED) & ~(u64)PAGE_BELL))
                 return false;
         }
     }
