@@ -5,6 +5,7 @@
  */
 #include <assert.h>
 #include <endian.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "machine.h"
@@ -26,24 +27,25 @@ static HRESULT map_page(struct machine *m, uint64_t gpa, unsigned bits)
     return WHvUnmapGpaRange(m->partition, gpa, PAGE);
 }
 
-static bool map_piece(struct machine *m, unsigned piece)
+static HRESULT map_piece(struct machine *m, unsigned piece)
 {
     for (uint64_t at = 0; at < SHADOW_SIZE; at += PAGE) {
         HRESULT result = map_page(m, SHADOW_START + piece * SHADOW_SIZE + at, m->memory.shadow[piece]);
 
-        if (result != S_OK && result != WHV_E_GPA_RANGE_NOT_FOUND) { /* what was nothing stays nothing */
-            machine_fail(m, "WHvMapGpaRange", result);
-            return false;
-        }
+        if (result != S_OK && result != WHV_E_GPA_RANGE_NOT_FOUND) /* what was nothing stays nothing */
+            return result;
     }
-    return true;
+    return S_OK;
 }
 
-bool board_map(struct machine *m)
+bool board_map(struct machine *m, struct problem *problem)
 {
-    for (unsigned i = 0; i < SHADOW_PIECES; i++)
-        if (!map_piece(m, i))
-            return false;
+    for (unsigned i = 0; i < SHADOW_PIECES; i++) {
+        HRESULT result = map_piece(m, i);
+
+        if (result != S_OK)
+            return platform_problem(problem, STATUS_HOST, "WHvMapGpaRange", result);
+    }
     return true;
 }
 
@@ -79,6 +81,7 @@ static void place_power(struct machine *m)
 static void configuration_changed(void *context)
 {
     struct machine *m = context;
+    HRESULT result;
 
     for (unsigned i = 0; i < SHADOW_PIECES; i++) {
         uint8_t bits = (uint8_t)pci_shadow(&m->pci, i);
@@ -86,8 +89,11 @@ static void configuration_changed(void *context)
         if (m->memory.shadow[i] == bits)
             continue;
         m->memory.shadow[i] = bits;
-        if (!map_piece(m, i))
+        result = map_piece(m, i);
+        if (result != S_OK) {
+            machine_fail(m, "WHvMapGpaRange", result);
             return;
+        }
     }
     place_power(m);
 }
@@ -161,18 +167,72 @@ static bool add_memory(struct fw_cfg *f, const struct memory *memory)
            fw_cfg_add_file(f, "etc/e820", map, high ? sizeof map : sizeof map[0]);
 }
 
+static bool add_file(struct fw_cfg *f, const char *name, const void *bytes, size_t size, struct problem *problem)
+{
+    return fw_cfg_add_file(f, name, bytes, size) ||
+           problem_is(problem, STATUS_HOST, "the host has no memory for %s, or there are too many files", name);
+}
+
+/* A floppy in memory, of the smallest size that there is for the image: SeaBIOS takes no other. */
+static bool add_floppy(struct fw_cfg *f, const char *file, struct problem *problem)
+{
+    static const unsigned kib[] = {160, 180, 320, 360, 720, 1200, 1440, 2880};
+    static const char order[] = "/rom@floppyimg/floppy";
+    struct image image;
+    size_t size = 0;
+    uint8_t *padded = NULL;
+    bool fine;
+
+    if (!image_read(&image, file, problem))
+        return false;
+    for (unsigned i = 0; i < sizeof kib / sizeof kib[0] && size < image.size; i++)
+        size = kib[i] * 1024;
+    if (size < image.size)
+        fine = problem_is(problem, STATUS_USAGE, "%s: is larger than any floppy, which has at most 2880 KiB", file);
+    else if (!(padded = calloc(1, size)))
+        fine = problem_is(problem, STATUS_HOST, "the host has no memory for the floppy");
+    else {
+        memcpy(padded, image.bytes, image.size);
+        fine = add_file(f, "floppyimg/floppy", padded, size, problem) &&
+               add_file(f, "bootorder", order, sizeof order, problem);
+    }
+    free(padded);
+    image_free(&image);
+    return fine;
+}
+
+/* NAME=FILE; as the last, so that they replace ours. */
+static bool add_named(struct fw_cfg *f, const char *words, struct problem *problem)
+{
+    size_t length = strcspn(words, "=");
+    char name[FW_CFG_NAME_SIZE] = "";
+    struct image image;
+    bool fine;
+
+    memcpy(name, words, length);
+    if (!image_read(&image, words + length + 1, problem))
+        return false;
+    fine = add_file(f, name, image.bytes, image.size, problem);
+    image_free(&image);
+    return fine;
+}
+
 bool board_make(struct machine *m, struct problem *problem)
 {
     static const uint8_t console_port[8] = {0xf8, 0x03}, forever[4] = {0xff, 0xff, 0xff, 0xff};
+    const struct options *options = m->options;
     struct fw_cfg *f = &m->fw_cfg;
+    bool fine;
 
     fw_cfg_reset(f, &m->memory);
-    if (!add_memory(f, &m->memory) || !fw_cfg_add_number(f, FW_CFG_NO_DISPLAY, 1, 2) ||
-        !fw_cfg_add_number(f, FW_CFG_PROCESSORS, 1, 2) || !fw_cfg_add_number(f, FW_CFG_MAX_PROCESSORS, 1, 2) ||
-        /* SeaBIOS shows its screen on the serial port, and doesn't restart when it finds nothing to boot. */
-        !fw_cfg_add_file(f, "etc/sercon-port", console_port, sizeof console_port) ||
-        !fw_cfg_add_file(f, "etc/boot-fail-wait", forever, sizeof forever))
-        return problem_is(problem, STATUS_HOST, "the host has no memory for fw_cfg");
-    return fw_cfg_add_acpi(f, problem) &&
-           (fw_cfg_finish(f) || problem_is(problem, STATUS_HOST, "the host has no memory for fw_cfg"));
+    fine = (add_memory(f, &m->memory) && fw_cfg_add_number(f, FW_CFG_NO_DISPLAY, 1, 2) &&
+            fw_cfg_add_number(f, FW_CFG_PROCESSORS, 1, 2) && fw_cfg_add_number(f, FW_CFG_MAX_PROCESSORS, 1, 2)) ||
+           problem_is(problem, STATUS_HOST, "the host has no memory for fw_cfg");
+    /* SeaBIOS shows its screen on the serial port, and doesn't restart when it finds nothing to boot. */
+    fine = fine && add_file(f, "etc/sercon-port", console_port, sizeof console_port, problem) &&
+           add_file(f, "etc/boot-fail-wait", forever, sizeof forever, problem) && fw_cfg_add_acpi(f, problem) &&
+           (!options->floppy || add_floppy(f, options->floppy, problem));
+    for (unsigned i = 0; fine && i < options->fw_cfg_count; i++)
+        fine = add_named(f, options->fw_cfg[i], problem);
+    return fine && (fw_cfg_finish(f) || problem_is(problem, STATUS_HOST, "the host has no memory for fw_cfg"));
 }

@@ -23,6 +23,6 @@ bool board_make(struct machine *machine, struct problem *problem);
 void board_connect(struct machine *machine);
 
 /* Maps C0000 to FFFFF as the chipset shows it. */
-bool board_map(struct machine *machine);
+bool board_map(struct machine *machine, struct problem *problem);
 
 #endif

@@ -177,7 +177,8 @@ static bool set_property(struct machine *m, unsigned code, const void *value, ui
 
 static bool make_partition(struct machine *m, struct problem *problem)
 {
-    UINT32 processors = m->processor_count, clock = m->options->host_clock ? SwhpClockHost : SwhpClockVirtual, rate = 1;
+    UINT32 processors = m->processor_count, clock = m->options->host_clock ? SwhpClockHost : SwhpClockVirtual;
+    UINT32 rate = (UINT32)m->options->clock_rate;
     UINT64 seed = m->options->seed;
     HRESULT result = WHvCreatePartition(&m->partition);
 
@@ -242,7 +243,8 @@ static bool map_memory(struct machine *m, struct problem *problem)
                problem) &&
            map(m, memory->host + memory->low_size, MEMORY_HIGH_START, memory->size - memory->low_size, ram,
                problem) &&
-           map(m, memory->rom, memory->rom_gpa, memory->rom_size, rom, problem) && (!memory->rom || board_map(m));
+           map(m, memory->rom, memory->rom_gpa, memory->rom_size, rom, problem) &&
+           (!memory->rom || board_map(m, problem));
 }
 
 /* ---- The guest ---- */

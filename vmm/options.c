@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fw_cfg.h"
+
 const char options_help[] =
     "usage: softwhp run [OPTION]... FILE\n"
     "       softwhp run [OPTION]... --firmware FILE\n"
@@ -23,11 +25,15 @@ const char options_help[] =
     "  --memory SIZE          the guest's memory, with K, M or G (256M)\n"
     "  --cpus N               processors; only 1 for now\n"
     "  --firmware FILE        a ROM below 4 GiB, started at the reset vector\n"
+    "  --floppy FILE          the image of a floppy that SeaBIOS boots from\n"
+    "  --fw-cfg NAME=FILE     a file that firmware finds in fw_cfg; may be given several times\n"
     "  --mode MODE            real, protected or long: FILE is a flat binary for that mode (real)\n"
     "  --base ADDR            where a flat binary is put and entered (0x7c00 in real mode, else 1M)\n"
     "\n"
     "  --clock CLOCK          virtual: time follows the instructions, and each run is the same;\n"
     "                         host: it follows the host's clock (virtual)\n"
+    "  --clock-rate N         nanoseconds that an instruction takes on the virtual clock, for guests\n"
+    "                         that wait in loops (1)\n"
     "  --seed N               where the guest's random numbers come from (0)\n"
     "  --max-insns N          stop after so many instructions\n"
     "\n"
@@ -49,9 +55,12 @@ enum option {
     OPTION_MEMORY,
     OPTION_CPUS,
     OPTION_FIRMWARE,
+    OPTION_FLOPPY,
+    OPTION_FW_CFG,
     OPTION_MODE,
     OPTION_BASE,
     OPTION_CLOCK,
+    OPTION_CLOCK_RATE,
     OPTION_SEED,
     OPTION_MAX_INSNS,
     OPTION_TRACE,
@@ -72,6 +81,8 @@ static const struct {
     {"--base", OPTION_BASE, true},             {"--clock", OPTION_CLOCK, true},
     {"--seed", OPTION_SEED, true},             {"--max-insns", OPTION_MAX_INSNS, true},
     {"--trace", OPTION_TRACE, true},           {"--log-port", OPTION_LOG_PORT, true},
+    {"--floppy", OPTION_FLOPPY, true},         {"--fw-cfg", OPTION_FW_CFG, true},
+    {"--clock-rate", OPTION_CLOCK_RATE, true},
     {"--summary", OPTION_SUMMARY, false},      {"--hash", OPTION_HASH, false},
     {"--help", OPTION_HELP, false},            {"-h", OPTION_HELP, false},
 };
@@ -165,6 +176,18 @@ static bool read_log_port(struct options *options, const char *value, struct pro
     return true;
 }
 
+static bool read_fw_cfg(struct options *options, const char *value, struct problem *problem)
+{
+    size_t length = strcspn(value, "=");
+
+    if (!length || length >= FW_CFG_NAME_SIZE || !value[length] || !value[length + 1])
+        return bad(problem, "--fw-cfg", value, "NAME=FILE with a name of at most 55 bytes");
+    if (options->fw_cfg_count == OPTIONS_FW_CFG)
+        return problem_is(problem, STATUS_USAGE, "--fw-cfg: at most %d files can be given", OPTIONS_FW_CFG);
+    options->fw_cfg[options->fw_cfg_count++] = value;
+    return true;
+}
+
 static bool read_option(struct options *options, enum option option, const char *value,
                         struct problem *problem)
 {
@@ -194,6 +217,11 @@ static bool read_option(struct options *options, enum option option, const char 
     case OPTION_FIRMWARE:
         options->firmware = value;
         return true;
+    case OPTION_FLOPPY:
+        options->floppy = value;
+        return true;
+    case OPTION_FW_CFG:
+        return read_fw_cfg(options, value, problem);
     case OPTION_MODE:
         return read_mode(options, value, problem);
     case OPTION_BASE:
@@ -203,6 +231,10 @@ static bool read_option(struct options *options, enum option option, const char 
         options->host_clock = strcmp(value, "host") == 0;
         return options->host_clock || strcmp(value, "virtual") == 0 ||
                bad(problem, "--clock", value, "virtual or host");
+    case OPTION_CLOCK_RATE:
+        return (whole_number(value, &options->clock_rate) && options->clock_rate >= 1 &&
+                options->clock_rate <= 65536) ||
+               bad(problem, "--clock-rate", value, "a number from 1 to 65536");
     case OPTION_SEED:
         return whole_number(value, &options->seed) || bad(problem, "--seed", value, "a number");
     case OPTION_MAX_INSNS:
@@ -257,6 +289,11 @@ static bool check(const struct options *options, struct problem *problem)
         (options->initrd || options->has_arguments || options->has_mode || options->has_base))
         return problem_is(problem, STATUS_USAGE,
                           "--initrd, --kernel-args, --mode and --base have no meaning with --firmware");
+    if (options->floppy && !options->firmware)
+        return problem_is(problem, STATUS_USAGE, "--floppy needs --firmware: no drive is there, but firmware "
+                                                 "that makes one of memory");
+    if (options->clock_rate > 1 && options->host_clock)
+        return problem_is(problem, STATUS_USAGE, "--clock-rate is for the virtual clock");
     if (!options->firmware && !options->file)
         return problem_is(problem, STATUS_USAGE, "no FILE to run; see softwhp --help");
     return true;
@@ -270,6 +307,7 @@ bool options_read(struct options *options, int count, char **words, struct probl
         .arguments = "console=ttyS0",
         .memory = UINT64_C(256) << 20,
         .max_insns = UINT64_MAX,
+        .clock_rate = 1,
         .mode = START_REAL,
     };
     for (int i = 0; i < count;) {
