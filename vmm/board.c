@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The chipset's part of the machine: what the registers of PCI configuration switch (the RAM in the ROM's place, the ports
- * of power management), and what firmware is told through fw_cfg.
+ * The chipset's part of the machine: what the registers of PCI configuration switch, which are the RAM in the ROM's place
+ * and the ports of power management.
  */
-#include <assert.h>
-#include <endian.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "machine.h"
 
 enum { PAGE = 4096, POWER_PORTS = 64, DEBUG_CONSOLE = 0xe9, CMOS_BOOT_ORDER = 0x3d, CMOS_BOOT_ORDER_LAST = 0x38 };
@@ -73,8 +68,10 @@ static void place_power(struct machine *m)
         return;
     if (m->power_base)
         bus_withdraw(&m->bus, m->power_base, m->power_base + POWER_PORTS - 1, m->power_device);
-    if (base)
+    if (base) {
         bus_offer(&m->bus, base, base + POWER_PORTS - 1, m->power_device);
+        fw_cfg_place_power(&m->fw_cfg, base);
+    }
     m->power_base = base;
 }
 
@@ -147,92 +144,4 @@ void board_connect(struct machine *m)
     /* Disk, floppy, CD, as the firmware of PCs does it. */
     m->rtc.cmos[CMOS_BOOT_ORDER] = 0x12;
     m->rtc.cmos[CMOS_BOOT_ORDER_LAST] = 0x30;
-}
-
-/* ---- What firmware is told ---- */
-
-/* An entry of etc/e820, as BIOS function E820 has them. */
-struct e820 {
-    uint64_t gpa, size;
-    uint32_t type;
-} __attribute__((packed));
-
-static bool add_memory(struct fw_cfg *f, const struct memory *memory)
-{
-    uint64_t high = memory->size - memory->low_size;
-    struct e820 map[] = {{0, htole64(memory->low_size), htole32(MEMORY_RAM)},
-                         {htole64(MEMORY_HIGH_START), htole64(high), htole32(MEMORY_RAM)}};
-
-    return fw_cfg_add_number(f, FW_CFG_RAM_SIZE, memory->size, 8) &&
-           fw_cfg_add_file(f, "etc/e820", map, high ? sizeof map : sizeof map[0]);
-}
-
-static bool add_file(struct fw_cfg *f, const char *name, const void *bytes, size_t size, struct problem *problem)
-{
-    return fw_cfg_add_file(f, name, bytes, size) ||
-           problem_is(problem, STATUS_HOST, "the host has no memory for %s, or there are too many files", name);
-}
-
-/* A floppy in memory, of the smallest size that there is for the image: SeaBIOS takes no other. */
-static bool add_floppy(struct fw_cfg *f, const char *file, struct problem *problem)
-{
-    static const unsigned kib[] = {160, 180, 320, 360, 720, 1200, 1440, 2880};
-    static const char order[] = "/rom@floppyimg/floppy";
-    struct image image;
-    size_t size = 0;
-    uint8_t *padded = NULL;
-    bool fine;
-
-    if (!image_read(&image, file, problem))
-        return false;
-    for (unsigned i = 0; i < sizeof kib / sizeof kib[0] && size < image.size; i++)
-        size = kib[i] * 1024;
-    if (size < image.size)
-        fine = problem_is(problem, STATUS_USAGE, "%s: is larger than any floppy, which has at most 2880 KiB", file);
-    else if (!(padded = calloc(1, size)))
-        fine = problem_is(problem, STATUS_HOST, "the host has no memory for the floppy");
-    else {
-        memcpy(padded, image.bytes, image.size);
-        fine = add_file(f, "floppyimg/floppy", padded, size, problem) &&
-               add_file(f, "bootorder", order, sizeof order, problem);
-    }
-    free(padded);
-    image_free(&image);
-    return fine;
-}
-
-/* NAME=FILE; as the last, so that they replace ours. */
-static bool add_named(struct fw_cfg *f, const char *words, struct problem *problem)
-{
-    size_t length = strcspn(words, "=");
-    char name[FW_CFG_NAME_SIZE] = "";
-    struct image image;
-    bool fine;
-
-    memcpy(name, words, length);
-    if (!image_read(&image, words + length + 1, problem))
-        return false;
-    fine = add_file(f, name, image.bytes, image.size, problem);
-    image_free(&image);
-    return fine;
-}
-
-bool board_make(struct machine *m, struct problem *problem)
-{
-    static const uint8_t console_port[8] = {0xf8, 0x03}, forever[4] = {0xff, 0xff, 0xff, 0xff};
-    const struct options *options = m->options;
-    struct fw_cfg *f = &m->fw_cfg;
-    bool fine;
-
-    fw_cfg_reset(f, &m->memory);
-    fine = (add_memory(f, &m->memory) && fw_cfg_add_number(f, FW_CFG_NO_DISPLAY, 1, 2) &&
-            fw_cfg_add_number(f, FW_CFG_PROCESSORS, 1, 2) && fw_cfg_add_number(f, FW_CFG_MAX_PROCESSORS, 1, 2)) ||
-           problem_is(problem, STATUS_HOST, "the host has no memory for fw_cfg");
-    /* SeaBIOS shows its screen on the serial port, and doesn't restart when it finds nothing to boot. */
-    fine = fine && add_file(f, "etc/sercon-port", console_port, sizeof console_port, problem) &&
-           add_file(f, "etc/boot-fail-wait", forever, sizeof forever, problem) && fw_cfg_add_acpi(f, problem) &&
-           (!options->floppy || add_floppy(f, options->floppy, problem));
-    for (unsigned i = 0; fine && i < options->fw_cfg_count; i++)
-        fine = add_named(f, options->fw_cfg[i], problem);
-    return fine && (fw_cfg_finish(f) || problem_is(problem, STATUS_HOST, "the host has no memory for fw_cfg"));
 }

@@ -21,8 +21,15 @@ enum {
     HEADER_CHECKSUM = 9,
     FADT_FACS = 36,
     FADT_DSDT = 40,
+    FADT_EVENT = 56,
+    FADT_CONTROL = 64,
+    FADT_TIMER = 76,
     FADT_X_FACS = 132,
     FADT_X_DSDT = 140,
+    FADT_X_EVENT = 148, /* generic addresses: the address is behind their first 4 bytes */
+    FADT_X_CONTROL = 172,
+    FADT_X_TIMER = 208,
+    FADT_SIZE = 244, /* as far as all revisions go */
 
     ALLOCATE = 1,
     ADD_POINTER = 2,
@@ -109,10 +116,12 @@ static unsigned mend(struct loader *l, const char *file, unsigned file_at, unsig
     return (unsigned)(gpa - ACPI_RSDP);
 }
 
+/* The sum counts from a zero: SeaBIOS takes it from what stands there, and U-Boot overwrites that. */
 static void sum_up(struct loader *l, const char *file, unsigned checksum, unsigned start, unsigned length)
 {
     struct command *c = next(l, ADD_CHECKSUM, file);
 
+    l->page[(file == tables_file ? TABLES_AT : 0) + checksum] = 0;
     c->checksum.offset = htole32(checksum);
     c->checksum.start = htole32(start);
     c->checksum.length = htole32(length);
@@ -180,4 +189,27 @@ bool fw_cfg_add_acpi(struct fw_cfg *f, struct problem *problem)
            fw_cfg_add_file(f, "etc/table-loader", l.command, l.count * sizeof l.command[0]);
     memory_free(&scratch);
     return fine || problem_is(problem, STATUS_HOST, "the host has no memory for the ACPI tables");
+}
+
+static void place(uint8_t *fadt, unsigned at, unsigned x_at, uint16_t port)
+{
+    uint32_t value = htole32(port);
+
+    memcpy(fadt + at, &value, sizeof value);
+    memcpy(fadt + x_at + 4, &value, sizeof value);
+}
+
+void fw_cfg_place_power(struct fw_cfg *f, uint16_t base)
+{
+    struct fw_cfg_item *item = fw_cfg_find_file(f, tables_file);
+
+    for (size_t at = 0; item && at + FADT_SIZE <= item->size; at += 4) {
+        uint8_t *fadt = item->bytes + at;
+
+        if (memcmp(fadt, "FACP", 4) != 0)
+            continue;
+        place(fadt, FADT_EVENT, FADT_X_EVENT, base);
+        place(fadt, FADT_CONTROL, FADT_X_CONTROL, (uint16_t)(base + ACPI_PORT_CONTROL - ACPI_PORT_EVENT));
+        place(fadt, FADT_TIMER, FADT_X_TIMER, (uint16_t)(base + ACPI_PORT_TIMER - ACPI_PORT_EVENT));
+    }
 }

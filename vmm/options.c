@@ -12,7 +12,7 @@
 
 const char options_help[] =
     "usage: softwhp run [OPTION]... FILE\n"
-    "       softwhp run [OPTION]... --firmware FILE\n"
+    "       softwhp run [OPTION]... --firmware FILE [KERNEL]\n"
     "       softwhp replay [OPTION]... FILE...    hardware vectors; see softwhp replay --help\n"
     "       softwhp isa [EXTENSION]               the table of instructions\n"
     "       softwhp --help | --version\n"
@@ -282,13 +282,11 @@ static bool read_word(struct options *options, int count, char **words, int *ind
 
 static bool check(const struct options *options, struct problem *problem)
 {
-    if (options->firmware && options->file)
+    if (options->firmware && (options->has_mode || options->has_base))
+        return problem_is(problem, STATUS_USAGE, "--mode and --base have no meaning with --firmware");
+    if (options->firmware && !options->file && (options->initrd || options->has_arguments))
         return problem_is(problem, STATUS_USAGE,
-                          "give either FILE or --firmware FILE: firmware finds no kernel here");
-    if (options->firmware &&
-        (options->initrd || options->has_arguments || options->has_mode || options->has_base))
-        return problem_is(problem, STATUS_USAGE,
-                          "--initrd, --kernel-args, --mode and --base have no meaning with --firmware");
+                          "--initrd and --kernel-args have no meaning with --firmware and without a kernel");
     if (options->floppy && !options->firmware)
         return problem_is(problem, STATUS_USAGE, "--floppy needs --firmware: no drive is there, but firmware "
                                                  "that makes one of memory");
