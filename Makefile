@@ -6,7 +6,9 @@
 # make bench      benchmarks beside the peers that are installed; BENCH="--rounds 1 alu" as bench/bench.py takes it
 # make vectors    captures hardware vectors on this machine's processor: OUT=build/vectors SEED=1 PERCENT=100
 # make fuzz       random sequences against this machine's processor: FUZZ="--count 10000 --seed 1", docs/fuzzing.md
+# make docs       writes docs/functions.md from the tests' lists
 # make floors     prints every include that looks upwards or at the host's system; nothing, if all is well
+# make windows-syntax compiles the floors for Windows, by mingw-w64
 # make libs       what a static client links
 # make install PREFIX= DESTDIR=
 # make clean      all that was built; what was downloaded for guests stays
@@ -31,9 +33,9 @@ OBJECTS := $(patsubst %.c,$B/%.o,$(sort $(wildcard $(FLOORS:%=%/*.c))))
 VMM := $(patsubst %.c,$B/%.o,$(wildcard vmm/*.c))
 VMM_TESTS := $(wildcard tests/vmm/*.c)
 FUZZ_SOURCES := $(wildcard tests/fuzz/*.c) $(patsubst %,tests/cpu/%.c,compare generate forms special states layout native emulated)
-FLOOR_TESTS := $(filter-out $(VMM_TESTS) tests/vectors/% tests/fuzz/%,$(wildcard tests/*/*.c))
+FLOOR_TESTS := $(filter-out $(VMM_TESTS) tests/vectors/% tests/fuzz/% tests/include/%,$(wildcard tests/*/*.c))
 TESTS := $(patsubst %.c,$B/%.o,$(FLOOR_TESTS) $(VMM_TESTS))
-PROGRAMS := $(patsubst %.c,$B/%.o,$(wildcard tests/fuzz/*.c)) $B/tests/vectors/thin.o $B/bench/exits.o
+PROGRAMS := $(patsubst %.c,$B/%.o,$(wildcard tests/fuzz/*.c)) $B/tests/vectors/thin.o $B/bench/exits.o $B/bench/mappings.o
 
 all: $B/libsoftwhp.a $B/libsoftwhp.so $B/softwhp
 
@@ -113,7 +115,7 @@ fuzz: all
 vectors: $B/generator
 	tests/vectors/generator/capture.sh $B/generator $(OUT) $(SEED) $(PERCENT)
 
-$B/bench/exits: $B/bench/exits.o $B/libsoftwhp.a
+$B/bench/exits $B/bench/mappings: %: %.o $B/libsoftwhp.a
 	$(CC) -o $@ $^ $(LIBS)
 
 $B/bench/ucrun: bench/runners/ucrun.c
@@ -134,15 +136,24 @@ asan:
 	@$(MAKE) check B=$B/asan GUESTS=$(GUESTS) CFLAGS="-O1 -g" MODE="-DSWHP_LOOP -fno-omit-frame-pointer" \
 		SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined"
 
-bench: all $B/bench/exits
+bench: all $B/bench/exits $B/bench/mappings
 	@packaging/deps.sh bench
 	@$(MAKE) -s -C bench/guests B=$(abspath $B)/bench/guests
 	@! echo '#include <unicorn/unicorn.h>' | $(CC) -E -x c - >/dev/null 2>&1 || $(MAKE) -s $B/bench/ucrun
 	python3 bench/bench.py $B $(BENCH)
 	$B/bench/exits
+	$B/bench/mappings
+
+docs: $B/tests/suites
+	DOCS=docs/functions.md $B/tests/suites functions-page
 
 floors:
 	@tests/floors.sh $(FLOORS)
+
+windows-syntax: all
+	+@CC="$(CC)" MAKE="$(MAKE)" tests/windows_syntax.sh $B
+
+windows-objects: $(OBJECTS)
 
 libs:
 	@echo $(LIBS)
@@ -162,4 +173,4 @@ clean:
 
 -include $(patsubst %.o,%.d,$(OBJECTS) $(PORTABLE) $(VMM) $(TESTS) $(PROGRAMS))
 
-.PHONY: all deps run check asan bench vectors fuzz floors libs install clean
+.PHONY: all deps run check asan bench vectors fuzz docs floors windows-syntax windows-objects libs install clean

@@ -44,6 +44,15 @@ void apic_leave_for_trap(struct vcpu *cpu);
  */
 bool apic_attend(struct vcpu *cpu);
 
+/* The part of it that comes before sleep: is the processor awake now? */
+bool apic_rouse(struct vcpu *cpu);
+
+/* Could the timer's interrupt end a processor's sleep, and in how many ticks of the clock? */
+bool apic_timer_wakes(struct vcpu *cpu, u64 *ticks);
+
+/* Counts of the virtual clock until so many ticks have passed. */
+u64 apic_counts_of(const struct partition *p, u64 ticks);
+
 /* Delivers an NMI or an interrupt that may come now. True: it did. */
 bool apic_deliver(struct vcpu *cpu);
 

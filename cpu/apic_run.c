@@ -3,6 +3,7 @@
 #include "cpu/apic.h"
 
 #include "cpu/event.h"
+#include "cpu/run.h"
 #include "exits/exit.h"
 #include "mem/tlb.h"
 #include "state/clock.h"
@@ -60,10 +61,9 @@ static void take_signals(struct vcpu *cpu)
 
 /* ---- the timer ---- */
 
-/* Counts until so many ticks of the virtual clock have passed. */
-static u64 counts_of(const struct vcpu *cpu, u64 ticks)
+u64 apic_counts_of(const struct partition *p, u64 ticks)
 {
-    u32 rate = cpu->partition->rate;
+    u32 rate = p->rate;
 
     return ticks / rate + (ticks % rate != 0);
 }
@@ -76,7 +76,7 @@ static void set_stop(struct vcpu *cpu)
     cpu->stop = cpu->until;
     if (!apic_timer_next(cpu, &ticks))
         return;
-    counts = is_virtual ? counts_of(cpu, ticks) : ticks ? LOOK_EVERY : 0;
+    counts = is_virtual ? apic_counts_of(cpu->partition, ticks) : ticks ? LOOK_EVERY : 0;
     if (counts < room)
         cpu->stop = cpu->count + counts;
 }
@@ -90,8 +90,8 @@ static void run_timer(struct vcpu *cpu)
 
 /* ---- sleep ---- */
 
-/* Could the timer's interrupt end a HLT? Else waiting for it would only burn time. */
-static bool timer_wakes(struct vcpu *cpu, u64 *ticks)
+/* Else waiting for it would only burn time. */
+bool apic_timer_wakes(struct vcpu *cpu, u64 *ticks)
 {
     const struct apic *a = cpu->apic;
     u32 lvt = a->lvt[0];
@@ -107,7 +107,7 @@ static bool timer_wakes(struct vcpu *cpu, u64 *ticks)
  */
 static bool leap(struct vcpu *cpu, bool is_timed, u64 ticks)
 {
-    u64 to_timer = is_timed ? counts_of(cpu, ticks) : ~(u64)0;
+    u64 to_timer = is_timed ? apic_counts_of(cpu->partition, ticks) : ~(u64)0;
     u64 to_end = cpu->until < BLOCK_DEAD - 1 ? cpu->until - cpu->count : ~(u64)0; /* more than none: attend() looks */
 
     if (to_timer == ~(u64)0 && to_end == ~(u64)0)
@@ -128,7 +128,7 @@ static void go_to_sleep(struct vcpu *cpu)
 {
     const struct partition *p = cpu->partition;
     u64 ticks = 0, most = 3600000000000u, nanoseconds = ~(u64)0;
-    bool is_timed = timer_wakes(cpu, &ticks);
+    bool is_timed = apic_timer_wakes(cpu, &ticks);
 
     __atomic_fetch_or(&cpu->attention, (u32)ATTENTION_EVENT, __ATOMIC_SEQ_CST); /* the loop comes back here */
     if (p->clock == SwhpClockVirtual) {
@@ -142,14 +142,21 @@ static void go_to_sleep(struct vcpu *cpu)
     vcpu_sleep(cpu, nanoseconds);
 }
 
-bool apic_attend(struct vcpu *cpu)
+bool apic_rouse(struct vcpu *cpu)
 {
     __atomic_fetch_and(&cpu->attention, ~(u32)ATTENTION_APIC, __ATOMIC_SEQ_CST); /* before what it stands for is read */
     take_signals(cpu);
     run_timer(cpu);
     if (cpu->activity == HALT_SUSPEND && apic_wakes(cpu))
         cpu->activity = 0;
-    if (unlikely(cpu->activity)) {
+    return !cpu->activity;
+}
+
+bool apic_attend(struct vcpu *cpu)
+{
+    if (unlikely(!apic_rouse(cpu))) {
+        if (__atomic_load_n(&cpu->in_turns, __ATOMIC_RELAXED))
+            turn_over(cpu); /* cpu/turns.c sees to it that it wakes */
         go_to_sleep(cpu);
         return false;
     }

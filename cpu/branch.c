@@ -69,7 +69,7 @@ void op_call(CPU, IN)
     u64 rsp = stack_pointer(cpu) - size;
     struct place p;
 
-    place_segment(cpu, &p, SS, rsp & ones(stack_width(cpu)), size, ACCESS_WRITE);
+    place_segment(cpu, &p, SS, rsp & ones(stack_width(cpu)), size, ACCESS_WRITE | ACCESS_RINGS);
     jump_near(cpu, target);
     store_bytes(p.bytes, back, size);
     place_commit(cpu, &p);

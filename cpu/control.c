@@ -132,7 +132,7 @@ void op_smsw(CPU, IN)
     unsigned width = shape_operand(in, 0) == 'M' ? 16 : width_bits(in->width);
     struct operand o;
 
-    operand_open(cpu, in, 0, width, ACCESS_WRITE, &o);
+    operand_open(cpu, in, 0, width, ACCESS_WRITE | ACCESS_RINGS, &o);
     operand_close(cpu, &o, cpu->cr0);
 }
 

@@ -13,6 +13,7 @@
 #define VECTOR_FORMS(X, ...) X(FORM_BASE, __VA_ARGS__) X(FORM_INDEX, __VA_ARGS__) X(FORM_ANY, __VA_ARGS__)
 #define VECTOR_HANDLERS(name) name##_FORM_BASE, name##_FORM_INDEX, name##_FORM_ANY
 
+#undef UNALIGNED /* mingw-w64's headers have one */
 enum { ALIGNED = true, UNALIGNED = false };
 
 /*

@@ -76,6 +76,13 @@ void fp_reload(struct vcpu *cpu)
     load(cpu, fpu_stmxcsr(), fpu_fnstcw());
 }
 
+void fp_switch(const struct vcpu *from, struct vcpu *to)
+{
+    to->host_mxcsr = from->host_mxcsr;
+    to->host_fcw = from->host_fcw;
+    fp_reload(to);
+}
+
 void fp_begin_slow(struct vcpu *cpu)
 {
     u32 mxcsr = fpu_stmxcsr();

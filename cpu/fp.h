@@ -34,6 +34,9 @@
 void fp_enter(struct vcpu *cpu);
 void fp_leave(struct vcpu *cpu);
 
+/* From one guest to another, whose state is exact since fp_sync(): both without the host between them. */
+void fp_switch(const struct vcpu *from, struct vcpu *to);
+
 /*
  * Folds the host's sticky flags into cpu->mxcsr and cpu->x87.fsw: before anybody reads those two, or clears
  * flags there. They stay set in the host, whose flags are always some of the guest's, until fp_reload()

@@ -7,13 +7,13 @@
 
 body_fn op_mov, op_mov_far, op_movzx, op_movsx, op_movbe, op_lea, op_setcc, op_cmovcc, op_cbw, op_cwde,
     op_cdqe, op_cwd, op_cdq, op_cqo, op_bswap, op_xlat, op_salc, op_lahf, op_sahf, op_clc, op_stc, op_cmc,
-    op_cld, op_std, op_nop, op_ud, op_touch, op_rdpid, op_random, op_bound;
+    op_cld, op_std, op_nop, op_pause, op_ud, op_touch, op_rdpid, op_random, op_bound;
 
 static void store(CPU, IN, unsigned width, u64 v)
 {
     struct operand o;
 
-    operand_open(cpu, in, 0, width, ACCESS_WRITE, &o);
+    operand_open(cpu, in, 0, width, ACCESS_WRITE | ACCESS_RINGS, &o);
     operand_close(cpu, &o, v);
 }
 
@@ -31,7 +31,7 @@ void op_mov_far(CPU, IN)
     unsigned width = width_bits(in->width);
     struct place p;
 
-    place_segment(cpu, &p, in->segment, in->imm, width / 8, stores ? ACCESS_WRITE : ACCESS_READ);
+    place_segment(cpu, &p, in->segment, in->imm, width / 8, stores ? ACCESS_WRITE | ACCESS_RINGS : ACCESS_READ);
     if (stores) {
         store_sized(p.bytes, reg_read(cpu, in->src, width), width / 8);
         place_commit(cpu, &p);
@@ -205,6 +205,16 @@ void op_nop(CPU, IN)
     (void)in;
 }
 
+/* Whoever spins waits for another processor: where one thread runs them all, that gets its turn behind this instruction. */
+void op_pause(CPU, IN)
+{
+    (void)in;
+    if (likely(!__atomic_load_n(&cpu->in_turns, __ATOMIC_RELAXED)))
+        return;
+    cpu->yields = true;
+    vcpu_call(cpu, ATTENTION_TURN);
+}
+
 body_fn op_fence;
 
 void op_fence(CPU, IN)
@@ -225,7 +235,7 @@ void op_touch(CPU, IN)
 {
     struct place p;
 
-    place_operand(cpu, in, &p, 1, ACCESS_READ);
+    place_operand(cpu, in, &p, 1, ACCESS_READ | ACCESS_PROBE);
 }
 
 void op_rdpid(CPU, IN)

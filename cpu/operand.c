@@ -85,7 +85,7 @@ void stack_write(CPU, u64 offset, unsigned size, u64 value)
 {
     struct place p;
 
-    place_segment(cpu, &p, SS, offset & ones(stack_width(cpu)), size, ACCESS_WRITE);
+    place_segment(cpu, &p, SS, offset & ones(stack_width(cpu)), size, ACCESS_WRITE | ACCESS_RINGS);
     store_sized(p.bytes, value, size);
     place_commit(cpu, &p);
 }

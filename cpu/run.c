@@ -63,6 +63,20 @@ static bool debug_trap(struct vcpu *cpu)
     return true;
 }
 
+void turn_over(struct vcpu *cpu)
+{
+    vcpu_show_rf(cpu);
+    cpu->exit_reason = TURN_OVER;
+    vcpu_land(cpu);
+}
+
+static NORETURN COLD void count_reached(struct vcpu *cpu)
+{
+    if (__atomic_load_n(&cpu->in_turns, __ATOMIC_RELAXED))
+        turn_over(cpu);
+    exit_count(cpu);
+}
+
 /* The map of guest memory changed: translations of before are forgotten, and code, if other memory has aliases now. */
 static void forget_map(struct vcpu *cpu)
 {
@@ -116,8 +130,13 @@ static NOINLINE bool attend(struct vcpu *cpu)
         __atomic_fetch_and(&cpu->attention, ~(u32)ATTENTION_CODE, __ATOMIC_SEQ_CST);
         code_settle(cpu);
     }
+    if (asked & ATTENTION_TURN) {
+        __atomic_fetch_and(&cpu->attention, ~(u32)ATTENTION_TURN, __ATOMIC_SEQ_CST);
+        if (__atomic_load_n(&cpu->in_turns, __ATOMIC_RELAXED))
+            turn_over(cpu);
+    }
     if (cpu->count >= cpu->until) /* before any event: whatever waits goes on waiting */
-        exit_count(cpu);
+        count_reached(cpu);
     if (cpu->apic && !apic_attend(cpu))
         return false;
     if (cpu->interruption.pending) { /* behind a HLT, which it doesn't end: reference 5.5 */
@@ -234,7 +253,7 @@ static void turn(struct vcpu *cpu)
     }
     if (unlikely(cpu->count >= cpu->stop)) {
         if (cpu->count >= cpu->until)
-            exit_count(cpu);
+            count_reached(cpu);
         __atomic_fetch_or(&cpu->attention, (u32)ATTENTION_APIC, __ATOMIC_SEQ_CST); /* the timer is due */
         return;
     }
@@ -282,7 +301,7 @@ static void enter(struct vcpu *cpu)
         forget_map(cpu); /* before an event is delivered through old translations */
     event_check_state(cpu);
     if (cpu->count >= cpu->until)
-        exit_count(cpu);
+        count_reached(cpu);
     if (cpu->queued.pending) /* comes after it, also where its delivery faults */
         __atomic_fetch_or(&cpu->attention, ATTENTION_EVENT, __ATOMIC_SEQ_CST);
     if (cpu->apic) /* what came meanwhile, and the timer */
@@ -290,19 +309,6 @@ static void enter(struct vcpu *cpu)
     if (cpu->interruption.pending && !cpu->activity)
         inject(cpu);
 }
-
-/* In pieces that the compiler clears by a few stores: for the whole it would take REP STOS, which costs more than an exit. */
-static void clear_exit(WHV_RUN_VP_EXIT_CONTEXT *x)
-{
-    char *p = (char *)x;
-
-    memset(p, 0, 56);
-    memset(p + 56, 0, 56);
-    memset(p + 112, 0, 56);
-    memset(p + 168, 0, 56);
-}
-
-_Static_assert(sizeof(WHV_RUN_VP_EXIT_CONTEXT) == 224, "cleared whole");
 
 void vcpu_run(struct vcpu *cpu)
 {
@@ -324,4 +330,50 @@ void vcpu_run(struct vcpu *cpu)
     while (!cpu->exit_reason)
         turn(cpu);
     fp_leave(cpu);
+}
+
+/* ---- turns ---- */
+
+u32 vcpu_turn(struct vcpu *cpu, u64 until)
+{
+    cpu->stop = cpu->until = until < BLOCK_DEAD ? until : BLOCK_DEAD - 1;
+    cpu->exit_reason = 0;
+    cpu->at = NULL;
+    cpu->link = NULL;
+    if (cpu->apic) /* others have moved the clock: when is the timer due? */
+        __atomic_fetch_or(&cpu->attention, (u32)ATTENTION_APIC, __ATOMIC_SEQ_CST);
+
+    (void)LAND_HERE(cpu->landing);
+    if (!cpu->entered) {
+        cpu->entered = true;
+        enter(cpu);
+    }
+    while (!cpu->exit_reason)
+        turn(cpu);
+    return cpu->exit_reason;
+}
+
+u32 vcpu_look(struct vcpu *cpu)
+{
+    cpu->stop = cpu->until = BLOCK_DEAD - 1;
+    cpu->exit_reason = 0;
+
+    (void)LAND_HERE(cpu->landing);
+    if (cpu->exit_reason)
+        return cpu->exit_reason;
+    if (!cpu->entered) {
+        cpu->entered = true;
+        enter(cpu);
+    }
+    if (!cpu->exit_reason) {
+        apic_leave_for_trap(cpu);
+        apic_rouse(cpu);
+    }
+    return cpu->exit_reason ? cpu->exit_reason : TURN_OVER;
+}
+
+void vcpu_leave_by_count(struct vcpu *cpu)
+{
+    if (!LAND_HERE(cpu->landing))
+        exit_count(cpu);
 }

@@ -45,7 +45,7 @@ void op_pop(CPU, IN)
         offset = operand_offset(cpu, in);
         cpu->gpr[RSP] = old; /* the store may raise */
     }
-    place_segment(cpu, &p, in->segment, offset, size, ACCESS_WRITE);
+    place_segment(cpu, &p, in->segment, offset, size, ACCESS_WRITE | ACCESS_RINGS);
     store_sized(p.bytes, v, size);
     place_commit(cpu, &p);
     stack_set_pointer(cpu, sp + size);
@@ -103,6 +103,12 @@ void op_popa(CPU, IN)
     stack_set_pointer(cpu, sp + 8 * size);
 }
 
+/* One store of several. */
+static void frame_write(CPU, u64 offset, unsigned size, u64 value)
+{
+    mem_write(cpu, SS, offset & ones(stack_width(cpu)), size, value);
+}
+
 /*
  * ENTER size, level: bits 15:0 and 23:16 of imm. The old frame pointer, the level - 1 frame pointers of the
  * outer frames, and the new one go to the stack one by one, so that later ones may read earlier ones; then
@@ -115,16 +121,16 @@ void op_enter(CPU, IN)
     u64 sp = stack_pointer(cpu) - size, frame = sp & ones(stack_width(cpu)), outer = cpu->gpr[RBP];
     struct place end;
 
-    stack_write(cpu, sp, size, reg_read(cpu, RBP * 8, width));
+    frame_write(cpu, sp, size, reg_read(cpu, RBP * 8, width));
     for (unsigned i = 1; i < level; i++) {
         u64 v = stack_read(cpu, outer -= size, size);
 
-        stack_write(cpu, sp -= size, size, v);
+        frame_write(cpu, sp -= size, size, v);
     }
     if (level > 0)
-        stack_write(cpu, sp -= size, size, frame);
+        frame_write(cpu, sp -= size, size, frame);
     sp = (sp - (u16)in->imm) & ones(stack_width(cpu));
-    place_segment(cpu, &end, SS, sp, size, ACCESS_WRITE | ACCESS_READ_TOO);
+    place_segment(cpu, &end, SS, sp, size, ACCESS_WRITE | ACCESS_READ_TOO | ACCESS_PROBE);
     reg_write(cpu, RBP * 8, width, frame);
     stack_set_pointer(cpu, sp);
 }

@@ -109,7 +109,7 @@ static void store_selector(CPU, IN, u16 selector)
     unsigned width = shape_operand(in, 0) == 'M' ? 16 : width_bits(in->width);
     struct operand o;
 
-    operand_open(cpu, in, 0, width, ACCESS_WRITE, &o);
+    operand_open(cpu, in, 0, width, ACCESS_WRITE | ACCESS_RINGS, &o);
     operand_close(cpu, &o, selector);
 }
 
@@ -207,7 +207,7 @@ void op_mov_segment(CPU, IN)
         unsigned width = shape_operand(in, 0) == 'M' ? 16 : width_bits(in->width);
         struct operand o;
 
-        operand_open(cpu, in, 0, width, ACCESS_WRITE, &o);
+        operand_open(cpu, in, 0, width, ACCESS_WRITE | ACCESS_RINGS, &o);
         operand_close(cpu, &o, cpu->seg[in->src].selector);
         return;
     }

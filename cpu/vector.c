@@ -36,7 +36,7 @@ void vector_store(CPU, IN, const void *from, unsigned size, unsigned access)
 
     if (access & ACCESS_ALIGNED)
         check_aligned(cpu, in, size);
-    place_operand(cpu, in, &p, size, ACCESS_WRITE | access);
+    place_operand(cpu, in, &p, size, ACCESS_WRITE | ACCESS_RINGS | access);
     copy(p.bytes, from, size);
     place_commit(cpu, &p);
 }

@@ -68,7 +68,7 @@ void op_fnstcw(CPU, IN)
 {
     struct operand o;
 
-    operand_open(cpu, in, 0, 16, ACCESS_WRITE, &o);
+    operand_open(cpu, in, 0, 16, ACCESS_WRITE | ACCESS_RINGS, &o);
     operand_close(cpu, &o, cpu->x87.fcw);
 }
 
@@ -76,7 +76,7 @@ void op_fnstsw(CPU, IN)
 {
     struct operand o;
 
-    operand_open(cpu, in, 0, 16, ACCESS_WRITE, &o);
+    operand_open(cpu, in, 0, 16, ACCESS_WRITE | ACCESS_RINGS, &o);
     fp_sync(cpu);
     operand_close(cpu, &o, status_word(cpu));
 }

@@ -42,7 +42,7 @@ static void take_write_rights(struct partition *p, const u8 *host)
 
         if (!other)
             continue;
-        if (other->is_parked) { /* as we are ourselves */
+        if (meet_is_parked(other)) { /* as we are ourselves */
             tlb_watch(other, host);
             other->watched++;
         } else {

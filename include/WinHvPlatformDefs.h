@@ -3,19 +3,20 @@
  * The types of the Windows Hypervisor Platform API for x64: codes, bit sets, registers, exits.
  *
  * Names, values and layouts are the published ones; tests/include compares them with the headers of
- * mingw-w64. On Linux this file also defines the few Windows types that they are made of. The include
- * guards are the published ones too, so that the headers of a Windows SDK and these never meet.
+ * mingw-w64. On Linux this file also defines the few Windows types that they are made of; on Windows too where
+ * SOFTWHP_NO_WINDOWS_H is defined, for files that want none of the names in <windows.h>, with the same layouts. The
+ * include guards are the published ones too, so that the headers of a Windows SDK and these never meet.
  */
 #ifndef _WINHVAPIDEFS_H_
 #define _WINHVAPIDEFS_H_
 
 #include <stddef.h>
 
-#ifdef _WIN32
+#if defined(_WIN32) && !defined(SOFTWHP_NO_WINDOWS_H)
 
 #include <windows.h>
 
-#else /* Linux */
+#else
 
 #include <stdint.h>
 
@@ -106,6 +107,10 @@ typedef enum _DEVICE_POWER_STATE {
 #endif
 
 #endif /* SOFTWHP_NO_BASE_TYPES */
+
+#ifndef BOOLEAN /* it came later: who declares the others may not know of it */
+typedef unsigned char BOOLEAN;
+#endif
 
 /* There is one calling convention on x64; on Linux it is the host's. */
 #ifndef WINAPI
@@ -202,7 +207,7 @@ typedef enum _DEVICE_POWER_STATE {
 #define ERROR_INVALID_STATE 5023
 #endif
 
-#endif /* Linux */
+#endif /* no <windows.h> */
 
 /* winerror.h has these, in newer SDKs. */
 #ifndef WHV_E_UNKNOWN_CAPABILITY
@@ -1845,7 +1850,7 @@ DEFINE_ENUM_FLAG_OPERATORS(WHV_ALLOCATE_VPCI_RESOURCE_FLAGS)
 #define WHV_MAX_DEVICE_ID_SIZE_IN_CHARS 200
 
 typedef struct WHV_SRIOV_RESOURCE_DESCRIPTOR {
-#ifdef _WIN32
+#if defined(_WIN32) && !defined(SOFTWHP_NO_WINDOWS_H)
     WCHAR PnpInstanceId[WHV_MAX_DEVICE_ID_SIZE_IN_CHARS];
 #else
     UINT16 PnpInstanceId[WHV_MAX_DEVICE_ID_SIZE_IN_CHARS]; /* UTF-16; a wchar_t is wider here */

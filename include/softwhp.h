@@ -25,15 +25,36 @@ extern "C" {
 enum {
     SwhpPartitionPropertyCodeClock = 0x53570001,           /* UINT32: SWHP_CLOCK */
     SwhpPartitionPropertyCodeClockRate = 0x53570002,       /* UINT32: TSC ticks for one count, 1 to 65536 */
-    SwhpPartitionPropertyCodeSeed = 0x53570003,            /* UINT64: where RDRAND and RDSEED come from */
+    SwhpPartitionPropertyCodeSeed = 0x53570003,            /* UINT64: where RDRAND, RDSEED and the turns of SwhpRunPartition come from */
     SwhpPartitionPropertyCodeProfile = 0x53570004,         /* char[32]: the processor's name, "zen" or "intel" */
-    SwhpPartitionPropertyCodeUndefinedResults = 0x53570005 /* UINT32: SWHP_UNDEFINED_RESULTS */
+    SwhpPartitionPropertyCodeUndefinedResults = 0x53570005, /* UINT32: SWHP_UNDEFINED_RESULTS */
+    /*
+     * UINT32, a build of Windows: 17763, 19041, 20348, 22000 or 26100, which is everything and the default. The partition
+     * answers as that build would: what came later is unknown (functions: E_NOTIMPL), and not among its bits. Set it first:
+     * it puts the processor's feature banks back, and is refused once something is set that it hasn't. The environment's
+     * SOFTWHP=api= sets it too, and rules what belongs to no partition: WHvGetCapability, IsWHv...Present.
+     */
+    SwhpPartitionPropertyCodeApiLevel = 0x53570006
 };
 
 typedef enum SWHP_CLOCK {
     SwhpClockHost = 0,   /* TSC and timers follow the host's clock: the default */
     SwhpClockVirtual = 1 /* they follow the count of instructions: the same run every time */
 } SWHP_CLOCK;
+
+/*
+ * Private register names, for WHvGetVirtualProcessorRegisters and WHvSetVirtualProcessorRegisters (as WHV_REGISTER_NAME):
+ * state that programs can reach and the API has no names for. Of the features that a partition lacks they aren't there.
+ * The emulator library asks its callbacks for them, where the instruction needs them: a callback that hands names on gets
+ * them for nothing.
+ */
+enum {
+    SwhpX64RegisterYmmHigh0 = 0x53570100, /* Reg128: bits 255 to 128 of YMM0; the low half is WHvX64RegisterXmm0 */
+    SwhpX64RegisterYmmHigh15 = 0x5357010F,
+    SwhpX64RegisterPkru = 0x53570110,      /* Reg64: 32 bits */
+    SwhpX64RegisterFpSelectors = 0x53570111 /* Reg64: the x87's last code (15:0) and data selector (31:16), for which
+                                               FpControlStatus and XmmControlStatus have no room in long mode */
+};
 
 /* What flags and results become that the manuals leave undefined. */
 typedef enum SWHP_UNDEFINED_RESULTS {
@@ -75,6 +96,29 @@ HRESULT WINAPI SwhpGetInstructionCount(WHV_PARTITION_HANDLE Partition, UINT32 Vp
  */
 HRESULT WINAPI SwhpRunVirtualProcessorUntil(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex, UINT64 Count,
                                             VOID *ExitContext, UINT32 ExitContextSizeInBytes);
+
+/*
+ * Runs all processors of the partition on the calling thread, in turns by instruction count, until one of them has an
+ * exit: *VpIndex (one number) says whose, ExitContext is filled as by WHvRunVirtualProcessor and has the same sizes.
+ *
+ * Clock, in counts of SwhpGetClock, bounds the run: it leaves with SwhpRunVpExitReasonCount as soon as the partition's
+ * clock is Clock or more, with the virtual clock at exactly that count; *VpIndex then is the processor whose turn it is.
+ * Past 2^63 there is no bound. The exit of a latched cancel comes first.
+ *
+ * Whose turn is next and its length (1000 to 20000 counts) follow from the partition's seed, so with the virtual clock a
+ * run is a function of state, seed and what the caller does. A PAUSE and a HLT end a turn. An exit or Clock only interrupts it:
+ * the next call goes on with its rest, so a run in pieces is the run in one. With local APICs a processor that waits in HLT
+ * or for its startup is left out until something wakes it, and then has a turn at once. While all sleep, a virtual clock leaps to
+ * the earliest timer or to Clock; with neither, and with the host's clock, the call waits. Without local APICs HLT exits.
+ *
+ * WHvCancelRunVirtualProcessor of any of them ends the call with that processor's exit. Meanwhile each processor counts as
+ * running on this thread, for all functions. Processors that are created meanwhile are part of the next call.
+ *
+ * E_POINTER: ExitContext or VpIndex is NULL. WHV_E_INSUFFICIENT_BUFFER: the context is too small. WHV_E_VP_DOES_NOT_EXIST:
+ * there is no processor. WHV_E_INVALID_VP_STATE: one of them runs already.
+ */
+HRESULT WINAPI SwhpRunPartition(WHV_PARTITION_HANDLE Partition, UINT64 Clock, UINT32 *VpIndex, VOID *ExitContext,
+                                UINT32 ExitContextSizeInBytes);
 
 /*
  * The partition's clock, in counts: with the virtual clock the sum of its processors' counts, of what

@@ -10,7 +10,8 @@ enum {
     NOTICE_BOUNCE = 1 << 0, /* the bytes are still in `bounce` */
     NOTICE_FIRST = 1 << 1,  /* somebody watches the first page */
     NOTICE_SECOND = 1 << 2,
-    NOTICE_APIC = 1 << 3    /* the first page is the local APIC's: `bounce` goes to its registers */
+    NOTICE_APIC = 1 << 3,   /* the first page is the local APIC's: `bounce` goes to its registers */
+    NOTICE_BELL = 1 << 4    /* there is no memory: `bounce` rings a doorbell, or the access leaves */
 };
 
 /* `size` bytes of one page were written: code that was decoded from them is stale from the next instruction

@@ -10,7 +10,7 @@
 #include "mem/ram.h"
 #include "mem/tlb.h"
 #include "mem/walk.h"
-#include "state/partition.h"
+#include "state/port.h"
 
 /* ---- who wants to know ---- */
 
@@ -90,14 +90,24 @@ bool notice_write(struct vcpu *cpu, u64 gpa, unsigned size)
 
 /* ---- resolving ---- */
 
-/* An access that has left before, as one to a device does each time, leaves again without another walk. */
-static void leave_again(struct vcpu *cpu, u64 linear, unsigned access)
+/* Could the access, which is about to leave, ring a doorbell instead? rings: its size if it is such a store, else 0. */
+INLINE bool is_for_bell(const struct vcpu *cpu, u64 gpa, unsigned rings)
+{
+    return rings && unlikely(cpu->partition->ports != NULL) && bell_waits(cpu->partition->ports, gpa, rings);
+}
+
+/* An access that has left before, as one to a device does each time, leaves again without another walk. True: *gpa has a
+ * doorbell. */
+static bool leave_again(struct vcpu *cpu, u64 linear, unsigned access, unsigned rings, u64 *gpa)
 {
     const struct tlb_note *note = &tlb_bank(cpu, access)->note[tlb_slot(linear)];
-    u64 gpa = note->gpa | (linear & ~PAGE_MASK);
 
-    if ((access & ACCESS_WRITE ? note->leave_write : note->leave_read) == (linear & PAGE_MASK))
-        exit_memory(cpu, gpa, linear, true, access & ACCESS_RIGHT, !ram_find(cpu->partition->ram, gpa));
+    if ((access & ACCESS_WRITE ? note->leave_write : note->leave_read) != (linear & PAGE_MASK))
+        return false;
+    *gpa = note->gpa | (linear & ~PAGE_MASK);
+    if (is_for_bell(cpu, *gpa, rings))
+        return true;
+    exit_memory(cpu, *gpa, linear, true, access & ACCESS_RIGHT, !ram_find(cpu->partition->ram, *gpa));
 }
 
 /* The local APIC's registers hide what is mapped there from data accesses, and the TLB never holds them. */
@@ -108,9 +118,9 @@ static bool is_apic(const struct vcpu *cpu, u64 gpa)
 
 /*
  * Translates a byte's page. Raises, or leaves where the map lacks the right. True: the access is watched. *host is NULL
- * for the local APIC's registers.
+ * for the local APIC's registers, and for doorbells.
  */
-static COLD bool part_walk(struct vcpu *cpu, u64 linear, unsigned access, u8 **host, u64 *gpa)
+static COLD bool part_walk(struct vcpu *cpu, u64 linear, unsigned access, unsigned rings, u8 **host, u64 *gpa)
 {
     bool is_write = access & ACCESS_WRITE, is_fetch = (access & ACCESS_RIGHT) == ACCESS_EXECUTE;
     u64 need = is_fetch   ? PAGE_EXECUTE
@@ -119,8 +129,10 @@ static COLD bool part_walk(struct vcpu *cpu, u64 linear, unsigned access, u8 **h
     struct translation t;
     u64 page;
 
-    if (!is_fetch)
-        leave_again(cpu, linear, access);
+    if (!is_fetch && leave_again(cpu, linear, access, rings, gpa)) {
+        *host = NULL;
+        return tlb_breakpoint(cpu, linear, is_write);
+    }
     walk_or_fault(cpu, linear, access, &t);
     if (unlikely(is_apic(cpu, t.gpa)) && !is_fetch) {
         *host = NULL;
@@ -131,7 +143,11 @@ static COLD bool part_walk(struct vcpu *cpu, u64 linear, unsigned access, u8 **h
     if (unlikely((page & need) != need)) {
         if (!is_fetch)
             tlb_fill_leave(cpu, linear, access, &t, page);
-        exit_memory(cpu, t.gpa, linear, true, access & ACCESS_RIGHT, !page);
+        if (!is_for_bell(cpu, t.gpa, rings))
+            exit_memory(cpu, t.gpa, linear, true, access & ACCESS_RIGHT, !page);
+        *host = NULL;
+        *gpa = t.gpa;
+        return tlb_breakpoint(cpu, linear, is_write);
     }
     if (is_write && page & PAGE_TRACK && !(page & PAGE_DIRTY)) {
         ram_dirty(cpu->partition->ram, t.gpa);
@@ -144,7 +160,7 @@ static COLD bool part_walk(struct vcpu *cpu, u64 linear, unsigned access, u8 **h
 }
 
 /* The same from what is remembered, where it is. */
-INLINE bool part_resolve(struct vcpu *cpu, u64 linear, unsigned access, u8 **host, u64 *gpa)
+INLINE bool part_resolve(struct vcpu *cpu, u64 linear, unsigned access, unsigned rings, u8 **host, u64 *gpa)
 {
     struct tlb *tlb = tlb_bank(cpu, access);
     unsigned i = tlb_slot(linear);
@@ -154,7 +170,7 @@ INLINE bool part_resolve(struct vcpu *cpu, u64 linear, unsigned access, u8 **hos
     bool is_write = access & ACCESS_WRITE, watched = (is_write ? note->write : note->read) == page;
 
     if (!watched && (is_write ? e->write : e->read) != page)
-        return part_walk(cpu, linear, access, host, gpa);
+        return part_walk(cpu, linear, access, rings, host, gpa);
     *host = (u8 *)(linear + e->addend);
     *gpa = note->gpa | (linear & ~PAGE_MASK);
     return watched;
@@ -171,8 +187,8 @@ static COLD void place_split(struct vcpu *cpu, struct place *p)
 {
     unsigned access = p->access;
     u64 second = next_page(cpu, p->linear, access);
-    bool watched = part_resolve(cpu, p->linear, access, &p->host[0], &p->gpa[0]);
-    bool watched_second = part_resolve(cpu, second, access, &p->host[1], &p->gpa[1]);
+    bool watched = part_resolve(cpu, p->linear, access, 0, &p->host[0], &p->gpa[0]);
+    bool watched_second = part_resolve(cpu, second, access, 0, &p->host[1], &p->gpa[1]);
 
     p->bytes = p->bounce;
     /* An access that isn't inside one register of the APIC has no defined result: it reads zero and writes nothing. */
@@ -199,6 +215,14 @@ static COLD void place_apic(struct vcpu *cpu, struct place *p, bool watched)
         meet_breakpoints(cpu, p->linear, p->size, p->access);
 }
 
+/* A store to where nothing is, but a doorbell that it may ring: its value tells. */
+static COLD void place_bell(struct place *p, bool watched)
+{
+    p->bytes = p->bounce;
+    memset(p->bounce, 0, p->size);
+    p->notice = (u8)(NOTICE_BELL | (watched ? NOTICE_FIRST : 0));
+}
+
 /* The emulator library's memory: its caller translates, reads now and writes at the commit. */
 static COLD void place_seam(struct vcpu *cpu, struct place *p)
 {
@@ -211,7 +235,9 @@ static COLD void place_seam(struct vcpu *cpu, struct place *p)
         vcpu_land(cpu);
     if (rest && !seam->translate(seam->context, cpu, next_page(cpu, p->linear, p->access), right, &p->gpa[1]))
         vcpu_land(cpu);
-    if (!is_write || p->access & ACCESS_READ_TOO) {
+    if (p->access & ACCESS_PROBE) {
+        memset(p->bounce, 0, p->size);
+    } else if (!is_write || p->access & ACCESS_READ_TOO) {
         if (!seam->read(seam->context, p->gpa[0], p->bounce, p->first))
             vcpu_land(cpu);
         if (rest && !seam->read(seam->context, p->gpa[1], p->bounce + p->first, rest))
@@ -219,6 +245,8 @@ static COLD void place_seam(struct vcpu *cpu, struct place *p)
     }
     if (is_write)
         p->notice = NOTICE_BOUNCE;
+    else
+        meet_breakpoints(cpu, p->linear, p->size, p->access);
 }
 
 /*
@@ -266,11 +294,15 @@ void place_linear(struct vcpu *cpu, struct place *p, u64 linear, unsigned size, 
     } else if (unlikely(size > room)) {
         place_split(cpu, p);
     } else {
-        bool watched = part_resolve(cpu, linear, access, &p->host[0], &p->gpa[0]);
+        unsigned rings = access & ACCESS_RINGS ? size : 0;
+        bool watched = part_resolve(cpu, linear, access, rings, &p->host[0], &p->gpa[0]);
 
         p->bytes = p->host[0];
         if (unlikely(!p->host[0])) {
-            place_apic(cpu, p, watched);
+            if (is_apic(cpu, p->gpa[0]))
+                place_apic(cpu, p, watched);
+            else
+                place_bell(p, watched);
         } else if (unlikely(watched)) {
             if (access & ACCESS_WRITE)
                 p->notice = NOTICE_FIRST;
@@ -282,16 +314,18 @@ void place_linear(struct vcpu *cpu, struct place *p, u64 linear, unsigned size, 
 
 /* ---- committing ---- */
 
-/* A watched part was written. Where nobody watches any more, the next write finds that out by a walk. */
+/* A watched part was written. Where nobody watches any more, the next write goes straight. */
 static void part_written(struct vcpu *cpu, u64 linear, u64 gpa, unsigned size, unsigned access)
 {
-    struct tlb_note *note;
+    struct tlb *tlb = tlb_bank(cpu, access);
+    unsigned i = tlb_slot(linear);
 
     if (notice_write(cpu, gpa, size) || tlb_breakpoint(cpu, linear, true))
         return;
-    note = &tlb_bank(cpu, access)->note[tlb_slot(linear)];
-    if (note->write == (linear & PAGE_MASK))
-        note->write = TLB_NONE;
+    if (tlb->note[i].write == (linear & PAGE_MASK)) {
+        tlb->entry[i].write = tlb->note[i].write;
+        tlb->note[i].write = TLB_NONE;
+    }
 }
 
 static COLD void commit_bounce(struct vcpu *cpu, const struct place *p)
@@ -303,12 +337,22 @@ static COLD void commit_bounce(struct vcpu *cpu, const struct place *p)
         if (!seam->write(seam->context, p->gpa[0], p->bounce, p->first) ||
             (rest && !seam->write(seam->context, p->gpa[1], p->bounce + p->first, rest)))
             vcpu_land(cpu);
+        meet_breakpoints(cpu, p->linear, p->size, p->access);
         return;
     }
     if (p->host[0])
         memcpy(p->host[0], p->bounce, p->first);
     if (p->host[1])
         memcpy(p->host[1], p->bounce + p->first, rest);
+}
+
+/* Reference 7.6. Nothing of the instruction has happened yet. */
+static COLD void commit_bell(struct vcpu *cpu, const struct place *p)
+{
+    u64 value = p->size <= 8 ? load_bytes(p->bounce, p->size) : 0;
+
+    if (!bell_ring(cpu->partition->ports, p->gpa[0], p->size, value))
+        exit_memory(cpu, p->gpa[0], p->linear, true, ACCESS_WRITE, !ram_find(cpu->partition->ram, p->gpa[0]));
 }
 
 void place_commit(struct vcpu *cpu, struct place *p)
@@ -320,6 +364,8 @@ void place_commit(struct vcpu *cpu, struct place *p)
     p->notice = 0; /* once */
     if (notice & NOTICE_BOUNCE)
         commit_bounce(cpu, p);
+    if (notice & NOTICE_BELL)
+        commit_bell(cpu, p);
     if (notice & NOTICE_APIC)
         cpu->apic_access(cpu, (u32)(p->gpa[0] & ~PAGE_MASK), p->bounce, p->size, true);
     if (notice & NOTICE_FIRST)
@@ -328,6 +374,47 @@ void place_commit(struct vcpu *cpu, struct place *p)
         part_written(cpu, next_page(cpu, p->linear, p->access), p->gpa[1], p->size - p->first, p->access);
     if (notice & (NOTICE_FIRST | NOTICE_SECOND))
         meet_breakpoints(cpu, p->linear, p->size, p->access);
+}
+
+/* Memory has the value; whoever watches the bytes sees a write. Seen on a Zen 3: a data breakpoint on writes traps. */
+void place_written_back(struct vcpu *cpu, struct place *p)
+{
+    if (unlikely(cpu->seam != NULL))
+        place_commit(cpu, p);
+    else if (p->notice & (NOTICE_FIRST | NOTICE_SECOND))
+        meet_breakpoints(cpu, p->linear, p->size, p->access);
+}
+
+/* Bytes of one part that follow each other, by the seam. */
+static void write_stretch(struct vcpu *cpu, const struct place *p, unsigned from, unsigned size)
+{
+    const struct seam *seam = cpu->seam;
+    u64 gpa = from < p->first ? p->gpa[0] + from : p->gpa[1] + (from - p->first);
+
+    if (!seam->write(seam->context, gpa, p->bounce + from, size))
+        vcpu_land(cpu);
+}
+
+void place_commit_masked(struct vcpu *cpu, struct place *p, u64 mask)
+{
+    unsigned from, end;
+
+    if (likely(!cpu->seam)) {
+        place_commit(cpu, p);
+        return;
+    }
+    p->notice = 0;
+    for (from = 0; from < p->size; from = end) {
+        unsigned part = from < p->first ? p->first : p->size;
+
+        for (end = from; end < part && mask >> end & 1; end++)
+            ;
+        if (end > from)
+            write_stretch(cpu, p, from, end - from);
+        else
+            end++;
+    }
+    meet_breakpoints(cpu, p->linear, p->size, p->access);
 }
 
 /* ---- shorthands ---- */
@@ -418,7 +505,7 @@ const u8 *fetch_page(struct vcpu *cpu, u64 linear, u64 *gpa)
         *gpa = tlb->note[i].gpa | (linear & ~PAGE_MASK);
         host = (u8 *)(linear + tlb->entry[i].addend);
     } else {
-        part_walk(cpu, linear, ACCESS_EXECUTE, &host, gpa);
+        part_walk(cpu, linear, ACCESS_EXECUTE, 0, &host, gpa);
     }
     tlb_fetched(cpu, linear);
     return host;

@@ -21,7 +21,11 @@ enum access {
     ACCESS_SYSTEM = 1 << 2, /* implicit supervisor access, whatever CPL: descriptor tables, TSS, event delivery */
     ACCESS_PLAIN = 1 << 3,  /* never alignment-checked, whatever CR0.AM */
     ACCESS_ALIGNED = 1 << 4, /* must be naturally aligned: else #GP(0) (SSE) */
-    ACCESS_READ_TOO = 1 << 5 /* with WRITE: the old bytes are needed (a seam then reads them first) */
+    ACCESS_READ_TOO = 1 << 5, /* with WRITE: the old bytes are needed (a seam then reads them first) */
+    /* with WRITE: the instruction's (or the round's) only store, committed before anything else has changed. It may ring
+     * a doorbell; the commit may leave, where the value rings none */
+    ACCESS_RINGS = 1 << 6,
+    ACCESS_PROBE = 1 << 7    /* whether it is allowed is all that counts: a seam reads nothing */
 };
 
 INLINE struct tlb_entry *tlb_entry(const struct vcpu *cpu, u64 linear)
@@ -53,8 +57,15 @@ void place_linear(struct vcpu *cpu, struct place *p, u64 linear, unsigned size, 
 /* The same behind a segment: offset is the effective address, already cut to the address size. */
 void place_segment(struct vcpu *cpu, struct place *p, unsigned segment, u64 offset, unsigned size, unsigned access);
 
-/* After p->bytes was stored to: makes it so in guest memory, tells whoever wants to know. Can't fail. */
+/* After p->bytes was stored to: makes it so in guest memory, tells whoever wants to know. Can't fail, but for
+ * ACCESS_RINGS. */
 void place_commit(struct vcpu *cpu, struct place *p);
+
+/* For a locked access that found another value than it expected: it writes that back, SDM 2A CMPXCHG. */
+void place_written_back(struct vcpu *cpu, struct place *p);
+
+/* The same where of the bytes only those of `mask` were stored: a seam writes no others. */
+void place_commit_masked(struct vcpu *cpu, struct place *p, u64 mask);
 
 /*
  * LOCK: p (resolved with WRITE | READ_TOO) gets `desired` if it holds `expected`, atomically between processors.

@@ -156,7 +156,7 @@ static void leave_hosts(struct ram *ram, u64 gpa, u64 end)
         } else if (region->leaf) {
             for (u64 n = 0; n < part / PAGE_SIZE; n++) {
                 host = region->leaf[leaf_index(at) + n].host;
-                if (host)
+                if (host & ~(u64)PAGE_BELL)
                     alias_remove(ram->aliases, host & PAGE_MASK, PAGE_SIZE, host & PAGE_WRITE);
             }
         }
@@ -188,7 +188,7 @@ bool ram_map(struct ram *ram, u64 gpa, u64 size, void *host, u32 rights)
             continue;
         for (u64 n = 0; n < part / PAGE_SIZE; n++) {
             struct page *page = &leaf[leaf_index(at) + n];
-            u64 kept = page->granules ? KEPT_FACTS : 0;
+            u64 kept = (page->granules ? KEPT_FACTS : 0) | (page->host & PAGE_BELL);
 
             __atomic_store_n(&page->host, (to + n * PAGE_SIZE) | kept, __ATOMIC_RELEASE);
         }
@@ -231,8 +231,8 @@ bool ram_unmap(struct ram *ram, u64 gpa, u64 size)
         for (u64 n = 0; n < part / PAGE_SIZE; n++) {
             struct page *page = &leaf[leaf_index(at) + n];
 
-            found |= page->host != 0;
-            __atomic_store_n(&page->host, 0, __ATOMIC_RELEASE);
+            found |= (page->host & ~(u64)PAGE_BELL) != 0;
+            __atomic_store_n(&page->host, page->host & PAGE_BELL, __ATOMIC_RELEASE);
         }
     }
     return found;
@@ -263,10 +263,27 @@ u64 ram_find(const struct ram *ram, u64 gpa)
     if (!region)
         return 0;
     leaf = __atomic_load_n(&region->leaf, __ATOMIC_ACQUIRE);
-    if (likely(leaf != NULL))
-        return __atomic_load_n(&leaf[leaf_index(gpa)].host, __ATOMIC_ACQUIRE);
+    if (likely(leaf != NULL)) {
+        u64 host = __atomic_load_n(&leaf[leaf_index(gpa)].host, __ATOMIC_ACQUIRE);
+
+        return unlikely(host & PAGE_BELL) ? 0 : host;
+    }
     whole = __atomic_load_n(&region->whole, __ATOMIC_ACQUIRE);
     return whole ? whole + (u64)leaf_index(gpa) * PAGE_SIZE : 0;
+}
+
+bool ram_hide(struct ram *ram, u64 gpa, bool is_hidden)
+{
+    struct region *region = region_make(ram, gpa);
+    struct page *leaf = region ? leaf_make(region) : NULL;
+
+    if (!leaf)
+        return false;
+    if (is_hidden)
+        __atomic_fetch_or(&leaf[leaf_index(gpa)].host, PAGE_BELL, __ATOMIC_ACQ_REL);
+    else
+        __atomic_fetch_and(&leaf[leaf_index(gpa)].host, ~(u64)PAGE_BELL, __ATOMIC_ACQ_REL);
+    return true;
 }
 
 void ram_dirty(struct ram *ram, u64 gpa)
@@ -333,6 +350,24 @@ bool ram_take_dirty(struct ram *ram, u64 gpa, u64 size, u64 *bits)
     return true;
 }
 
+bool ram_has_all(const struct ram *ram, u64 gpa, u64 size)
+{
+    u64 end = gpa + size, part;
+
+    for (u64 at = gpa; at < end; at += part) {
+        const struct region *region = region_find(ram, at);
+
+        part = part_of(at, end);
+        if (!region || (!region->whole && !region->leaf))
+            return false;
+        for (u64 n = 0; !region->whole && n < part / PAGE_SIZE; n++) {
+            if (!(region->leaf[leaf_index(at) + n].host & ~(u64)PAGE_BELL))
+                return false;
+        }
+    }
+    return true;
+}
+
 /* A run of mapped pages that grows until what follows doesn't continue it. */
 struct run {
     u64 gpa, size, host; /* host: with rights */
@@ -372,7 +407,7 @@ void ram_visit(struct ram *ram, ram_visit_fn *visit, void *context)
                 continue;
             }
             for (u64 p = 0; leaf && p < LEAF_PAGES; p++) {
-                if (leaf[p].host)
+                if (leaf[p].host & ~(u64)PAGE_BELL)
                     run_add(&run, gpa | p << LEAF_SHIFT, PAGE_SIZE, leaf[p].host, visit, context);
             }
         }

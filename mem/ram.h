@@ -19,6 +19,7 @@ enum {
     PAGE_TRACK = 8,  /* the caller asked for a dirty bitmap */
     PAGE_DIRTY = 16, /* written since the last query */
     PAGE_CODE = 32,  /* blocks were decoded from it: `granules` tells from where */
+    PAGE_BELL = 64, /* a doorbell is in it, which hides what is mapped: ram_find() finds nothing */
     PAGE_FACTS = 0xfff
 };
 
@@ -61,6 +62,9 @@ INLINE void ram_page_note(struct page *page, u64 facts)
  * around. */
 void ram_dirty(struct ram *ram, u64 gpa);
 
+/* The page of gpa is hidden from now on, or shows again. While no processor runs. False: no memory. */
+bool ram_hide(struct ram *ram, u64 gpa, bool is_hidden);
+
 /* Which of the host's pages are mapped more than once: mem/alias.h. */
 const struct aliases *ram_aliases(const struct ram *ram);
 
@@ -70,6 +74,9 @@ const struct aliases *ram_aliases(const struct ram *ram);
  * PAGE_TRACK, and nothing changed.
  */
 bool ram_take_dirty(struct ram *ram, u64 gpa, u64 size, u64 *bits);
+
+/* Is something mapped at each page of the range, whatever its rights? */
+bool ram_has_all(const struct ram *ram, u64 gpa, u64 size);
 
 /* Calls back for each run of mapped pages in ascending order: hashing, digest, dirty bitmap. */
 typedef void ram_visit_fn(void *context, u64 gpa, u8 *host, u64 size, u32 rights);

@@ -142,8 +142,10 @@ static void watch_list(struct tlb *tlb, const u16 *list, u32 used, u64 host)
     for (u32 n = 0; n < used; n++) {
         struct tlb_entry *e = &tlb->entry[list[n]];
 
-        if (e->write != TLB_NONE && e->write + e->addend == host)
+        if (e->write != TLB_NONE && e->write + e->addend == host) {
+            tlb->note[list[n]].write = e->write; /* still known: what is decoded when changes no translation */
             e->write = TLB_NONE;
+        }
     }
 }
 

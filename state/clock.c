@@ -25,7 +25,7 @@ static u64 virtual_counts(const struct partition *p)
 {
     u64 sum = p->advanced;
 
-    for (unsigned i = 0; i < MAX_PROCESSORS; i++)
+    for (unsigned i = 0; i < p->processors; i++)
         if (p->cpu[i])
             sum += retired(p->cpu[i]);
     return sum;
@@ -98,12 +98,22 @@ static u64 mix(u64 v)
     return v ^ v >> 31;
 }
 
+/* A generator's state is the number of draws; the seed is mixed in first, so that neighbouring seeds share nothing. */
+static u64 draw(u64 seed, u64 n)
+{
+    return mix(mix(seed) + n * 0x9e3779b97f4a7c15u);
+}
+
 u64 clock_random(struct partition *p)
 {
     if (p->clock != SwhpClockVirtual)
         return host_random();
-    /* The state is the number of draws; the seed is mixed in first, so that neighbouring seeds share nothing.
-     */
     p->random++;
-    return mix(mix(p->seed ^ 0x6a09e667f3bcc909u) + p->random * 0x9e3779b97f4a7c15u);
+    return draw(p->seed ^ 0x6a09e667f3bcc909u, p->random);
+}
+
+u64 clock_draw_turn(struct partition *p)
+{
+    p->turns.draws++;
+    return draw(p->seed ^ 0xbb67ae8584caa73bu, p->turns.draws);
 }

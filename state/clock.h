@@ -26,4 +26,7 @@ u64 clock_runtime(struct vcpu *cpu);
 /* RDRAND and RDSEED: from the seed with the virtual clock, else from the host. */
 u64 clock_random(struct partition *p);
 
+/* The seed's other stream: who is next in SwhpRunPartition, and for how long. */
+u64 clock_draw_turn(struct partition *p);
+
 #endif

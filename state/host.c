@@ -11,6 +11,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
@@ -118,7 +119,7 @@ void host_yield(void)
     sched_yield();
 }
 
-/* ---- files ---- */
+/* ---- events and files ---- */
 
 static int descriptor(void *event)
 {
@@ -127,17 +128,29 @@ static int descriptor(void *event)
     return fd >= 0 && fd <= INT32_MAX ? (int)fd : -1;
 }
 
-void *host_event_copy(void *event)
+/* Where the host tells (/proc may not be there), a descriptor of something else is refused: nobody's file gets our 1. */
+static bool is_eventfd(int fd)
 {
-    int fd = fcntl(descriptor(event), F_DUPFD_CLOEXEC, 3); /* 0 would be NULL; 1 and 2 belong to others */
+    char path[32], name[32];
+    ssize_t n;
 
-    if (fd < 0)
-        return NULL;
-    if ((fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY) {
-        close(fd);
-        return NULL;
-    }
-    return (void *)(intptr_t)fd;
+    if (fcntl(fd, F_GETFD) < 0)
+        return false;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    n = readlink(path, name, sizeof name - 1);
+    if (n < 0)
+        return true;
+    name[n] = 0;
+    return strstr(name, "[eventfd]") != NULL;
+}
+
+void *host_event_copy(void *event, bool *is_event)
+{
+    int fd = descriptor(event);
+
+    *is_event = event && is_eventfd(fd);
+    fd = *is_event ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1; /* 0 would be NULL; 1 and 2 belong to others */
+    return fd < 0 ? NULL : (void *)(intptr_t)fd;
 }
 
 void host_event_close(void *copy)
@@ -147,12 +160,13 @@ void host_event_close(void *copy)
 
 void host_event_signal(void *event)
 {
-    struct pollfd at = { .fd = descriptor(event), .events = POLLOUT };
+    struct pollfd room = { .fd = descriptor(event), .events = POLLOUT };
     u64 one = 1;
 
-    /* Where nothing can be added it is signalled as much as can be. */
-    if (poll(&at, 1, 0) == 1 && at.revents & POLLOUT)
-        (void)!write(at.fd, &one, sizeof one);
+    /* A full one would block, and who waits for it is awake. */
+    if (poll(&room, 1, 0) > 0 && room.revents & POLLOUT)
+        while (write(room.fd, &one, sizeof one) < 0 && errno == EINTR)
+            ;
 }
 
 void *host_log_open(const char *path)

@@ -50,9 +50,9 @@ INLINE const void *thread_mark(void)
 
 /*
  * A caller's event: the HANDLE that the API takes, on Linux an eventfd as (HANDLE)(intptr_t)fd. A copy of ours stays good when
- * the caller closes his; NULL: it's no event, or there is no room for another. Signalling never blocks.
+ * the caller closes his; NULL: it's no event (*is_event), or there is no room for another. Signalling never blocks.
  */
-void *host_event_copy(void *event);
+void *host_event_copy(void *event, bool *is_event);
 void host_event_close(void *copy);
 void host_event_signal(void *event);
 

@@ -12,7 +12,7 @@ static bool all_stand_still(const struct partition *p)
     for (u32 i = 0; i < p->processors; i++) {
         const struct vcpu *cpu = p->doors[i].cpu; /* stays: deleting takes the lock */
 
-        if (is_running(&p->doors[i]) && cpu && !cpu->is_parked)
+        if (is_running(&p->doors[i]) && cpu && !meet_is_parked(cpu))
             return false;
     }
     return true;
@@ -34,6 +34,14 @@ bool meet_is_inside(const struct partition *p)
     return false;
 }
 
+static void park(struct vcpu *cpu, bool is_parked)
+{
+    if (__atomic_load_n(&cpu->in_turns, __ATOMIC_RELAXED))
+        cpu->partition->turns.is_parked = is_parked;
+    else
+        cpu->is_parked = is_parked;
+}
+
 /* With the lock held: waits for the meeting that may be held now, then holds one. */
 static void gather(struct partition *p)
 {
@@ -42,8 +50,10 @@ static void gather(struct partition *p)
     /* Run marks its door, then looks at `meeting`; we do it the other way round: one of us sees the other. */
     __atomic_store_n(&p->meeting, 1, __ATOMIC_SEQ_CST);
     for (u32 i = 0; i < p->processors; i++) {
-        if (p->doors[i].cpu && is_running(&p->doors[i]))
-            vcpu_call(p->doors[i].cpu, ATTENTION_MEET);
+        struct vcpu *cpu = p->doors[i].cpu;
+
+        if (cpu && is_running(&p->doors[i]) && !meet_is_parked(cpu)) /* who stands still goes on standing */
+            vcpu_call(cpu, ATTENTION_MEET);
     }
     while (!all_stand_still(p))
         wait_a_little(p);
@@ -82,7 +92,7 @@ void meet_begin_inside(struct vcpu *cpu)
     be_exact(cpu);
     vcpu_rewind(cpu);
     host_lock(&p->lock);
-    cpu->is_parked = true;
+    park(cpu, true);
     host_condition_wake_all(&p->met);
     gather(p);
     cpu->at = at;
@@ -96,23 +106,47 @@ void meet_begin_inside(struct vcpu *cpu)
 
 void meet_end_inside(struct vcpu *cpu)
 {
-    cpu->is_parked = false;
+    park(cpu, false);
     meet_end(cpu->partition);
 }
 
 void meet_pass(struct vcpu *cpu)
 {
+    be_exact(cpu);
+    meet_stand(cpu);
+}
+
+void meet_stand(struct vcpu *cpu)
+{
     struct partition *p = cpu->partition;
 
-    be_exact(cpu);
     host_lock(&p->lock);
     __atomic_fetch_and(&cpu->attention, ~(u32)ATTENTION_MEET, __ATOMIC_SEQ_CST);
-    cpu->is_parked = true;
+    park(cpu, true);
     host_condition_wake_all(&p->met);
     while (p->meeting)
         host_condition_wait(&p->met, &p->lock);
-    cpu->is_parked = false;
+    park(cpu, false);
     host_unlock(&p->lock);
+}
+
+/* Whoever pins looks at the door after that, whoever deletes looks at the pins after closing it. */
+void meet_call_turns(struct vcpu *cpu)
+{
+    struct partition *p = cpu->partition;
+    u32 now = __atomic_load_n(&p->turns.now, __ATOMIC_SEQ_CST);
+
+    if (!now)
+        return;
+    if (now - 1 != cpu->index) {
+        struct door *door = &p->doors[now - 1];
+
+        __atomic_fetch_add(&door->pins, 1, __ATOMIC_SEQ_CST);
+        if (is_running(door))
+            vcpu_call(door->cpu, ATTENTION_TURN);
+        __atomic_fetch_sub(&door->pins, 1, __ATOMIC_SEQ_CST);
+    }
+    vcpu_wake(&p->turns.asleep);
 }
 
 void meet_wait(struct partition *p)

@@ -55,10 +55,20 @@ INLINE bool meet_disturbed(const struct vcpu *cpu, u32 watched)
     return cpu->watched != watched || __atomic_load_n(&cpu->attention, __ATOMIC_RELAXED) & ATTENTION_TLB;
 }
 
+/* Does it stand still, for a meeting? With partition->lock held. Those that one thread runs in turns all do, or none. */
+INLINE bool meet_is_parked(const struct vcpu *cpu)
+{
+    return __atomic_load_n(&cpu->in_turns, __ATOMIC_RELAXED) ? cpu->partition->turns.is_parked : cpu->is_parked;
+}
+
+/* A processor was called, and may be one that waits for its turn: so is the one that executes there, and the thread. */
+void meet_call_turns(struct vcpu *cpu);
+
 /* A running processor at a block border that sees ATTENTION_MEET: waits until the meeting is over. RIP, count
  * and flags must be right. Afterwards look at the other bits of attention again: ATTENTION_TLB may be among
  * them. */
 void meet_pass(struct vcpu *cpu);
+void meet_stand(struct vcpu *cpu); /* the same for one whose state is exact as it is */
 
 /* A thread that wanted to enter Run while a meeting is held: waits until it is over. */
 void meet_wait(struct partition *p);

@@ -12,6 +12,7 @@ struct vcpu;
 struct ram;
 struct profile;
 struct door;
+struct ports;
 
 /* Several processors rely on a host whose memory order is x86's. */
 #ifdef __x86_64__
@@ -30,14 +31,27 @@ struct cpuid_mask {        /* WHV_X64_CPUID_RESULT2: EAX EBX ECX EDX become (wha
     u32 value[4], mask[4];
 };
 
+/* SwhpRunPartition: one thread runs all processors in turns. cpu/turns.c. */
+struct turns {
+    u32 now;                      /* atomic: 1 + the index of the processor that executes; 0: nobody is inside */
+    u32 asleep;                   /* atomic: the thread waits, since all of them sleep; the host waits on it */
+    bool is_parked;               /* under partition->lock: the thread stands still, for a meeting */
+    u32 whose;                    /* the processor whose turn it is */
+    u64 rest;                     /* counts left of that turn; 0: the next one is to be drawn */
+    u64 draws;                    /* the state of the turns' own generator */
+};
+
 struct partition {
     const struct profile *profile;
     struct ram *ram;
     struct vcpu *cpu[MAX_PROCESSORS];
     struct door *doors;           /* MAX_PROCESSORS of them: state/meet.h */
+    struct ports *ports;          /* doorbells and event ports, state/port.h; NULL: there never were any */
     u32 processors;               /* the ProcessorCount property; 0: not set yet */
     bool is_set_up;
 
+    u32 api_level;                /* whp/level.h; 0 in those that no API made */
+    u32 api_needed;               /* the oldest level that has all that was set */
     WHV_EXTENDED_VM_EXITS exits;
     u64 exception_bitmap;
     WHV_X64_MSR_EXIT_BITMAP msr_bitmap;
@@ -76,9 +90,11 @@ struct partition {
     u32 generation;               /* of the memory map */
     u32 meeting;                  /* atomic: processors stand still, or are about to */
     u32 created;                  /* processors that exist; atomic */
+    struct turns turns;
 
     u64 reference_offset;         /* ReferenceTime as the caller set it, less what the clock said then */
     bool is_suspended;            /* atomic; time stands still until the next Run */
+    bool is_special;              /* atomic: it is suspended, or has exit contexts of an old level; Run looks closer */
     u64 suspended_at;             /* host clock: the host's nanoseconds when time was suspended; 0: it runs */
     u16 numa_node;                /* hints that a caller may read back */
     u32 separate_domain;

@@ -4,6 +4,7 @@
 
 #include "state/flags.h"
 #include "state/host.h"
+#include "state/meet.h"
 #include "state/partition.h"
 #include "state/profile.h"
 
@@ -241,10 +242,19 @@ void vcpu_call(struct vcpu *cpu, u32 bits)
 {
     __atomic_fetch_or(&cpu->attention, bits, __ATOMIC_SEQ_CST);
     __atomic_store_n(&cpu->limit, 0, __ATOMIC_SEQ_CST);
-    if ((bits & ATTENTION_WAKES) && __atomic_load_n(&cpu->is_asleep, __ATOMIC_SEQ_CST)) {
-        __atomic_store_n(&cpu->is_asleep, 0, __ATOMIC_SEQ_CST);
-        host_wake(&cpu->is_asleep);
+    if (bits & ATTENTION_WAKES) {
+        vcpu_wake(&cpu->is_asleep);
+        if (__atomic_load_n(&cpu->partition->turns.now, __ATOMIC_SEQ_CST))
+            meet_call_turns(cpu);
     }
+}
+
+void vcpu_wake(u32 *is_asleep)
+{
+    if (!__atomic_load_n(is_asleep, __ATOMIC_SEQ_CST))
+        return;
+    __atomic_store_n(is_asleep, 0, __ATOMIC_SEQ_CST);
+    host_wake(is_asleep);
 }
 
 /* Who sleeps says so, then looks whether he was called; who calls does it the other way round: one sees the other. */

@@ -170,6 +170,7 @@ enum attention {
     ATTENTION_TLB = 1 << 5,        /* anybody: the map of guest memory changed */
     ATTENTION_DOUBT = 1 << 6,      /* anybody: another processor overwrote code */
     ATTENTION_APIC = 1 << 7,       /* anybody: the local APIC has something to do before the next instruction */
+    ATTENTION_TURN = 1 << 8,       /* anybody: another processor of this thread has something to do, or a PAUSE: cpu/turns.c */
     ATTENTION_WAKES = ATTENTION_CANCEL | ATTENTION_MEET | ATTENTION_APIC, /* ends a sleep inside Run */
     ATTENTION_NOW = ~ATTENTION_EVENT /* what can't wait for the end of a block or of a REP: all but events */
 };
@@ -362,6 +363,9 @@ struct vcpu {
     u64 ran, ran_since;          /* nanoseconds of Runs that ended; when the Run that goes on began */
     u32 is_asleep;               /* atomic: and waits there for what ATTENTION_WAKES tells; the host waits on it */
     bool is_parked;              /* under partition->lock: it stands still inside Run, for a meeting */
+    u32 in_turns;                /* atomic: SwhpRunPartition runs it, in turns with others on one thread */
+    bool yields;                 /* and a PAUSE ends its turn */
+    u64 wakes_at;                /* and it sleeps: tick of the partition's clock at which its timer wakes it; ~0: never */
     u32 watched;                 /* under partition->lock: raised when another processor takes its write rights */
     void (*be_exact)(struct vcpu *cpu); /* called before others may read its state; NULL: it is exact */
     bool load_pdptes;            /* the caller set CR3 and the like: PDPTEs are to be loaded before the next Run */
@@ -420,6 +424,9 @@ bool vector_has_error(u8 vector);
 
 /* Asks a processor, from any thread, to look at `bits` at its next block border. */
 void vcpu_call(struct vcpu *cpu, u32 bits);
+
+/* Wakes who waits on this word, if somebody does. */
+void vcpu_wake(u32 *is_asleep);
 
 /* Waits inside Run until a call with one of ATTENTION_WAKES, at most so many nanoseconds (~0: without end). */
 void vcpu_sleep(struct vcpu *cpu, u64 nanoseconds);

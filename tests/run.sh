@@ -72,7 +72,7 @@ for script in tests/*.sh tests/*/*.sh; do
     name=$(basename "$script" .sh)
     case $name in
     run | floors) continue ;;
-    tailcalls | linking | standards | examples) [ -z "${SANITIZE:-}" ] || continue ;;
+    tailcalls | linking | standards | examples | windows_syntax) [ -z "${SANITIZE:-}" ] || continue ;;
     esac
     ! wanted "$name" || carry_out "$name" "$script" "$build"
 done

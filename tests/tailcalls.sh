@@ -4,10 +4,11 @@
 # Looks at the handlers as they were compiled: NEXT has to be a jump. gcc loses the jump without a word, for instance when
 # the address of a local leaves the function; the stack would then grow with each guest instruction.
 #
-#   tailcalls.sh BUILD
+#   tailcalls.sh BUILD [OBJDUMP]
 set -eu
 
 build=$1
+objdump=${2:-objdump}
 passed=0 failed=0
 
 [ "$(uname -m)" = x86_64 ] || { echo "skipped: tailcalls reads x86-64 code only"; exit 77; }
@@ -17,7 +18,7 @@ others='^(bind|op|exit|run|fuse)_|^jump_near$|^next_rip$|[.]'
 
 for object in "$build"/cpu/fast_*.o "$build"/cpu/*_fast.o "$build"/cpu/fuse.o "$build"/cpu/branch.o "$build"/cpu/handler.o; do
     [ -e "$object" ] || continue
-    lost=$(objdump -dr --no-show-raw-insn "$object" | awk -v others="$others" '
+    lost=$("$objdump" -dr --no-show-raw-insn "$object" | awk -v others="$others" '
         function finish() {
             if (name != "" && name !~ others && !jumps)
                 print name ": goes nowhere from here"

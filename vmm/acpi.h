@@ -30,7 +30,31 @@ void acpi_reset(struct acpi *acpi, struct pic *pic);
 uint32_t acpi_read(void *device, uint16_t port, unsigned size, uint64_t now);
 void acpi_write(void *device, uint16_t port, unsigned size, uint32_t value, uint64_t now);
 
-/* Writes the tables from ACPI_RSDP on. */
-void acpi_write_tables(const struct memory *memory);
+/* ---- The tables ---- */
+
+enum { ACPI_ROOM = 0x1000, ACPI_TABLES = 8, ACPI_POINTERS = 16 };
+
+/* All tables in one piece, with the RSDP at its start, and what is where in it: for who has to move them. */
+struct acpi_tables {
+    uint8_t bytes[ACPI_ROOM];
+    uint32_t size;
+    uint64_t gpa; /* where it is to stand */
+    struct {
+        char signature[4];
+        uint32_t offset, size;
+    } table[ACPI_TABLES]; /* but for the RSDP */
+    unsigned table_count;
+    struct {
+        uint32_t offset;
+        uint8_t size;
+    } pointer[ACPI_POINTERS]; /* addresses within the piece, which are `gpa` and an offset */
+    unsigned pointer_count;
+};
+
+/* Builds the tables of a machine with so many processors; without APICs there is no MADT. */
+void acpi_build(struct acpi_tables *tables, uint64_t gpa, unsigned processors, bool has_apic);
+
+/* Writes them to ACPI_RSDP. A guest with less than 1 MiB finds none. */
+void acpi_write_tables(const struct memory *memory, unsigned processors, bool has_apic);
 
 #endif

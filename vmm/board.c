@@ -6,6 +6,7 @@
 #include "machine.h"
 
 enum { PAGE = 4096, POWER_PORTS = 64, DEBUG_CONSOLE = 0xe9, CMOS_BOOT_ORDER = 0x3d, CMOS_BOOT_ORDER_LAST = 0x38 };
+enum { CMOS_OTHER_PROCESSORS = 0x5f /* for SeaBIOS to wait for */ };
 
 /* ---- The shadow ---- */
 
@@ -141,6 +142,7 @@ void board_connect(struct machine *m)
     m->pci.changed = configuration_changed;
     m->pci.context = m;
     place_power(m);
+    m->rtc.cmos[CMOS_OTHER_PROCESSORS] = (uint8_t)(m->processor_count - 1);
     /* Disk, floppy, CD, as the firmware of PCs does it. */
     m->rtc.cmos[CMOS_BOOT_ORDER] = 0x12;
     m->rtc.cmos[CMOS_BOOT_ORDER_LAST] = 0x30;

@@ -14,7 +14,7 @@
 struct machine;
 
 /* The ACPI tables as etc/table-loader and its files. */
-bool fw_cfg_add_acpi(struct fw_cfg *fw_cfg, struct problem *problem);
+bool fw_cfg_add_acpi(struct fw_cfg *fw_cfg, unsigned processors, bool has_apic, struct problem *problem);
 
 /* Firmware has placed the ports of power management: the tables that it loads from now on say so. */
 void fw_cfg_place_power(struct fw_cfg *fw_cfg, uint16_t base);

@@ -15,14 +15,27 @@ static HRESULT CALLBACK emulate_port(VOID *context, WHV_EMULATOR_IO_ACCESS_INFO 
     return S_OK;
 }
 
+static void access_ioapic(struct machine *m, WHV_EMULATOR_MEMORY_ACCESS_INFO *access)
+{
+    uint64_t offset = access->GpaAddress - IOAPIC_GPA;
+
+    if (access->Direction) {
+        ioapic_write(&m->ioapic, offset, access->Data, access->AccessSize);
+        m->pic_is_told = false; /* it may have another way now */
+    } else
+        ioapic_read(&m->ioapic, offset, access->Data, access->AccessSize);
+}
+
 static HRESULT CALLBACK emulate_memory(VOID *context, WHV_EMULATOR_MEMORY_ACCESS_INFO *access)
 {
     struct machine *m = ((struct processor *)context)->machine;
 
     if (access->AccessSize > sizeof access->Data)
         return E_INVALIDARG;
-    /* No device has registers in memory. A local APIC isn't there either, and its page reads as ones too. */
-    if (access->Direction)
+    /* Without local APICs their page reads as ones too, as all does that nobody answers. */
+    if (m->has_apic && access->GpaAddress - IOAPIC_GPA < IOAPIC_SIZE)
+        access_ioapic(m, access);
+    else if (access->Direction)
         memory_write(&m->memory, access->GpaAddress, access->Data, access->AccessSize);
     else
         memory_read(&m->memory, access->GpaAddress, access->Data, access->AccessSize);

@@ -19,8 +19,8 @@ static void end_explained(struct processor *cpu, const char *how, const char *wh
     SwhpExplainLastExit(m->partition, cpu->index, cause, sizeof cause, NULL);
     for (size_t length = strlen(cause); length && cause[length - 1] == '\n';)
         cause[--length] = 0;
-    problem_is(&m->problem, STATUS_BADLY, "%s at %04x:%" PRIx64 "%s%s", what, cpu->exit.VpContext.Cs.Selector,
-               cpu->exit.VpContext.Rip, *cause ? ": " : "", cause);
+    problem_is(&m->problem, STATUS_BADLY, "%s at %04x:%" PRIx64 "%s%s%s", what, cpu->exit.VpContext.Cs.Selector,
+               cpu->exit.VpContext.Rip, cpu->on, *cause ? ": " : "", cause);
     machine_end(m, STATUS_BADLY, how);
 }
 
@@ -170,13 +170,27 @@ static void on_freeze(struct processor *cpu)
     pic_set_line(&m->pic, IRQ_COPROCESSOR, true);
     if (!cpu->can_interrupt_flag) {
         problem_is(&m->problem, STATUS_BADLY,
-                   "the guest froze at %04x:%" PRIx64 " at an x87 exception, with interrupts off",
-                   cpu->exit.VpContext.Cs.Selector, cpu->exit.VpContext.Rip);
+                   "the guest froze at %04x:%" PRIx64 "%s at an x87 exception, with interrupts off",
+                   cpu->exit.VpContext.Cs.Selector, cpu->exit.VpContext.Rip, cpu->on);
         machine_end(m, STATUS_BADLY, "the guest is frozen");
         return;
     }
-    cpu->halted = true;
+    /* With a local APIC the interrupt may be there already. */
+    cpu->halted = !m->has_apic || cpu->frozen;
+    cpu->frozen = true;
     m->has_halted = true;
+}
+
+/* Of threads the first processor's sees to the devices' time. */
+static void serve(struct processor *cpu)
+{
+    if (cpu->index && cpu->machine->is_threaded)
+        return;
+    if (cpu->machine->is_in_turns)
+        machine_note_leaps(cpu->machine);
+    machine_serve(cpu->machine);
+    if (cpu->machine->has_apic)
+        machine_check_sleepers(cpu->machine);
 }
 
 static void on_count(struct processor *cpu)
@@ -185,13 +199,16 @@ static void on_count(struct processor *cpu)
     UINT64 count = 0;
 
     if (m->options->max_insns != UINT64_MAX) {
-        SwhpGetInstructionCount(m->partition, cpu->index, &count);
+        if (m->is_in_turns)
+            count = machine_instructions(m);
+        else
+            SwhpGetInstructionCount(m->partition, cpu->index, &count);
         if (count >= m->options->max_insns) {
             machine_end(m, STATUS_WELL, "--max-insns was reached");
             return;
         }
     }
-    machine_serve(m);
+    serve(cpu);
 }
 
 void processor_exited(struct processor *cpu)
@@ -203,6 +220,7 @@ void processor_exited(struct processor *cpu)
     cpu->has_shadow = vp->ExecutionState.InterruptShadow;
     cpu->has_event = vp->ExecutionState.InterruptionPending;
     cpu->state_known = true;
+    cpu->frozen &= cpu->exit.ExitReason == SwhpRunVpExitReasonFerrFreeze;
     processor_count_exit(cpu, cpu->exit.ExitReason);
 
     switch ((int)cpu->exit.ExitReason) {
@@ -224,9 +242,14 @@ void processor_exited(struct processor *cpu)
     case (int)SwhpRunVpExitReasonFerrFreeze:
         on_freeze(cpu);
         break;
+    case WHvRunVpExitReasonX64ApicEoi:
+        ioapic_end(&m->ioapic, (uint8_t)cpu->exit.ApicEoi.InterruptVector);
+        break;
+    case WHvRunVpExitReasonX64ApicWriteTrap: /* the 8259A's way may be open now: its request is offered anew */
+        break;
     case WHvRunVpExitReasonCanceled:
         machine_check_user(m);
-        machine_serve(m);
+        serve(cpu);
         break;
     case WHvRunVpExitReasonUnrecoverableException:
         end_explained(cpu, "a triple fault", "the guest ended in a triple fault");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The threads beside the processor's: one waits for signals, so that no handler calls the platform, and one
- * stops the processor at a time of the host's clock.
+ * The threads beside the processors': one waits for signals, so that no handler calls the platform, and one
+ * stops the first processor, which sees to the devices, at a time of the host's clock.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -31,7 +31,7 @@ static void *wait_for_signals(void *context)
             terminal_restore();
             _exit(128 + number);
         }
-        h->signal_seen = number;
+        __atomic_store_n(&h->signal_seen, number, __ATOMIC_RELEASE);
         WHvCancelRunVirtualProcessor(m->partition, 0, 0);
     }
 }

@@ -153,6 +153,13 @@ static void connect_devices(struct machine *m)
         bus->is_logged[m->options->log_port] = true;
 
     pic_reset(&m->pic);
+    if (m->has_apic) {
+        m->ioapic.send = machine_send_interrupt;
+        m->ioapic.send_context = m;
+        ioapic_reset(&m->ioapic);
+        m->pic.wire = ioapic_set_irq;
+        m->pic.wire_context = &m->ioapic;
+    }
     pit_reset(&m->pit, &m->pic);
     rtc_reset(&m->rtc, &m->pic, m->memory.low_size, m->memory.size - m->memory.low_size,
               m->options->host_clock ? (int64_t)time(NULL) : RTC_VIRTUAL_START);
@@ -179,7 +186,9 @@ static bool make_partition(struct machine *m, struct problem *problem)
 {
     UINT32 processors = m->processor_count, clock = m->options->host_clock ? SwhpClockHost : SwhpClockVirtual;
     UINT32 rate = (UINT32)m->options->clock_rate;
+    UINT32 apic = m->options->apic;
     UINT64 seed = m->options->seed;
+    WHV_EXTENDED_VM_EXITS exits = {0};
     HRESULT result = WHvCreatePartition(&m->partition);
 
     if (result == E_INVALIDARG) { /* the environment variable SOFTWHP, and the platform has said so */
@@ -188,6 +197,11 @@ static bool make_partition(struct machine *m, struct problem *problem)
     }
     if (result != S_OK)
         return platform_problem(problem, STATUS_HOST, "WHvCreatePartition", result);
+    /* Writes that open or close the way of the 8259A's requests are to be seen. */
+    exits.X64ApicWriteLint0ExitTrap = exits.X64ApicWriteSvrExitTrap = 1;
+    if (m->has_apic && (!set_property(m, WHvPartitionPropertyCodeLocalApicEmulationMode, &apic, sizeof apic, problem) ||
+                        !set_property(m, WHvPartitionPropertyCodeExtendedVmExits, &exits, sizeof exits, problem)))
+        return false;
     if (!set_property(m, WHvPartitionPropertyCodeProcessorCount, &processors, sizeof processors, problem) ||
         !set_property(m, SwhpPartitionPropertyCodeClock, &clock, sizeof clock, problem) ||
         !set_property(m, SwhpPartitionPropertyCodeClockRate, &rate, sizeof rate, problem) ||
@@ -216,6 +230,8 @@ static bool make_processors(struct machine *m, struct problem *problem)
         m->processors[i].is_created = true;
         m->processors[i].machine = m;
         m->processors[i].index = i;
+        if (m->processor_count > 1)
+            snprintf(m->processors[i].on, sizeof m->processors[i].on, " on processor %u", i);
     }
     return true;
 }
@@ -257,7 +273,7 @@ static bool load_kernel(struct machine *m, const struct guest_files *files, stru
     bool is_flat = options->has_mode || options->has_base;
 
     if (!is_flat && (elf_is_elf(files->kernel) || linux_is_kernel(files->kernel))) {
-        acpi_write_tables(&m->memory);
+        acpi_write_tables(&m->memory, m->processor_count, m->has_apic);
         layout_take(&layout, ACPI_RSDP, 0x1000);
         return elf_is_elf(files->kernel) ? load_elf(&layout, files, start, problem)
                                          : load_linux(&layout, files, start, problem);
@@ -328,7 +344,11 @@ bool machine_make(struct machine *m, const struct options *options, struct probl
     memset(m, 0, sizeof *m);
     m->options = options;
     m->started = host_time();
-    m->processor_count = 1;
+    m->processor_count = options->cpus;
+    m->has_apic = options->apic != APIC_NONE;
+    m->is_threaded = options->cpus > 1 && options->host_clock;
+    m->is_in_turns = options->cpus > 1 && !options->host_clock;
+    pthread_mutex_init(&m->lock, NULL);
     m->how = "it was not run";
     if (!memory_make(&m->memory, options->memory, problem) || !load_guest(m, &start, problem) ||
         !board_make(m, problem))
@@ -340,7 +360,10 @@ bool machine_make(struct machine *m, const struct options *options, struct probl
     if (!make_processors(m, problem))
         return false;
     connect_devices(m);
-    return processor_start(&m->processors[0], &start, problem) && start_trace(m, problem);
+    for (unsigned i = 0; i < m->processor_count; i++)
+        if (!processor_start(&m->processors[i], &start, problem))
+            return false;
+    return start_trace(m, problem);
 }
 
 void machine_free(struct machine *m)
@@ -358,4 +381,5 @@ void machine_free(struct machine *m)
         fclose(m->log);
     fw_cfg_free(&m->fw_cfg);
     memory_free(&m->memory);
+    pthread_mutex_destroy(&m->lock);
 }

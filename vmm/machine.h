@@ -19,6 +19,7 @@
 #include "acpi.h"
 #include "board.h"
 #include "bus.h"
+#include "ioapic.h"
 #include "keyboard.h"
 #include "load.h"
 #include "memory.h"
@@ -43,7 +44,7 @@ struct helpers {
     pthread_t signals, timer;
     bool has_signals, has_timer;
     sigset_t signal_set;
-    volatile sig_atomic_t signal_seen;
+    int signal_seen; /* atomic */
     bool ends;
     uint64_t wake_time; /* the host's, under the lock; UINT64_MAX: never */
     pthread_mutex_t lock;
@@ -59,13 +60,19 @@ struct machine;
 struct processor {
     struct machine *machine;
     unsigned index;
-    bool is_created;
+    char on[28]; /* " on processor N" where there are several */
+    bool is_created, has_thread;
+    pthread_t thread;
 
     WHV_RUN_VP_EXIT_CONTEXT exit;
     bool state_known; /* these three are its state now */
     bool can_interrupt_flag, has_shadow, has_event;
     bool window_armed;
-    bool halted; /* it left by a HLT, and no interrupt has come since */
+    bool halted; /* it left by a HLT or stands frozen, and no interrupt has come since */
+    bool frozen; /* its last exit was FerrFreeze */
+    /* With local APICs: */
+    bool has_ext_int; /* a vector of the 8259A was written, and may wait still */
+    bool asleep;      /* it is in HLT, inside Run; as of the last look */
     WHV_REGISTER_NAME names[MACHINE_WRITES];
     WHV_REGISTER_VALUE values[MACHINE_WRITES];
     unsigned writes;
@@ -82,8 +89,17 @@ struct machine {
     unsigned processor_count;
     struct processor *current; /* whose exit is answered now */
 
+    /* Several processors run on a thread each, without the lock; all else that they do is under it. */
+    bool is_threaded;
+    bool is_in_turns; /* all processors on this thread, by SwhpRunPartition */
+    pthread_mutex_t lock;
+    bool pic_is_told; /* the one that is to take the 8259A's request knows of it */
+
+
     struct bus bus;
     struct pic pic;
+    struct ioapic ioapic;
+    bool has_apic;
     struct pit pit;
     struct rtc rtc;
     struct serial serial;
@@ -101,9 +117,11 @@ struct machine {
     uint64_t frequency, rate;
     uint64_t ns_per_count; /* with 32 fractional bits */
     uint64_t offset;       /* the virtual clock less the one processor's count */
-    uint64_t until;        /* its count at which devices want to be looked at */
+    uint64_t leapt;        /* with a local APIC, how far its sleeps have moved the clock, in counts */
+    uint64_t until;        /* its count at which devices want to be looked at; in turns: the clock */
     uint64_t deadline;     /* the same as time */
     uint64_t poll_time;    /* when input is looked for next */
+    uint64_t look_time;    /* the host's, when sleepers are looked at next */
     uint64_t started;      /* the host's time */
 
     bool has_halted; /* the guest had nothing to do, some time since input was last looked for */
@@ -149,7 +167,7 @@ uint64_t machine_now(void *machine);
 uint64_t machine_counts(const struct machine *machine, uint64_t time);
 
 /* What the processors have retired. */
-uint64_t machine_instructions(const struct machine *machine);
+uint64_t machine_instructions(void *machine);
 
 void machine_start_time(struct machine *machine);
 
@@ -162,6 +180,12 @@ void machine_serve(struct machine *machine);
 /* Lets the time of a halted guest pass up to the next deadline. */
 void machine_wait(struct machine *machine);
 
+/* With local APICs a processor sleeps inside Run. On the virtual clock: notes how far that has moved it. */
+void machine_note_leaps(struct machine *machine);
+
+/* Ends the run where all processors sleep for good; called for the first one's exits. */
+void machine_check_sleepers(struct machine *machine);
+
 /* ---- A processor, vmm/processor.c ---- */
 
 /* Queues a register to be written before the next run; all in one call. */
@@ -172,8 +196,14 @@ bool processor_flush(struct processor *cpu);
 /* Reads what an exit shows, where something else than the exit has changed it. */
 bool processor_refresh(struct processor *cpu);
 
-/* Hands it the controllers' request, or asks to be told when it can take it. */
+/* Hands it the 8259A's request, or asks to be told when it can take it. */
 void processor_offer(struct processor *cpu);
+
+/* With local APICs: which processor is to take the 8259A's requests, be it by its LINT0 or by the I/O APIC? */
+unsigned machine_pic_target(struct machine *machine);
+
+/* The I/O APIC's messages. */
+void machine_send_interrupt(void *machine, const struct ioapic_message *message);
 
 bool processor_start(struct processor *cpu, const struct start *start, struct problem *problem);
 

@@ -23,7 +23,11 @@ const char options_help[] =
     "  --kernel-args TEXT     the kernel's command line (console=ttyS0)\n"
     "  --initrd FILE          the initial file system; the module, for multiboot and PVH\n"
     "  --memory SIZE          the guest's memory, with K, M or G (256M)\n"
-    "  --cpus N               processors; only 1 for now\n"
+    "  --cpus N               processors, 1 to 64 (1); several run in turns that follow from the seed,\n"
+    "                         with --clock host on a thread each\n"
+    "  --apic MODE            none: interrupts come by the 8259A alone; xapic or x2apic: by local APICs and\n"
+    "                         an I/O APIC too, and x2apic lets the guest switch to that mode\n"
+    "                         (none; xapic with several processors)\n"
     "  --firmware FILE        a ROM below 4 GiB, started at the reset vector\n"
     "  --floppy FILE          the image of a floppy that SeaBIOS boots from\n"
     "  --fw-cfg NAME=FILE     a file that firmware finds in fw_cfg; may be given several times\n"
@@ -34,8 +38,9 @@ const char options_help[] =
     "                         host: it follows the host's clock (virtual)\n"
     "  --clock-rate N         nanoseconds that an instruction takes on the virtual clock, for guests\n"
     "                         that wait in loops (1)\n"
-    "  --seed N               where the guest's random numbers come from (0)\n"
-    "  --max-insns N          stop after so many instructions\n"
+    "  --seed N               where the guest's random numbers and the turns come from (0)\n"
+    "  --max-insns N          stop when so many instructions have retired: of all processors, with --clock host\n"
+    "                         of one\n"
     "\n"
     "  --summary              at the end, exits by reason and counts, on standard error\n"
     "  --hash                 at the end, a digest of processor and memory: hash HEX\n"
@@ -49,11 +54,14 @@ const char options_help[] =
     "2 wrong usage or a bad file, 4 it ended badly (triple fault, unsupported, invalid state),\n"
     "6 the host lacks something, 130 interrupted; odd ones are (value << 1) | 1 from port 0xf4.\n";
 
+enum { LARGEST_CPUS = 64 };
+
 enum option {
     OPTION_ARGUMENTS,
     OPTION_INITRD,
     OPTION_MEMORY,
     OPTION_CPUS,
+    OPTION_APIC,
     OPTION_FIRMWARE,
     OPTION_FLOPPY,
     OPTION_FW_CFG,
@@ -77,12 +85,12 @@ static const struct {
 } table[] = {
     {"--kernel-args", OPTION_ARGUMENTS, true}, {"--initrd", OPTION_INITRD, true},
     {"--memory", OPTION_MEMORY, true},         {"--cpus", OPTION_CPUS, true},
-    {"--firmware", OPTION_FIRMWARE, true},     {"--mode", OPTION_MODE, true},
+    {"--firmware", OPTION_FIRMWARE, true},     {"--floppy", OPTION_FLOPPY, true},
+    {"--fw-cfg", OPTION_FW_CFG, true},         {"--clock-rate", OPTION_CLOCK_RATE, true},
+    {"--apic", OPTION_APIC, true},             {"--mode", OPTION_MODE, true},
     {"--base", OPTION_BASE, true},             {"--clock", OPTION_CLOCK, true},
     {"--seed", OPTION_SEED, true},             {"--max-insns", OPTION_MAX_INSNS, true},
     {"--trace", OPTION_TRACE, true},           {"--log-port", OPTION_LOG_PORT, true},
-    {"--floppy", OPTION_FLOPPY, true},         {"--fw-cfg", OPTION_FW_CFG, true},
-    {"--clock-rate", OPTION_CLOCK_RATE, true},
     {"--summary", OPTION_SUMMARY, false},      {"--hash", OPTION_HASH, false},
     {"--help", OPTION_HELP, false},            {"-h", OPTION_HELP, false},
 };
@@ -149,6 +157,20 @@ static bool read_mode(struct options *options, const char *value, struct problem
     return bad(problem, "--mode", value, "real, protected or long");
 }
 
+static bool read_apic(struct options *options, const char *value, struct problem *problem)
+{
+    static const char *const modes[] = {[APIC_NONE] = "none", [APIC_XAPIC] = "xapic", [APIC_X2APIC] = "x2apic"};
+
+    for (unsigned i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+        if (strcmp(value, modes[i]) == 0) {
+            options->apic = (enum apic)i;
+            options->has_apic = true;
+            return true;
+        }
+    }
+    return bad(problem, "--apic", value, "none, xapic or x2apic");
+}
+
 /* KIND[,KIND][:FILE] */
 static bool read_trace(struct options *options, const char *value, struct problem *problem)
 {
@@ -210,10 +232,12 @@ static bool read_option(struct options *options, enum option option, const char 
     case OPTION_CPUS:
         if (!whole_number(value, &number) || number == 0)
             return bad(problem, "--cpus", value, "a number of processors");
-        if (number > 1)
-            return problem_is(problem, STATUS_USAGE,
-                              "--cpus: this version runs guests with 1 processor, not %s", value);
+        if (number > LARGEST_CPUS)
+            return problem_is(problem, STATUS_USAGE, "--cpus: at most %u, not %s", LARGEST_CPUS, value);
+        options->cpus = (unsigned)number;
         return true;
+    case OPTION_APIC:
+        return read_apic(options, value, problem);
     case OPTION_FIRMWARE:
         options->firmware = value;
         return true;
@@ -280,8 +304,12 @@ static bool read_word(struct options *options, int count, char **words, int *ind
     return problem_is(problem, STATUS_USAGE, "unknown option %s; see softwhp --help", word);
 }
 
-static bool check(const struct options *options, struct problem *problem)
+static bool check(struct options *options, struct problem *problem)
 {
+    if (options->cpus > 1 && !options->has_apic)
+        options->apic = APIC_XAPIC;
+    if (options->cpus > 1 && options->apic == APIC_NONE)
+        return problem_is(problem, STATUS_USAGE, "--cpus: several processors need local APICs, not --apic none");
     if (options->firmware && (options->has_mode || options->has_base))
         return problem_is(problem, STATUS_USAGE, "--mode and --base have no meaning with --firmware");
     if (options->firmware && !options->file && (options->initrd || options->has_arguments))
@@ -304,6 +332,7 @@ bool options_read(struct options *options, int count, char **words, struct probl
     *options = (struct options){
         .arguments = "console=ttyS0",
         .memory = UINT64_C(256) << 20,
+        .cpus = 1,
         .max_insns = UINT64_MAX,
         .clock_rate = 1,
         .mode = START_REAL,

@@ -13,6 +13,9 @@
 
 enum { OPTIONS_FW_CFG = 16 };
 
+/* As WHV_X64_LOCAL_APIC_EMULATION_MODE. */
+enum apic { APIC_NONE, APIC_XAPIC, APIC_X2APIC };
+
 struct options {
     const char *file;
     const char *initrd;
@@ -29,8 +32,10 @@ struct options {
     uint64_t clock_rate;
     uint64_t base;
     enum start_mode mode;
+    enum apic apic;
+    unsigned cpus;
     uint16_t log_port;
-    bool has_mode, has_base, has_log_port, has_arguments;
+    bool has_mode, has_base, has_log_port, has_arguments, has_apic;
     bool host_clock, hash, summary, trace;
     bool help;
 };

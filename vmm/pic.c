@@ -77,6 +77,8 @@ static void cascade(struct pic *pic)
 
 void pic_set_line(struct pic *pic, unsigned irq, bool high)
 {
+    if (pic->wire)
+        pic->wire(pic->wire_context, irq, high);
     if (irq < 8) {
         chip_set_line(&pic->master, irq, high);
     } else {

@@ -31,6 +31,9 @@ struct pic_chip {
 
 struct pic {
     struct pic_chip master, slave;
+    /* Who else is wired to the lines, such as an IOAPIC; NULL: nobody. */
+    void (*wire)(void *context, unsigned irq, bool high);
+    void *wire_context;
 };
 
 void pic_reset(struct pic *pic);

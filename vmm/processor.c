@@ -7,7 +7,13 @@
 
 #include "machine.h"
 
-enum { RFLAGS_IF = 0x200 };
+enum {
+    RFLAGS_IF = 0x200,
+    APIC_BASE_ENABLED = 0x800,
+    LVT_DELIVERY = 0x700,
+    LVT_EXTINT = 0x700,
+    LVT_MASKED = 0x10000,
+};
 
 /* ---- Registers ---- */
 
@@ -39,18 +45,19 @@ bool processor_flush(struct processor *cpu)
     return result == S_OK;
 }
 
-/* ---- Interrupts ---- */
+/* ---- Its state ---- */
 
 bool processor_refresh(struct processor *cpu)
 {
-    static const WHV_REGISTER_NAME names[] = {WHvX64RegisterRflags, WHvRegisterInterruptState,
-                                              WHvRegisterPendingInterruption, WHvRegisterPendingEvent};
-    WHV_REGISTER_VALUE values[4];
+    static const WHV_REGISTER_NAME names[] = {
+        WHvX64RegisterRflags,   WHvRegisterInterruptState,        WHvRegisterPendingInterruption,
+        WHvRegisterPendingEvent, WHvRegisterInternalActivityState};
+    WHV_REGISTER_VALUE values[5];
     HRESULT result;
 
     if (!processor_flush(cpu))
         return false;
-    result = WHvGetVirtualProcessorRegisters(cpu->machine->partition, cpu->index, names, 4, values);
+    result = WHvGetVirtualProcessorRegisters(cpu->machine->partition, cpu->index, names, 5, values);
     if (result != S_OK) {
         machine_fail(cpu->machine, "WHvGetVirtualProcessorRegisters", result);
         return false;
@@ -58,18 +65,58 @@ bool processor_refresh(struct processor *cpu)
     cpu->can_interrupt_flag = values[0].Reg64 & RFLAGS_IF;
     cpu->has_shadow = values[1].InterruptState.InterruptShadow;
     cpu->has_event = values[2].PendingInterruption.InterruptionPending || values[3].ExceptionEvent.EventPending;
+    cpu->asleep = values[4].InternalActivity.HaltSuspend;
+    cpu->has_ext_int &= cpu->has_event;
     cpu->state_known = true;
     return true;
+}
+
+/* ---- The 8259A's interrupts ---- */
+
+/* Does its LINT0 let them in? With the APIC off the pin is a processor's INTR. */
+static bool lint0_is_open(struct processor *cpu)
+{
+    static const WHV_REGISTER_NAME names[] = {WHvX64RegisterApicBase, WHvX64RegisterApicLvtLint0};
+    WHV_REGISTER_VALUE values[2];
+    HRESULT result;
+
+    if (!processor_flush(cpu))
+        return false;
+    result = WHvGetVirtualProcessorRegisters(cpu->machine->partition, cpu->index, names, 2, values);
+    if (result != S_OK) {
+        machine_fail(cpu->machine, "WHvGetVirtualProcessorRegisters", result);
+        return false;
+    }
+    return !(values[0].Reg64 & APIC_BASE_ENABLED) || (values[1].Reg64 & (LVT_MASKED | LVT_DELIVERY)) == LVT_EXTINT;
+}
+
+/* A local APIC is given the vector and delivers it when it can. One that sleeps must be woken by hand: whp.md 5.5. */
+static void inject_ext_int(struct processor *cpu)
+{
+    WHV_REGISTER_VALUE event = {0};
+
+    event.ExtIntEvent.EventPending = 1;
+    event.ExtIntEvent.EventType = WHvX64PendingEventExtInt;
+    event.ExtIntEvent.Vector = pic_acknowledge(&cpu->machine->pic);
+    processor_write(cpu, WHvRegisterPendingEvent, event);
+    if (cpu->asleep)
+        processor_write_number(cpu, WHvRegisterInternalActivityState, 0);
+    cpu->asleep = false;
+    cpu->has_ext_int = true;
 }
 
 static void inject(struct processor *cpu)
 {
     WHV_REGISTER_VALUE event = {0};
 
-    event.PendingInterruption.InterruptionPending = 1;
-    event.PendingInterruption.InterruptionType = WHvX64PendingInterrupt;
-    event.PendingInterruption.InterruptionVector = pic_acknowledge(&cpu->machine->pic);
-    processor_write(cpu, WHvRegisterPendingInterruption, event);
+    if (cpu->machine->has_apic) {
+        inject_ext_int(cpu);
+    } else {
+        event.PendingInterruption.InterruptionPending = 1;
+        event.PendingInterruption.InterruptionType = WHvX64PendingInterrupt;
+        event.PendingInterruption.InterruptionVector = pic_acknowledge(&cpu->machine->pic);
+        processor_write(cpu, WHvRegisterPendingInterruption, event);
+    }
     if (cpu->window_armed)
         processor_write_number(cpu, WHvX64RegisterDeliverabilityNotifications, 0);
     cpu->window_armed = false;
@@ -80,6 +127,13 @@ void processor_offer(struct processor *cpu)
 {
     WHV_REGISTER_VALUE window = {0};
 
+    if (cpu->machine->has_apic) { /* exits don't show all of it */
+        struct ioapic_message by_ioapic;
+
+        if (!ioapic_ext_int(&cpu->machine->ioapic, &by_ioapic) && !lint0_is_open(cpu))
+            return;
+        cpu->state_known = false;
+    }
     if (!cpu->state_known && !processor_refresh(cpu))
         return;
     if (cpu->can_interrupt_flag && !cpu->has_shadow && !cpu->has_event) {
@@ -91,3 +145,59 @@ void processor_offer(struct processor *cpu)
     }
 }
 
+/* ---- Local APICs ---- */
+
+static WHV_INTERRUPT_DESTINATION_MODE mode_of(const struct ioapic_message *message)
+{
+    return message->is_logical ? WHvX64InterruptDestinationModeLogical : WHvX64InterruptDestinationModePhysical;
+}
+
+/* Everybody has another number for those that are in x2APIC mode. */
+static uint32_t destination_of(const struct ioapic_message *message)
+{
+    return message->destination == 0xff && !message->is_logical ? UINT32_MAX : message->destination;
+}
+
+unsigned machine_pic_target(struct machine *m)
+{
+    struct ioapic_message message;
+    UINT32 targets[MACHINE_PROCESSORS], count = 0;
+
+    if (m->has_apic && ioapic_ext_int(&m->ioapic, &message) &&
+        WHvGetInterruptTargetVpSet(m->partition, destination_of(&message), mode_of(&message), targets,
+                                   MACHINE_PROCESSORS, &count) == S_OK &&
+        count)
+        return targets[0];
+    return 0;
+}
+
+void machine_send_interrupt(void *context, const struct ioapic_message *message)
+{
+    struct machine *m = context;
+    WHV_INTERRUPT_CONTROL control = {0};
+    HRESULT result;
+
+    switch (message->delivery) {
+    case IOAPIC_FIXED:
+        control.Type = WHvX64InterruptTypeFixed;
+        break;
+    case IOAPIC_LOWEST:
+        control.Type = WHvX64InterruptTypeLowestPriority;
+        break;
+    case IOAPIC_NMI:
+        control.Type = WHvX64InterruptTypeNmi;
+        break;
+    case IOAPIC_INIT:
+        control.Type = WHvX64InterruptTypeInit;
+        break;
+    default: /* reserved, and SMIs, for which there is no mode to enter */
+        return;
+    }
+    control.DestinationMode = mode_of(message);
+    control.TriggerMode = message->is_level ? WHvX64InterruptTriggerModeLevel : WHvX64InterruptTriggerModeEdge;
+    control.Destination = destination_of(message);
+    control.Vector = message->vector;
+    result = WHvRequestInterrupt(m->partition, &control, sizeof control);
+    if (result != S_OK)
+        machine_fail(m, "WHvRequestInterrupt", result);
+}

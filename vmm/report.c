@@ -19,6 +19,8 @@ static const struct {
     {WHvRunVpExitReasonUnsupportedFeature, "UnsupportedFeature"},
     {WHvRunVpExitReasonX64InterruptWindow, "X64InterruptWindow"},
     {WHvRunVpExitReasonX64Halt, "X64Halt"},
+    {WHvRunVpExitReasonX64ApicEoi, "X64ApicEoi"},
+    {WHvRunVpExitReasonX64ApicWriteTrap, "X64ApicWriteTrap"},
     {WHvRunVpExitReasonCanceled, "Canceled"},
     {SwhpRunVpExitReasonCount, "Count"},
     {SwhpRunVpExitReasonFerrFreeze, "FerrFreeze"},

@@ -2,6 +2,7 @@
 /*
  * The loop: a processor runs, and its exit is answered, until something ends the machine.
  */
+#include <time.h>
 #include <unistd.h>
 
 #include "machine.h"
@@ -23,8 +24,10 @@ void machine_check_devices(struct machine *m)
 
 void machine_check_user(struct machine *m)
 {
-    if (m->helpers.signal_seen) {
-        machine_end(m, 128 + m->helpers.signal_seen, "a signal ended it");
+    int number = __atomic_load_n(&m->helpers.signal_seen, __ATOMIC_ACQUIRE);
+
+    if (number) {
+        machine_end(m, 128 + number, "a signal ended it");
     } else if (m->terminal.wants_interrupt) {
         machine_end(m, STATUS_INTERRUPTED, "Ctrl-C ended it");
     } else if (m->terminal.wants_leave) {
@@ -34,6 +37,53 @@ void machine_check_user(struct machine *m)
     }
 }
 
+/* Frozen at an x87 exception, and no interrupt has come; or halted, without a local APIC. */
+static void wait_outside(struct processor *cpu)
+{
+    struct machine *m = cpu->machine;
+
+    if (!m->is_threaded) {
+        machine_wait(m);
+        cpu->halted = !m->has_apic;
+        return;
+    }
+    pthread_mutex_unlock(&m->lock);
+    nanosleep(&(struct timespec){0, 50000}, NULL);
+    pthread_mutex_lock(&m->lock);
+    cpu->halted = false;
+}
+
+/* Who is to take a new request of the 8259A may be in the midst of its Run, or asleep there. */
+static void tell_pic_target(struct processor *cpu)
+{
+    struct machine *m = cpu->machine;
+    bool is_requesting = pic_is_requesting(&m->pic);
+
+    if (is_requesting && !m->pic_is_told) {
+        unsigned target = machine_pic_target(m);
+
+        if (target != cpu->index)
+            WHvCancelRunVirtualProcessor(m->partition, target, 0);
+    }
+    m->pic_is_told = is_requesting;
+}
+
+static HRESULT run(struct processor *cpu)
+{
+    struct machine *m = cpu->machine;
+    uint64_t until = m->until;
+    HRESULT result;
+
+    if (!m->is_threaded)
+        return SwhpRunVirtualProcessorUntil(m->partition, cpu->index, until, &cpu->exit, sizeof cpu->exit);
+    tell_pic_target(cpu);
+    pthread_mutex_unlock(&m->lock);
+    result = SwhpRunVirtualProcessorUntil(m->partition, cpu->index, until, &cpu->exit, sizeof cpu->exit);
+    pthread_mutex_lock(&m->lock);
+    m->current = cpu;
+    return result;
+}
+
 /* Up to the end of its next exit. */
 static bool turn(struct processor *cpu)
 {
@@ -41,19 +91,21 @@ static bool turn(struct processor *cpu)
     HRESULT result;
 
     if (cpu->halted && !pic_is_requesting(&m->pic)) {
-        machine_wait(m);
+        wait_outside(cpu);
         return true;
     }
     cpu->halted = false;
-    if (pic_is_requesting(&m->pic))
+    if (pic_is_requesting(&m->pic) && machine_pic_target(m) == cpu->index)
         processor_offer(cpu);
     if (!processor_flush(cpu))
         return false;
-    result = SwhpRunVirtualProcessorUntil(m->partition, cpu->index, m->until, &cpu->exit, sizeof cpu->exit);
+    result = run(cpu);
     if (result != S_OK) {
         machine_fail(m, "SwhpRunVirtualProcessorUntil", result);
         return false;
     }
+    if (m->has_apic && !m->options->host_clock)
+        machine_note_leaps(m);
     processor_exited(cpu);
     return true;
 }
@@ -63,6 +115,77 @@ static void loop(struct processor *cpu)
     while (!cpu->machine->ended && turn(cpu))
         ;
     processor_flush(cpu);
+}
+
+/* ---- Turns ---- */
+
+/* Up to the end of the next exit of any processor. */
+static bool turn_of_all(struct machine *m)
+{
+    WHV_RUN_VP_EXIT_CONTEXT context;
+    struct processor *cpu;
+    UINT32 index = 0;
+    HRESULT result;
+
+    if (m->current->halted) { /* frozen at an x87 exception, while all others may sleep */
+        machine_wait(m);
+        m->current->halted = false;
+    }
+    if (pic_is_requesting(&m->pic))
+        processor_offer(&m->processors[machine_pic_target(m)]);
+    for (unsigned i = 0; i < m->processor_count; i++)
+        if (!processor_flush(&m->processors[i]))
+            return false;
+    result = SwhpRunPartition(m->partition, m->until, &index, &context, sizeof context);
+    if (result != S_OK) {
+        machine_fail(m, "SwhpRunPartition", result);
+        return false;
+    }
+    cpu = m->current = &m->processors[index];
+    cpu->exit = context;
+    processor_exited(cpu);
+    return true;
+}
+
+static void loop_over_all(struct machine *m)
+{
+    while (!m->ended && turn_of_all(m))
+        ;
+    for (unsigned i = 0; i < m->processor_count; i++)
+        processor_flush(&m->processors[i]);
+}
+
+/* ---- Threads ---- */
+
+static void *run_thread(void *context)
+{
+    struct processor *cpu = context;
+    struct machine *m = cpu->machine;
+
+    pthread_mutex_lock(&m->lock);
+    loop(cpu);
+    for (unsigned i = 0; i < m->processor_count; i++) /* a cancel that comes too early is kept for the next Run */
+        if (i != cpu->index)
+            WHvCancelRunVirtualProcessor(m->partition, i, 0);
+    pthread_mutex_unlock(&m->lock);
+    return NULL;
+}
+
+static void run_threads(struct machine *m)
+{
+    for (unsigned i = 1; i < m->processor_count && !m->ended; i++) {
+        struct processor *cpu = &m->processors[i];
+
+        cpu->has_thread = pthread_create(&cpu->thread, NULL, run_thread, cpu) == 0;
+        if (!cpu->has_thread) {
+            problem_is(&m->problem, STATUS_HOST, "the host can't start a thread");
+            machine_end(m, STATUS_HOST, "it could not start");
+        }
+    }
+    run_thread(&m->processors[0]);
+    for (unsigned i = 1; i < m->processor_count; i++)
+        if (m->processors[i].has_thread)
+            pthread_join(m->processors[i].thread, NULL);
 }
 
 void machine_run(struct machine *m)
@@ -75,7 +198,12 @@ void machine_run(struct machine *m)
             fprintf(stderr, "softwhp: Ctrl-A x leaves\n");
         m->current = &m->processors[0];
         machine_start_time(m);
-        loop(&m->processors[0]);
+        if (m->is_threaded)
+            run_threads(m);
+        else if (m->is_in_turns)
+            loop_over_all(m);
+        else
+            loop(&m->processors[0]);
     }
     helpers_stop(m);
     terminal_close(&m->terminal);

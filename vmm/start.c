@@ -109,26 +109,45 @@ static void start_protected(struct processor *cpu, const struct start *start)
     processor_write(cpu, WHvX64RegisterCr0, number(CR0_PG | CR0_PE | CR0_ET));
 }
 
+/* What firmware leaves in the first processor's local APIC: the 8259A's requests come through it. Intel's
+ * MultiProcessor Specification 3.6.2.2, virtual wire mode. */
+static void start_apic(struct processor *cpu)
+{
+    processor_write(cpu, WHvX64RegisterApicSpurious, number(0x1ff));
+    processor_write(cpu, WHvX64RegisterApicLvtLint0, number(0x700));
+    processor_write(cpu, WHvX64RegisterApicLvtLint1, number(0x400));
+}
+
+static void start_first(struct processor *cpu, const struct start *start)
+{
+    if (start->mode == START_REAL)
+        start_real(cpu, start);
+    else
+        start_protected(cpu, start);
+    processor_write(cpu, WHvX64RegisterRip, number(start->rip));
+    processor_write(cpu, WHvX64RegisterRsp, number(start->rsp));
+    processor_write(cpu, WHvX64RegisterRax, number(start->rax));
+    processor_write(cpu, WHvX64RegisterRbx, number(start->rbx));
+    processor_write(cpu, WHvX64RegisterRdx, number(0));
+    processor_write(cpu, WHvX64RegisterRsi, number(start->rsi));
+    if (cpu->machine->has_apic)
+        start_apic(cpu);
+}
+
 bool processor_start(struct processor *cpu, const struct start *start, struct problem *problem)
 {
     HRESULT result;
 
-    if (start->mode == START_RESET) {
+    if (start->mode == START_RESET && cpu->index == 0) {
         start_reset(cpu);
-    } else {
-        if (start->mode == START_REAL)
-            start_real(cpu, start);
-        else
-            start_protected(cpu, start);
-        processor_write(cpu, WHvX64RegisterRip, number(start->rip));
-        processor_write(cpu, WHvX64RegisterRsp, number(start->rsp));
-        processor_write(cpu, WHvX64RegisterRax, number(start->rax));
-        processor_write(cpu, WHvX64RegisterRbx, number(start->rbx));
-        processor_write(cpu, WHvX64RegisterRdx, number(0));
-        processor_write(cpu, WHvX64RegisterRsi, number(start->rsi));
+    } else if (start->mode != START_RESET) {
+        if (cpu->index == 0) /* others wait for INIT and SIPI */
+            start_first(cpu, start);
         for (size_t i = 0; i < sizeof memory_types / sizeof memory_types[0]; i++)
             processor_write(cpu, memory_types[i].name, number(memory_types[i].value));
     }
+    if (!cpu->writes)
+        return true;
     result = WHvSetVirtualProcessorRegisters(cpu->machine->partition, cpu->index, cpu->names, cpu->writes, cpu->values);
     cpu->writes = 0;
     return result == S_OK ||

@@ -202,10 +202,12 @@ size_t terminal_take(struct terminal *terminal, uint8_t *bytes, size_t size)
     return count;
 }
 
-void terminal_progress(struct terminal *terminal, bool is_busy, uint64_t counts, uint64_t started)
+void terminal_progress(struct terminal *terminal, bool is_busy, uint64_t (*count)(void *context), void *context,
+                       uint64_t started)
 {
     uint64_t now = host_time();
     char line[100];
+    double counts;
     int length;
 
     if (!is_busy) {
@@ -216,9 +218,10 @@ void terminal_progress(struct terminal *terminal, bool is_busy, uint64_t counts,
     if (now - terminal->output_time < PROGRESS_AFTER || !isatty(STDERR_FILENO) ||
         (terminal->in_line && isatty(STDOUT_FILENO)))
         return;
+    counts = (double)count(context);
     length = snprintf(line, sizeof line,
                       "\r\033[Ksoftwhp: running, %.0f million instructions, %.0f million a second",
-                      (double)counts / 1e6, (double)counts * 1e3 / (double)(now - started + 1));
+                      counts / 1e6, counts * 1e3 / (double)(now - started + 1));
     (void)!write(STDERR_FILENO, line, (size_t)length);
     terminal->shows_progress = true;
     terminal->output_time = now - PROGRESS_AFTER + NS_PER_SECOND / 2;

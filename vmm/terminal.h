@@ -54,7 +54,9 @@ size_t terminal_take(struct terminal *terminal, uint8_t *bytes, size_t size);
 void terminal_put(void *terminal, uint8_t byte);
 void terminal_flush(struct terminal *terminal);
 
-/* Shows on a terminal at standard error that something goes on, where the guest is busy and silent for long. */
-void terminal_progress(struct terminal *terminal, bool is_busy, uint64_t counts, uint64_t started);
+/* Shows on a terminal at standard error that something goes on, where the guest is busy and silent for long: how much, by
+ * the count that it asks for. */
+void terminal_progress(struct terminal *terminal, bool is_busy, uint64_t (*count)(void *context), void *context,
+                       uint64_t started);
 
 #endif

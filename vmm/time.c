@@ -7,8 +7,12 @@
 
 #include "machine.h"
 
+enum { RFLAGS_IF = 0x200, LVT_MASKED = 0x10000 };
+
 #define POLL_EVERY_NS UINT64_C(10000000)   /* how often input is looked for, in device time, */
 #define REFILL_EVERY_NS UINT64_C(1000000)  /* and how often while there is more than the port took */
+#define FREEZE_NS UINT64_C(1000)           /* what passes at once for a processor with FERR# up and an APIC */
+#define LOOK_EVERY_NS UINT64_C(100000000)  /* how often sleepers are looked at on the host's clock */
 
 uint64_t machine_now(void *context)
 {
@@ -27,8 +31,9 @@ uint64_t machine_counts(const struct machine *machine, uint64_t time)
     return counts > UINT64_MAX ? UINT64_MAX : (uint64_t)counts;
 }
 
-uint64_t machine_instructions(const struct machine *machine)
+uint64_t machine_instructions(void *context)
 {
+    const struct machine *machine = context;
     uint64_t sum = 0;
 
     for (unsigned i = 0; i < machine->processor_count; i++) {
@@ -59,6 +64,18 @@ void machine_schedule(struct machine *m)
         return;
     }
     counts = machine_counts(m, m->deadline);
+    if (m->is_in_turns) {
+        m->until = counts;
+        if (m->options->max_insns != UINT64_MAX) { /* the clock takes leaps too, so it is there before the count is */
+            UINT64 clock = 0, done = machine_instructions(m), left;
+
+            SwhpGetClock(m->partition, &clock);
+            left = m->options->max_insns > done ? m->options->max_insns - done : 0;
+            if (counts - clock > left)
+                m->until = clock + left;
+        }
+        return;
+    }
     m->until = counts > m->offset ? counts - m->offset : 0;
     if (m->until > m->options->max_insns)
         m->until = m->options->max_insns;
@@ -78,9 +95,29 @@ static void poll_input(struct machine *m, uint64_t now)
     m->poll_time = now + (m->terminal.input_count ? REFILL_EVERY_NS : POLL_EVERY_NS);
 }
 
+/* Who waits for a person, or for a pipe, needn't wait faster than the clock on the wall. */
+static bool waits_for_user(const struct machine *m)
+{
+    return !m->terminal.at_eof && !m->terminal.input_count && serial_listens(&m->serial);
+}
+
+/* What slept inside Run, on the virtual clock, waits here for the user. */
+static void wait_for_user(struct machine *m)
+{
+    uint64_t leapt = (uint64_t)((unsigned __int128)m->leapt * m->ns_per_count >> 32);
+
+    m->leapt = 0;
+    m->has_halted = true;
+    if (waits_for_user(m) && terminal_wait(&m->terminal, leapt))
+        m->poll_time = 0;
+}
+
 void machine_serve(struct machine *m)
 {
     uint64_t now = machine_now(m);
+
+    if (m->leapt)
+        wait_for_user(m);
 
     pit_update(&m->pit, now);
     rtc_update(&m->rtc, now);
@@ -88,8 +125,7 @@ void machine_serve(struct machine *m)
         terminal_flush(&m->terminal);
         poll_input(m, now);
         /* A trace on the same terminal is progress enough. */
-        terminal_progress(&m->terminal, !m->has_halted && m->trace != stderr, machine_instructions(m),
-                          m->started);
+        terminal_progress(&m->terminal, !m->has_halted && m->trace != stderr, machine_instructions, m, m->started);
         m->has_halted = false;
         machine_check_user(m);
     }
@@ -106,14 +142,20 @@ void machine_start_time(struct machine *m)
     machine_schedule(m);
 }
 
-/* Can anything that this machine has still wake a halted processor? */
+/* Could a request on this line reach a processor, as the masks are now? */
+static bool lets_through(const struct machine *m, unsigned irq)
+{
+    return pic_lets_through(&m->pic, irq) || (m->has_apic && ioapic_lets_through(&m->ioapic, irq));
+}
+
+/* Can any device that this machine has still wake a halted processor? */
 static bool can_wake(const struct machine *m)
 {
-    if (pit_deadline(&m->pit) != UINT64_MAX && pic_lets_through(&m->pic, 0))
+    if (pit_deadline(&m->pit) != UINT64_MAX && lets_through(m, 0))
         return true;
-    if (rtc_deadline(&m->rtc) != UINT64_MAX && pic_lets_through(&m->pic, 8))
+    if (rtc_deadline(&m->rtc) != UINT64_MAX && lets_through(m, 8))
         return true;
-    return serial_listens(&m->serial) && pic_lets_through(&m->pic, m->serial.irq) &&
+    return serial_listens(&m->serial) && lets_through(m, m->serial.irq) &&
            (!m->terminal.at_eof || m->terminal.input_count);
 }
 
@@ -121,9 +163,13 @@ void machine_wait(struct machine *m)
 {
     uint64_t now = machine_now(m);
     uint64_t left = m->deadline > now ? m->deadline - now : 0;
-    bool waits_for_user = !m->terminal.at_eof && !m->terminal.input_count && serial_listens(&m->serial);
+    bool for_user = waits_for_user(m);
 
-    if (!can_wake(m)) {
+    if (m->has_apic) {
+        /* Frozen at an x87 exception: the local APIC's timer may be the first to do something about it. */
+        if (left > FREEZE_NS)
+            left = FREEZE_NS;
+    } else if (!can_wake(m)) {
         problem_is(&m->problem, STATUS_BADLY,
                    "the guest %s at %04x:%" PRIx64 " to wait for an interrupt, and no device is set up to send one",
                    m->current->exit.ExitReason == SwhpRunVpExitReasonFerrFreeze ? "froze" : "halted",
@@ -131,15 +177,14 @@ void machine_wait(struct machine *m)
         machine_end(m, STATUS_BADLY, "the guest waits forever");
         return;
     }
-    /* Who waits for a person, or for a pipe, needn't wait faster than the clock on the wall. Input ends the
-     * wait early, and so does it on the host's clock. */
-    if ((waits_for_user || m->options->host_clock) && left && terminal_wait(&m->terminal, left)) {
-        if (waits_for_user)
+    /* Input ends the wait early, and so does it on the host's clock. */
+    if ((for_user || m->options->host_clock) && left && terminal_wait(&m->terminal, left)) {
+        if (for_user)
             poll_input(m, now);
         else if (m->options->host_clock) /* nobody takes that input yet; don't spin on it */
             nanosleep(&(struct timespec){0, (long)(left < 999999999 ? left : 999999999)}, NULL);
     } else if (!m->options->host_clock) {
-        UINT64 clock = 0, counts = machine_counts(m, m->deadline);
+        UINT64 clock = 0, counts = machine_counts(m, now + left);
 
         SwhpGetClock(m->partition, &clock);
         if (counts > clock) {
@@ -154,3 +199,78 @@ void machine_wait(struct machine *m)
     machine_serve(m);
 }
 
+
+/* ---- With local APICs ---- */
+
+void machine_note_leaps(struct machine *m)
+{
+    UINT64 clock = 0;
+    uint64_t offset;
+
+    SwhpGetClock(m->partition, &clock);
+    offset = clock - machine_instructions(m);
+    if (offset == m->offset)
+        return;
+    m->leapt += offset - m->offset;
+    m->offset = offset;
+    machine_schedule(m);
+}
+
+enum sleep { AWAKE, SLEEPS, SLEEPS_DEEPLY };
+
+/* Will its own timer, or anybody's interrupt, end its sleep? Those that wait for a start-up sleep deeply too. */
+static enum sleep sleep_of(struct machine *m, const struct processor *cpu)
+{
+    static const WHV_REGISTER_NAME names[] = {WHvRegisterInternalActivityState, WHvX64RegisterRflags,
+                                              WHvX64RegisterApicLvtTimer, WHvX64RegisterApicCurrentCount,
+                                              WHvX64RegisterTscDeadline};
+    WHV_REGISTER_VALUE values[5];
+
+    if (WHvGetVirtualProcessorRegisters(m->partition, cpu->index, names, 5, values) != S_OK)
+        return AWAKE;
+    if (values[0].InternalActivity.StartupSuspend)
+        return SLEEPS_DEEPLY;
+    if (!values[0].InternalActivity.HaltSuspend)
+        return AWAKE;
+    if (!(values[1].Reg64 & RFLAGS_IF))
+        return SLEEPS_DEEPLY;
+    return !(values[2].Reg64 & LVT_MASKED) && (values[3].Reg64 || values[4].Reg64) ? AWAKE : SLEEPS;
+}
+
+void machine_check_sleepers(struct machine *m)
+{
+    uint64_t before;
+    enum sleep all = SLEEPS_DEEPLY;
+
+    if (pic_is_requesting(&m->pic)) /* and is about to be heard */
+        return;
+    if (m->options->host_clock) {
+        uint64_t now = host_time();
+
+        if (now < m->look_time)
+            return;
+        m->look_time = now + LOOK_EVERY_NS;
+    }
+    if (sleep_of(m, &m->processors[0]) == AWAKE)
+        return;
+    before = machine_instructions(m);
+    for (unsigned i = 0; i < m->processor_count; i++) {
+        enum sleep one = sleep_of(m, &m->processors[i]);
+
+        if (one == AWAKE)
+            return;
+        if (one < all)
+            all = one;
+    }
+    if (machine_instructions(m) != before) /* one was awake while others were looked at */
+        return;
+    if (all == SLEEPS_DEEPLY) {
+        machine_end(m, STATUS_WELL, "HLT with interrupts off");
+    } else if (!can_wake(m)) {
+        problem_is(&m->problem, STATUS_BADLY,
+                   "the guest halted at %04x:%" PRIx64 "%s to wait for an interrupt, and no device is set up to send one",
+                   m->processors[0].exit.VpContext.Cs.Selector, m->processors[0].exit.VpContext.Rip,
+                   m->processors[0].on);
+        machine_end(m, STATUS_BADLY, "the guest waits forever");
+    }
+}

@@ -7,13 +7,13 @@
 
 enum { EMULATORS = 1024, IN_USE = 1 };
 
-/* As whp/handle.c does it: handle = serial number << 16 | slot << 4, never given twice. */
+/* As whp/handle.c does it: handle = serial number << 16 | slot << 4, never given twice, and no partition's. */
 static struct emulator_slot {
     u64 state; /* atomic: the handle, and IN_USE while a call is inside; 0: free */
     struct emulator *e;
 } slots[EMULATORS];
 static struct host_lock slots_lock;
-static u64 slots_serial;
+static u64 slots_serial = (u64)1 << 44;
 
 static struct emulator_slot *slot_of(WHV_EMULATOR_HANDLE handle)
 {
@@ -60,19 +60,35 @@ void emulator_leave(WHV_EMULATOR_HANDLE handle)
     __atomic_store_n(&slot_of(handle)->state, (u64)(uintptr_t)handle, __ATOMIC_RELEASE);
 }
 
+static const char *missing_callback(const WHV_EMULATOR_CALLBACKS *c)
+{
+#define MISSING(name)                                                                                        \
+    if (!c->name)                                                                                            \
+    return #name
+    MISSING(WHvEmulatorIoPortCallback);
+    MISSING(WHvEmulatorMemoryCallback);
+    MISSING(WHvEmulatorGetVirtualProcessorRegisters);
+    MISSING(WHvEmulatorSetVirtualProcessorRegisters);
+    MISSING(WHvEmulatorTranslateGvaPage);
+#undef MISSING
+    return NULL;
+}
+
 HRESULT WINAPI WHvEmulatorCreateEmulator(const WHV_EMULATOR_CALLBACKS *Callbacks,
                                          WHV_EMULATOR_HANDLE *Emulator)
 {
     if (!Callbacks || !Emulator)
         return fail(E_INVALIDARG, "%s is NULL", Callbacks ? "Emulator" : "Callbacks");
     if (Callbacks->Size != sizeof *Callbacks)
-        return fail(E_INVALIDARG, "Callbacks: Size is %u, must be %zu", Callbacks->Size, sizeof *Callbacks);
+        return fail(E_INVALIDARG, "Callbacks: Size is %u, must be %u", Callbacks->Size,
+                    (u32)sizeof *Callbacks);
     if (Callbacks->Reserved)
         return fail(E_INVALIDARG, "Callbacks: Reserved is %u, must be 0", Callbacks->Reserved);
-    if (!Callbacks->WHvEmulatorIoPortCallback || !Callbacks->WHvEmulatorMemoryCallback ||
-        !Callbacks->WHvEmulatorGetVirtualProcessorRegisters ||
-        !Callbacks->WHvEmulatorSetVirtualProcessorRegisters || !Callbacks->WHvEmulatorTranslateGvaPage)
-        return fail(E_INVALIDARG, "Callbacks: one of the five is NULL");
+
+    const char *missing = missing_callback(Callbacks);
+
+    if (missing)
+        return fail(E_INVALIDARG, "Callbacks: %s is NULL", missing);
 
     struct emulator *e = host_alloc(sizeof *e);
     struct vcpu *cpu = host_alloc(sizeof *cpu);

@@ -130,7 +130,7 @@ HRESULT vcpu_enter_slow(WHV_PARTITION_HANDLE handle, u32 index, enum door_state 
             return no_such_processor(handle, index);
         if (seen == (number | DOOR_RUNNING))
             return fail(WHV_E_INVALID_VP_STATE,
-                        "VpIndex: processor %u is inside WHvRunVirtualProcessor; "
+                        "VpIndex: processor %u is inside WHvRunVirtualProcessor or SwhpRunPartition; "
                         "WHvCancelRunVirtualProcessor ends that",
                         index);
         host_yield();

@@ -193,6 +193,16 @@ static void absorb_vcpu(struct hash *h, const struct vcpu *cpu)
     absorb_apic(h, cpu);
 }
 
+/* Who never ran processors in turns has the digests that there were before. */
+static void absorb_turns(struct hash *h, const struct turns *t)
+{
+    if (!t->draws)
+        return;
+    absorb(h, t->draws);
+    absorb(h, t->rest);
+    absorb(h, t->whose);
+}
+
 /* ---- memory ---- */
 
 enum { RIGHTS = PAGE_READ | PAGE_WRITE | PAGE_EXECUTE };
@@ -284,6 +294,7 @@ HRESULT WINAPI SwhpStateHash(WHV_PARTITION_HANDLE Partition, SWHP_DIGEST *Digest
         if (p->clock == SwhpClockVirtual) {
             absorb(&hash, clock_now(p));
             absorb(&hash, p->random);
+            absorb_turns(&hash, &p->turns);
         }
         for (u32 i = 0; i < MAX_PROCESSORS; i++)
             if (p->cpu[i])

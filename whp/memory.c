@@ -3,6 +3,7 @@
 #include "mem/ram.h"
 
 #include "mem/translate.h"
+#include "whp/level.h"
 #include "whp/memory.h"
 #include "whp/processor.h"
 
@@ -96,6 +97,8 @@ HRESULT WINAPI WHvMapGpaRange2(WHV_PARTITION_HANDLE Partition, HANDLE Process, V
                                WHV_MAP_GPA_RANGE_FLAGS Flags)
 {
     /* -1 is GetCurrentProcess() */
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
     if (Process && (intptr_t)Process != -1)
         return fail(E_INVALIDARG,
                     "Process: %p; only memory of the calling process, NULL or -1, can be mapped", Process);
@@ -225,6 +228,8 @@ HRESULT WINAPI WHvReadGpaRange(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex,
                                WHV_GUEST_PHYSICAL_ADDRESS GuestAddress, WHV_ACCESS_GPA_CONTROLS Controls,
                                PVOID Data, UINT32 DataSizeInBytes)
 {
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
     if (!Data)
         return fail(E_POINTER, "Data is NULL");
     return access_gpa(Partition, VpIndex, GuestAddress, Controls, Data, NULL, DataSizeInBytes);
@@ -234,6 +239,8 @@ HRESULT WINAPI WHvWriteGpaRange(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex,
                                 WHV_GUEST_PHYSICAL_ADDRESS GuestAddress, WHV_ACCESS_GPA_CONTROLS Controls,
                                 const VOID *Data, UINT32 DataSizeInBytes)
 {
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
     if (!Data)
         return fail(E_POINTER, "Data is NULL");
     return access_gpa(Partition, VpIndex, GuestAddress, Controls, NULL, Data, DataSizeInBytes);
@@ -259,20 +266,6 @@ static HRESULT check_advice(u32 advice, const void *buffer, u32 size)
     }
 }
 
-struct sum {
-    u64 begin, end, size;
-};
-
-static void add_overlap(void *context, u64 gpa, u8 *host, u64 size, u32 rights)
-{
-    struct sum *s = context;
-    u64 begin = gpa > s->begin ? gpa : s->begin, end = gpa + size < s->end ? gpa + size : s->end;
-
-    (void)host;
-    (void)rights;
-    s->size += end > begin ? end - begin : 0;
-}
-
 /* Memory is the caller's and is there anyway, so this only checks. */
 HRESULT WINAPI WHvAdviseGpaRange(WHV_PARTITION_HANDLE Partition, const WHV_MEMORY_RANGE_ENTRY *GpaRanges,
                                  UINT32 GpaRangesCount, WHV_ADVISE_GPA_RANGE_CODE Advice,
@@ -280,6 +273,8 @@ HRESULT WINAPI WHvAdviseGpaRange(WHV_PARTITION_HANDLE Partition, const WHV_MEMOR
 {
     struct partition *p;
 
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
     if (GpaRangesCount && !GpaRanges)
         return fail(E_POINTER, "GpaRanges is NULL");
 
@@ -290,17 +285,22 @@ HRESULT WINAPI WHvAdviseGpaRange(WHV_PARTITION_HANDLE Partition, const WHV_MEMOR
     hr = check_advice((u32)Advice, AdviceBuffer, AdviceBufferSizeInBytes);
     for (u32 i = 0; i < GpaRangesCount && SUCCEEDED(hr); i++)
         hr = check_range(p, GpaRanges[i].GuestAddress, GpaRanges[i].SizeInBytes);
-    host_lock(&p->lock);
     for (u32 i = 0; i < GpaRangesCount && SUCCEEDED(hr); i++) {
-        struct sum s = { GpaRanges[i].GuestAddress, GpaRanges[i].GuestAddress + GpaRanges[i].SizeInBytes, 0 };
-
-        ram_visit(p->ram, add_overlap, &s);
-        if (s.size != s.end - s.begin)
+        host_lock(&p->lock); /* one by one: there may be many */
+        if (!ram_has_all(p->ram, GpaRanges[i].GuestAddress, GpaRanges[i].SizeInBytes))
             hr = fail(WHV_E_GPA_RANGE_NOT_FOUND, "GpaRanges[%u]: not all of it is mapped", i);
+        host_unlock(&p->lock);
     }
-    host_unlock(&p->lock);
     partition_leave(Partition);
     return hr;
+}
+
+static void add_size(void *context, u64 gpa, u8 *host, u64 size, u32 rights)
+{
+    (void)gpa;
+    (void)host;
+    (void)rights;
+    *(u64 *)context += size;
 }
 
 HRESULT WINAPI WHvGetPartitionCounters(WHV_PARTITION_HANDLE Partition, WHV_PARTITION_COUNTER_SET CounterSet,
@@ -314,13 +314,13 @@ HRESULT WINAPI WHvGetPartitionCounters(WHV_PARTITION_HANDLE Partition, WHV_PARTI
     if (CounterSet != WHvPartitionCounterSetMemory) {
         hr = fail(WHV_E_UNKNOWN_PROPERTY, "CounterSet: there is no %#x", (u32)CounterSet);
     } else {
-        struct sum s = { 0, ~(u64)0, 0 };
+        u64 size = 0;
         WHV_PARTITION_MEMORY_COUNTERS counters = { 0 };
 
         host_lock(&p->lock);
-        ram_visit(p->ram, add_overlap, &s);
+        ram_visit(p->ram, add_size, &size);
         host_unlock(&p->lock);
-        counters.Mapped4KPageCount = s.size / PAGE_SIZE;
+        counters.Mapped4KPageCount = size / PAGE_SIZE;
         hr = give(Buffer, BufferSizeInBytes, BytesWritten, &counters, sizeof counters);
     }
     partition_leave(Partition);

@@ -9,11 +9,14 @@
 #include "mem/tlb.h"
 #include "state/clock.h"
 #include "state/host.h"
+#include "state/port.h"
 #include "state/profile.h"
+#include "whp/level.h"
 #include "whp/processor.h"
 
 static void destroy(struct partition *p)
 {
+    ports_delete(p);
     if (p->ram)
         ram_delete(p->ram);
     if (p->trace_file)
@@ -36,6 +39,7 @@ HRESULT WINAPI WHvCreatePartition(WHV_PARTITION_HANDLE *Partition)
         return fail(E_OUTOFMEMORY, "no memory for a partition");
     profile_use(p, profile_find("zen"));
     p->msr_bitmap.UnhandledMsrs = 1;
+    p->api_level = LEVEL_NEWEST;
     p->rate = 1;
     p->host_start = host_nanoseconds();
     p->ram = ram_new();
@@ -80,6 +84,10 @@ HRESULT WINAPI WHvResetPartition(WHV_PARTITION_HANDLE Partition)
 {
     struct partition *p;
     u64 held;
+
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
+
     HRESULT hr = partition_enter(Partition, &p);
 
     if (FAILED(hr))
@@ -96,6 +104,8 @@ HRESULT WINAPI WHvResetPartition(WHV_PARTITION_HANDLE Partition)
             p->doors[i].cpu->load_pdptes = false;
             tlb_flush(p->doors[i].cpu, false);
         }
+        p->turns.whose = 0;
+        p->turns.rest = 0; /* the generator goes on, as RDRAND's does */
         partition_go(Partition, held);
     }
     partition_leave(Partition);
@@ -132,6 +142,7 @@ void partition_resume_time(struct partition *p)
             p->host_start += host_nanoseconds() - p->suspended_at;
         p->suspended_at = 0;
         __atomic_store_n(&p->is_suspended, false, __ATOMIC_RELAXED);
+        __atomic_store_n(&p->is_special, level_has_old_context(p), __ATOMIC_RELEASE); /* Run reads it, then the rest */
     }
     host_unlock(&p->lock);
 }
@@ -140,6 +151,10 @@ HRESULT WINAPI WHvSuspendPartitionTime(WHV_PARTITION_HANDLE Partition)
 {
     struct partition *p;
     u64 held;
+
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
+
     HRESULT hr = partition_enter(Partition, &p);
 
     if (FAILED(hr))
@@ -151,8 +166,9 @@ HRESULT WINAPI WHvSuspendPartitionTime(WHV_PARTITION_HANDLE Partition)
     } else {
         host_lock(&p->lock);
         if (!p->is_suspended)
-            p->suspended_at = p->clock == SwhpClockHost ? host_nanoseconds() : 0;
+            p->suspended_at = host_nanoseconds(); /* for a virtual clock too: before Setup it may become the host's */
         __atomic_store_n(&p->is_suspended, true, __ATOMIC_RELAXED);
+        __atomic_store_n(&p->is_special, true, __ATOMIC_RELEASE);
         host_unlock(&p->lock);
         partition_go(Partition, held);
     }
@@ -163,6 +179,10 @@ HRESULT WINAPI WHvSuspendPartitionTime(WHV_PARTITION_HANDLE Partition)
 HRESULT WINAPI WHvResumePartitionTime(WHV_PARTITION_HANDLE Partition)
 {
     struct partition *p;
+
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
+
     HRESULT hr = partition_enter(Partition, &p);
 
     if (FAILED(hr))

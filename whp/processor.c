@@ -2,6 +2,8 @@
 /* Creating, running, cancelling and deleting virtual processors. */
 #include "whp/processor.h"
 
+#include "whp/level.h"
+
 #include "cpu/apic.h"
 #include "cpu/fp.h"
 #include "cpu/run.h"
@@ -13,11 +15,6 @@
 #include "state/profile.h"
 #include "whp/partition.h"
 #include "whp/trace.h"
-
-enum {
-    CONTEXT_SIZE = sizeof(WHV_RUN_VP_EXIT_CONTEXT),
-    CONTEXT_SIZE_OLD = 144 /* before there were hypercall exits */
-};
 
 /* ---- creating and deleting ---- */
 
@@ -64,6 +61,8 @@ void processor_delete(struct partition *p, u32 index)
     struct vcpu *cpu = p->doors[index].cpu;
 
     p->advanced += cpu->count;
+    if (p->turns.whose == index)
+        p->turns.rest = 0;
     p->cpu[index] = NULL;
     p->doors[index].cpu = NULL;
     __atomic_fetch_sub(&p->created, 1, __ATOMIC_SEQ_CST);
@@ -93,11 +92,29 @@ static HRESULT create(WHV_PARTITION_HANDLE handle, struct partition *p, u32 inde
     return S_OK;
 }
 
+static HRESULT create_new(WHV_PARTITION_HANDLE handle, u32 index)
+{
+    struct partition *p;
+    HRESULT hr = partition_enter(handle, &p);
+
+    if (FAILED(hr))
+        return hr;
+    if (meet_begin(p)) { /* running processors look at each other's counts */
+        hr = create(handle, p, index);
+        meet_end(p);
+    } else {
+        hr = fail_inside();
+    }
+    partition_leave(handle);
+    return hr;
+}
+
 HRESULT WINAPI WHvCreateVirtualProcessor2(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex,
                                           const WHV_VIRTUAL_PROCESSOR_PROPERTY *Properties,
                                           UINT32 PropertyCount)
 {
-    struct partition *p;
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
 
     if (PropertyCount && !Properties)
         return fail(E_POINTER, "Properties is NULL");
@@ -110,25 +127,14 @@ HRESULT WINAPI WHvCreateVirtualProcessor2(WHV_PARTITION_HANDLE Partition, UINT32
                         Properties[i].NumaNode);
     }
 
-    HRESULT hr = partition_enter(Partition, &p);
-
-    if (FAILED(hr))
-        return hr;
-    if (meet_begin(p)) { /* running processors look at each other's counts */
-        hr = create(Partition, p, VpIndex);
-        meet_end(p);
-    } else {
-        hr = fail_inside();
-    }
-    partition_leave(Partition);
-    return hr;
+    return create_new(Partition, VpIndex);
 }
 
 HRESULT WINAPI WHvCreateVirtualProcessor(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex, UINT32 Flags)
 {
     if (Flags)
         return fail(E_INVALIDARG, "Flags: %#x, must be 0", Flags);
-    return WHvCreateVirtualProcessor2(Partition, VpIndex, NULL, 0);
+    return create_new(Partition, VpIndex);
 }
 
 HRESULT WINAPI WHvDeleteVirtualProcessor(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex)
@@ -183,7 +189,7 @@ static COLD void step_back(WHV_PARTITION_HANDLE handle, u32 index, struct vcpu *
     vcpu_unpin(handle, index);
 }
 
-/* Whatever is rarely due before a Run. */
+/* Whatever is rarely due before a Run. S_FALSE: the exit's context is to be an old one. */
 static COLD HRESULT prepare(struct vcpu *cpu, bool is_exclusive)
 {
     struct partition *p = cpu->partition;
@@ -198,15 +204,15 @@ static COLD HRESULT prepare(struct vcpu *cpu, bool is_exclusive)
         }
         if (other < p->processors)
             return fail(WHV_E_INVALID_VP_STATE,
-                        "VpIndex: processor %u runs, and with the virtual clock they run one "
-                        "at a time",
+                        "VpIndex: processor %u runs (or sleeps inside Run), and with the virtual clock they run one "
+                        "at a time; use SwhpRunPartition to run several",
                         other);
     }
     if (__atomic_load_n(&p->is_suspended, __ATOMIC_RELAXED))
         partition_resume_time(p);
     if (cpu->load_pdptes)
         processor_load_pdptes(cpu);
-    return S_OK;
+    return level_has_old_context(p) ? S_FALSE : S_OK;
 }
 
 static COLD HRESULT enter_to_run(WHV_PARTITION_HANDLE handle, u32 index, struct vcpu **cpu)
@@ -240,9 +246,13 @@ INLINE HRESULT run(WHV_PARTITION_HANDLE handle, u32 index, u64 until, WHV_RUN_VP
     bool is_exclusive = p->clock == SwhpClockVirtual && __atomic_load_n(&p->created, __ATOMIC_RELAXED) > 1;
 
     __atomic_store_n(&door->thread, thread_mark(), __ATOMIC_RELAXED);
-    if (unlikely(is_exclusive || __atomic_load_n(&p->is_suspended, __ATOMIC_RELAXED) || cpu->load_pdptes))
+    if (unlikely(is_exclusive || __atomic_load_n(&p->is_special, __ATOMIC_ACQUIRE) || cpu->load_pdptes))
         hr = prepare(cpu, is_exclusive);
     if (likely(SUCCEEDED(hr))) {
+        u8 behind[CONTEXT_SIZE - CONTEXT_SIZE_OLD];
+
+        if (unlikely(hr == S_FALSE))
+            memcpy(behind, (char *)context + CONTEXT_SIZE_OLD, sizeof behind);
         cpu->exit = context;
         cpu->until = until;
         if (unlikely(cpu->is_timed))
@@ -254,10 +264,22 @@ INLINE HRESULT run(WHV_PARTITION_HANDLE handle, u32 index, u64 until, WHV_RUN_VP
         if (unlikely(p->trace != NULL))
             trace_exit(cpu);
         __atomic_store_n(&cpu->is_running, 0, __ATOMIC_RELAXED);
+        if (unlikely(hr == S_FALSE)) {
+            memcpy((char *)context + CONTEXT_SIZE_OLD, behind, sizeof behind);
+            hr = S_OK;
+        }
     }
     __atomic_store_n(&door->thread, NULL, __ATOMIC_RELAXED);
     vcpu_leave_door(handle, index);
     return hr;
+}
+
+HRESULT context_check(const void *context, u32 size)
+{
+    if (size < CONTEXT_SIZE_OLD)
+        return fail(WHV_E_INSUFFICIENT_BUFFER, "ExitContextSizeInBytes: %u, at least %u", size,
+                    CONTEXT_SIZE_OLD);
+    return context ? S_OK : fail(E_POINTER, "ExitContext is NULL");
 }
 
 /* A context of an older SDK, or not aligned. */
@@ -265,28 +287,20 @@ static COLD HRESULT run_aside(WHV_PARTITION_HANDLE handle, u32 index, u64 until,
 {
     WHV_RUN_VP_EXIT_CONTEXT own;
 
-    if (size < CONTEXT_SIZE_OLD)
-        return fail(WHV_E_INSUFFICIENT_BUFFER, "ExitContextSizeInBytes: %u, at least %u", size,
-                    CONTEXT_SIZE_OLD);
-    if (!context)
-        return fail(E_POINTER, "ExitContext is NULL");
+    HRESULT hr = context_check(context, size);
 
-    HRESULT hr = run(handle, index, until, &own);
-
+    if (FAILED(hr))
+        return hr;
+    hr = run(handle, index, until, &own);
     if (SUCCEEDED(hr))
         memcpy(context, &own, size < CONTEXT_SIZE ? size : CONTEXT_SIZE);
     return hr;
 }
 
-static bool fits(const void *context, u32 size)
-{
-    return size >= CONTEXT_SIZE && context && !((uintptr_t)context % _Alignof(WHV_RUN_VP_EXIT_CONTEXT));
-}
-
 HRESULT WINAPI WHvRunVirtualProcessor(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex, VOID *ExitContext,
                                       UINT32 ExitContextSizeInBytes)
 {
-    if (unlikely(!fits(ExitContext, ExitContextSizeInBytes)))
+    if (unlikely(!context_fits(ExitContext, ExitContextSizeInBytes)))
         return run_aside(Partition, VpIndex, ~(u64)0, ExitContext, ExitContextSizeInBytes);
     return run(Partition, VpIndex, ~(u64)0, ExitContext);
 }
@@ -294,7 +308,7 @@ HRESULT WINAPI WHvRunVirtualProcessor(WHV_PARTITION_HANDLE Partition, UINT32 VpI
 HRESULT WINAPI SwhpRunVirtualProcessorUntil(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex, UINT64 Count,
                                             VOID *ExitContext, UINT32 ExitContextSizeInBytes)
 {
-    if (unlikely(!fits(ExitContext, ExitContextSizeInBytes)))
+    if (unlikely(!context_fits(ExitContext, ExitContextSizeInBytes)))
         return run_aside(Partition, VpIndex, Count, ExitContext, ExitContextSizeInBytes);
     return run(Partition, VpIndex, Count, ExitContext);
 }
@@ -364,6 +378,8 @@ HRESULT WINAPI WHvGetVirtualProcessorCpuidOutput(WHV_PARTITION_HANDLE Partition,
     struct reading r;
     u32 out[4];
 
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
     if (!CpuidOutput)
         return fail(E_POINTER, "CpuidOutput is NULL");
 

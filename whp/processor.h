@@ -13,6 +13,18 @@ void processor_close(struct door *door);
  */
 void processor_delete(struct partition *p, u32 index);
 
+/* The size of exit contexts, and of those before there were hypercall exits. */
+enum { CONTEXT_SIZE = sizeof(WHV_RUN_VP_EXIT_CONTEXT), CONTEXT_SIZE_OLD = 144 };
+
+/* Can a run fill the caller's context in place: is it whole and aligned? */
+INLINE bool context_fits(const void *context, u32 size)
+{
+    return size >= CONTEXT_SIZE && context && !((uintptr_t)context % _Alignof(WHV_RUN_VP_EXIT_CONTEXT));
+}
+
+/* Is it too small, or missing? */
+HRESULT context_check(const void *context, u32 size);
+
 /* Loads PDPTEs from memory if the caller's registers make that due: before the next Run or translation. */
 void processor_load_pdptes(struct vcpu *cpu);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The functions of the API that this version hasn't: they check the handle, change nothing and say so. */
 #include "whp/handle.h"
+#include "whp/level.h"
 
 static HRESULT not_here(const char *name)
 {
@@ -10,6 +11,10 @@ static HRESULT not_here(const char *name)
 static HRESULT refuse(WHV_PARTITION_HANDLE handle, const char *name)
 {
     struct partition *p;
+
+    if (level_lacks(handle, name))
+        return E_NOTIMPL;
+
     HRESULT hr = partition_enter(handle, &p);
 
     if (FAILED(hr))
@@ -37,13 +42,6 @@ static HRESULT refuse(WHV_PARTITION_HANDLE handle, const char *name)
 
 LACKING(WHvSignalVirtualProcessorSynicEvent, WHV_SYNIC_EVENT_PARAMETERS a, BOOL *b)
 LACKING(WHvPostVirtualProcessorSynicMessage, UINT32 a, UINT32 b, const VOID *c, UINT32 d)
-LACKING(WHvRegisterPartitionDoorbellEvent, const WHV_DOORBELL_MATCH_DATA *a, HANDLE b)
-LACKING(WHvUnregisterPartitionDoorbellEvent, const WHV_DOORBELL_MATCH_DATA *a)
-LACKING(WHvCreateNotificationPort, const WHV_NOTIFICATION_PORT_PARAMETERS *a, HANDLE b,
-        WHV_NOTIFICATION_PORT_HANDLE *c)
-LACKING(WHvSetNotificationPortProperty, WHV_NOTIFICATION_PORT_HANDLE a, WHV_NOTIFICATION_PORT_PROPERTY_CODE b,
-        WHV_NOTIFICATION_PORT_PROPERTY c)
-LACKING(WHvDeleteNotificationPort, WHV_NOTIFICATION_PORT_HANDLE a)
 LACKING(WHvCreateTrigger, const WHV_TRIGGER_PARAMETERS *a, WHV_TRIGGER_HANDLE *b, HANDLE *c)
 LACKING(WHvUpdateTriggerParameters, const WHV_TRIGGER_PARAMETERS *a, WHV_TRIGGER_HANDLE b)
 LACKING(WHvDeleteTrigger, WHV_TRIGGER_HANDLE a)
@@ -70,12 +68,12 @@ LACKING_ALONE(WHvCompletePartitionMigration)
 HRESULT WINAPI WHvAllocateVpciResource(const GUID *a, WHV_ALLOCATE_VPCI_RESOURCE_FLAGS b, const VOID *c,
                                        UINT32 d, HANDLE *e)
 {
-    return not_here("WHvAllocateVpciResource");
+    return level_of_process_lacks(__func__) ? E_NOTIMPL : not_here(__func__);
 }
 
 HRESULT WINAPI WHvAcceptPartitionMigration(HANDLE a, WHV_PARTITION_HANDLE *b)
 {
-    return not_here("WHvAcceptPartitionMigration");
+    return level_of_process_lacks(__func__) ? E_NOTIMPL : not_here(__func__);
 }
 
 #pragma GCC diagnostic pop

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # Compiles our public headers as clients would: alone and together, in C99, C11 and C++17, with all warnings,
-# and after a header of the client's own that brought the Windows types along.
+# and after a header of the client's own that brought the Windows types along. And two clients as they are written for
+# Windows, unchanged: here, and for Windows with our headers and with mingw-w64's.
 #
 # usage: standards.sh [BUILD-DIRECTORY]
 set -eu
@@ -116,6 +117,24 @@ for types in same different; do
     check "$cc" c11 "$build/all.c" -Wno-long-long -include "$build/$types.h"
     check "$cxx" c++17 "$build/all.c" -x c++ -include "$build/$types.h"
 done
+check "$cc" c11 "$here/client_table.c"
+check "$cxx" c++17 "$here/client_classes.cpp"
+if command -v x86_64-w64-mingw32-gcc >/dev/null; then
+    # Windows doesn't care whether a name has capitals, and mingw-w64's headers have none.
+    mkdir -p "$build/windows"
+    printf '#include <windows.h>\n#include <winhvplatform.h>\n' >"$build/windows/WinHvPlatform.h"
+    printf '#include <windows.h>\n#include <winhvemulation.h>\n' >"$build/windows/WinHvEmulation.h"
+    for headers in "$include" "$build/windows"; do
+        check x86_64-w64-mingw32-gcc c11 "$here/client_table.c" -Wno-pedantic -I "$headers"
+    done
+    if command -v x86_64-w64-mingw32-g++ >/dev/null; then
+        for headers in "$include" "$build/windows"; do
+            check x86_64-w64-mingw32-g++ c++17 "$here/client_classes.cpp" -I "$headers"
+        done
+    else
+        echo "skipped: C++ for Windows, x86_64-w64-mingw32-g++ is missing (package g++-mingw-w64-x86-64)"
+    fi
+fi
 command -v x86_64-w64-mingw32-gcc >/dev/null ||
     echo "skipped: for Windows, x86_64-w64-mingw32-gcc is missing (package gcc-mingw-w64-x86-64)"
 

@@ -129,6 +129,24 @@ START_TEST(watching_takes_writes_from_all_aliases)
 }
 END_TEST
 
+/* What is decoded when is not the guest's to see: its translation of the page stays, also when the table says otherwise by
+ * now, as it would have stayed without the code. */
+START_TEST(watching_changes_no_translation)
+{
+    struct machine *m = machine_with(0);
+    u64 *leaf = machine_map(m, 0x20000, 0x3000, ALL, ALL, PAGE_SIZE);
+
+    ck_done(machine_access(m, 0x20000, 8, ACCESS_WRITE));
+    *leaf = 0;
+    tlb_watch(m->cpu, m->memory + 0x3000);
+    ck_done(machine_access(m, 0x20000, 8, ACCESS_WRITE));
+    mem_write_linear(m->cpu, 0x20000, 8, 1, ACCESS_WRITE); /* it finds that there is no code, and goes straight again */
+    ck_assert(knows(m, 0x20000, true));
+    ck_done(machine_access(m, 0x20000, 8, ACCESS_WRITE));
+    machine_delete(m);
+}
+END_TEST
+
 /* A page that was read first gets its write tag with its dirty bit, not before. */
 START_TEST(clean_pages_are_read_only_in_the_tlb)
 {
@@ -170,6 +188,7 @@ TCase *tlb_cases(void)
     tcase_add_test(t, every_slot_can_be_used_and_flushed);
     tcase_add_loop_test(t, one_page_is_forgotten, 0, 4);
     tcase_add_test(t, watching_takes_writes_from_all_aliases);
+    tcase_add_test(t, watching_changes_no_translation);
     tcase_add_test(t, clean_pages_are_read_only_in_the_tlb);
     tcase_add_test(t, nobody_fills_the_bank_of_alignment_checks);
     return t;

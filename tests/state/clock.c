@@ -25,6 +25,7 @@ START_TEST(virtual_clock_is_the_sum_of_counts)
     ck_assert_ptr_nonnull(second);
     cpu->count = 100;
     second->count = 23;
+    p->processors = 6;
     p->cpu[5] = second;
     p->advanced = 1000;
     ck_assert_uint_eq(clock_now(p), 1123);

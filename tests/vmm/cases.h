@@ -8,6 +8,7 @@
 #include <check.h>
 
 TCase *pic_cases(void);
+TCase *ioapic_cases(void);
 TCase *pit_cases(void);
 TCase *serial_cases(void);
 TCase *rtc_cases(void);

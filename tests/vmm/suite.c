@@ -9,6 +9,7 @@ Suite *vmm_suite(void)
     Suite *suite = suite_create("vmm");
 
     suite_add_tcase(suite, pic_cases());
+    suite_add_tcase(suite, ioapic_cases());
     suite_add_tcase(suite, pit_cases());
     suite_add_tcase(suite, serial_cases());
     suite_add_tcase(suite, rtc_cases());

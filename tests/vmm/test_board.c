@@ -151,26 +151,108 @@ static uint8_t sum(const uint8_t *bytes, size_t size)
     return total;
 }
 
+static const uint8_t *find_table(const struct acpi_tables *t, const char *signature)
+{
+    for (unsigned i = 0; i < t->table_count; i++)
+        if (memcmp(t->table[i].signature, signature, 4) == 0)
+            return t->bytes + t->table[i].offset;
+    return NULL;
+}
+
 START_TEST(tables_sum_to_zero)
 {
-    static const unsigned tables[] = {0x40, 0x80, 0x100, 0x280};
-    struct memory memory;
-    struct problem problem;
-    const uint8_t *at;
+    static struct acpi_tables t;
+
+    for (unsigned has_apic = 0; has_apic < 2; has_apic++) {
+        acpi_build(&t, 0x12345000, 64, has_apic);
+        ck_assert_int_eq(memcmp(t.bytes, "RSD PTR ", 8), 0);
+        ck_assert_uint_eq(sum(t.bytes, 20), 0);
+        ck_assert_uint_eq(sum(t.bytes, 36), 0);
+        ck_assert_uint_eq(t.table_count, 5 + has_apic);
+        for (unsigned i = 0; i < t.table_count; i++) {
+            const uint8_t *at = t.bytes + t.table[i].offset;
+            uint32_t size;
+
+            memcpy(&size, at + 4, 4);
+            ck_assert_uint_eq(size, t.table[i].size);
+            ck_assert_uint_le(t.table[i].offset + size, t.size);
+            for (unsigned j = 0; j < i; j++)
+                ck_assert(t.table[i].offset + size <= t.table[j].offset ||
+                          t.table[j].offset + t.table[j].size <= t.table[i].offset);
+            if (memcmp(at, "FACS", 4) != 0)
+                ck_assert_uint_eq(sum(at, size), 0);
+        }
+        ck_assert_ptr_nonnull(find_table(&t, "FACP"));
+        ck_assert_int_eq(find_table(&t, "APIC") != NULL, has_apic);
+    }
+}
+END_TEST
+
+/* Each pointer leads to a table, and no other byte depends on where they stand: but the checksums. */
+START_TEST(tables_tell_where_their_pointers_are)
+{
+    static struct acpi_tables low, high;
+    uint8_t known[ACPI_ROOM] = {0};
+
+    acpi_build(&low, 0, 2, true);
+    acpi_build(&high, 0x7fff0000, 2, true);
+    ck_assert_uint_eq(low.size, high.size);
+    for (unsigned i = 0; i < low.pointer_count; i++) {
+        uint64_t there = 0, here = 0;
+        bool found = false;
+
+        memcpy(&there, low.bytes + low.pointer[i].offset, low.pointer[i].size);
+        memcpy(&here, high.bytes + high.pointer[i].offset, high.pointer[i].size);
+        ck_assert_uint_eq(here, there + 0x7fff0000);
+        for (unsigned j = 0; j < low.table_count; j++)
+            found |= low.table[j].offset == there;
+        ck_assert(found);
+        memset(known + low.pointer[i].offset, 1, low.pointer[i].size);
+    }
+    known[8] = known[32] = 1;
+    for (unsigned j = 0; j < low.table_count; j++)
+        known[low.table[j].offset + 9] = 1;
+    for (unsigned i = 0; i < low.size; i++)
+        ck_assert(known[i] || low.bytes[i] == high.bytes[i]);
+}
+END_TEST
+
+START_TEST(madt_lists_all_controllers)
+{
+    static struct acpi_tables t;
+    unsigned processors = 0, others = 0;
+    const uint8_t *madt;
     uint32_t size;
 
-    ck_assert(memory_make(&memory, 2 << 20, &problem));
-    acpi_write_tables(&memory);
-    at = memory_at(&memory, ACPI_RSDP, 0x1000);
-    ck_assert_int_eq(memcmp(at, "RSD PTR ", 8), 0);
-    ck_assert_uint_eq(sum(at, 20), 0);
-    ck_assert_uint_eq(sum(at, 36), 0);
-    for (unsigned i = 0; i < 4; i++) {
-        memcpy(&size, at + tables[i] + 4, 4);
-        ck_assert_uint_lt(size, 0x1000);
-        ck_assert_uint_eq(sum(at + tables[i], size), 0);
+    acpi_build(&t, ACPI_RSDP, 5, true);
+    madt = find_table(&t, "APIC");
+    memcpy(&size, madt + 4, 4);
+    for (uint32_t at = 44; at < size; at += madt[at + 1]) {
+        ck_assert_uint_ge(madt[at + 1], 2);
+        if (madt[at] == 0) {
+            ck_assert_uint_eq(madt[at + 3], processors);
+            ck_assert_uint_eq(madt[at + 4], 1);
+            processors++;
+        } else {
+            others |= 1u << madt[at];
+        }
     }
+    ck_assert_uint_eq(processors, 5);
+    ck_assert_uint_eq(others, 1 << 1 | 1 << 2 | 1 << 4); /* the I/O APIC, overrides, NMI */
+}
+END_TEST
+
+START_TEST(tables_are_written_where_there_is_room)
+{
+    struct memory memory;
+    struct problem problem;
+
+    ck_assert(memory_make(&memory, 2 << 20, &problem));
+    acpi_write_tables(&memory, 1, true);
+    ck_assert_int_eq(memcmp(memory_at(&memory, ACPI_RSDP, 8), "RSD PTR ", 8), 0);
     memory_free(&memory);
+    memory = (struct memory){0};
+    acpi_write_tables(&memory, 1, true);
 }
 END_TEST
 
@@ -208,6 +290,9 @@ TCase *board_cases(void)
     tcase_add_test(cases, fast_reset);
     tcase_add_test(cases, sleep_5_powers_off);
     tcase_add_test(cases, tables_sum_to_zero);
+    tcase_add_test(cases, tables_tell_where_their_pointers_are);
+    tcase_add_test(cases, madt_lists_all_controllers);
+    tcase_add_test(cases, tables_are_written_where_there_is_room);
     tcase_add_test(cases, memory_has_a_hole_and_an_end);
     return cases;
 }

@@ -49,6 +49,26 @@ START_TEST(values_in_the_same_word_or_the_next)
 }
 END_TEST
 
+START_TEST(apic_modes)
+{
+    ck_assert(read_words("guest"));
+    ck_assert_int_eq(options.apic, APIC_NONE);
+    ck_assert(read_words("--apic xapic guest"));
+    ck_assert_int_eq(options.apic, APIC_XAPIC);
+    ck_assert(read_words("--apic=x2apic guest"));
+    ck_assert_int_eq(options.apic, APIC_X2APIC);
+    ck_assert(read_words("--cpus 64 --clock host guest"));
+    ck_assert_uint_eq(options.cpus, 64);
+    ck_assert_int_eq(options.apic, APIC_XAPIC);
+    ck_assert(read_words("--cpus 2 guest"));
+    ck_assert(!options.host_clock);
+    ck_assert(read_words("--cpus 2 --apic x2apic --clock host guest"));
+    ck_assert_int_eq(options.apic, APIC_X2APIC);
+    ck_assert(read_words("--apic none guest"));
+    ck_assert_int_eq(options.apic, APIC_NONE);
+}
+END_TEST
+
 START_TEST(trace_and_log_port)
 {
     ck_assert(read_words("--trace exit guest"));
@@ -101,7 +121,7 @@ static const char *const wrong[] = {
     "--memory 99999999999999999999 a",
     "--memory 17179869184G a",
     "--cpus 0 a",
-    "--cpus 2 a",
+    "--cpus 2 --apic none a",
     "--cpus x a",
     "--mode virtual a",
     "--base x a",
@@ -114,6 +134,8 @@ static const char *const wrong[] = {
     "--log-port x a",
     "--log-port 1: a",
     "--hash=yes a",
+    "--apic on a",
+    "--apic= a",
     "--firmware rom --initrd b",
     "--firmware rom --kernel-args b",
     "--firmware rom --mode real",
@@ -143,6 +165,7 @@ TCase *options_cases(void)
 
     tcase_add_test(cases, defaults);
     tcase_add_test(cases, values_in_the_same_word_or_the_next);
+    tcase_add_test(cases, apic_modes);
     tcase_add_test(cases, trace_and_log_port);
     tcase_add_test(cases, firmware_and_what_it_is_given);
     tcase_add_test(cases, file_may_look_like_an_option);

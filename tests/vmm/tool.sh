@@ -79,8 +79,8 @@ refused 2 'one FILE' run spin one
 refused 2 '--hash takes no value' run --hash=yes spin
 refused 2 '--firmware' run --firmware spin --initrd one
 refused 2 '--firmware' run --firmware spin --base 0
-for option in --memory --cpus --seed --max-insns --mode --base --clock --trace --log-port --initrd --kernel-args \
-    --firmware --floppy --fw-cfg --clock-rate; do
+for option in --memory --cpus --apic --seed --max-insns --mode --base --clock --trace --log-port --initrd \
+    --kernel-args --firmware --floppy --fw-cfg --clock-rate; do
     refused 2 "$option needs a value" run spin $option
 done
 for value in '' 0 -1 1 12 5K 1T 64MB 99999999999999999999 1000000000G 0x; do
@@ -89,10 +89,15 @@ done
 for value in '' 0 -1 x 1.5; do
     refused 2 '--cpus: ' run spin --cpus "$value"
 done
-refused 2 '--cpus: this version runs guests with 1 processor, not 4' run spin --cpus 4
+refused 2 '--cpus: at most 64, not 65' run spin --cpus 65
+refused 2 '--cpus: several processors need local APICs' run spin --cpus 4 --clock host --apic none
+refused 2 '--cpus: several processors need local APICs' run spin --cpus 4 --apic none
 for value in '' -1 x 99999999999999999999; do
     refused 2 '--seed: ' run spin --seed "$value"
     refused 2 '--max-insns: ' run spin --max-insns "$value"
+done
+for value in '' x XAPIC 1; do
+    refused 2 '--apic: ' run spin --apic "$value"
 done
 for value in '' x REAL; do
     refused 2 '--mode: ' run spin --mode "$value"
@@ -173,8 +178,8 @@ claim "--help: status 0" ends_with 0
 claim "--help: on standard output" grep -q '^usage: softwhp run' out
 claim "--help: nothing on standard error" test ! -s err
 cp out help
-for option in --kernel-args --initrd --memory --cpus --max-insns --trace --hash --summary --seed --clock --clock-rate \
-    --firmware --floppy --fw-cfg \
+for option in --kernel-args --initrd --memory --cpus --apic --max-insns --trace --hash --summary --seed \
+    --clock --clock-rate --firmware --floppy --fw-cfg \
     --log-port --base --mode; do
     claim "--help tells of $option" grep -q -e "^  $option" help
 done
@@ -254,6 +259,26 @@ done
 softwhp run ferr-off
 claim 'ferr-off: status 4' ends_with 4
 claim 'ferr-off: says so' grep -q 'froze at 07c0:4c at an x87 exception, with interrupts off' err
+
+# ---- Local APICs: HLT sleeps inside Run, and what can't wake is told all the same ----
+
+printf '\364' >hlt
+printf '\373\364' >sti-hlt
+for clock in virtual host; do
+    softwhp run hlt --apic xapic --clock $clock --summary
+    claim "$said: status 0" ends_with 0
+    claim "$said: tells how it ended" grep -q '^softwhp: HLT with interrupts off' err
+    softwhp run sti-hlt --apic x2apic --clock $clock
+    claim "$said: status 4" ends_with 4
+    claim "$said: tells where" one_line 'halted at 07c0:2 to wait for an interrupt, and no device'
+done
+for file in ferr ferr-ignored ferr-cleared; do
+    softwhp run --apic xapic --summary $file
+    claim "$said: status 7" ends_with 7
+    claim "$said: freezes, its handler runs, it goes on" sh -c '[ "$(cat out)" = abcd ]'
+done
+softwhp run --apic xapic ferr-off
+claim "$said: says so" grep -q 'froze at 07c0:4c at an x87 exception, with interrupts off' err
 
 # ---- Output that can't be written ----
 

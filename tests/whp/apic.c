@@ -52,6 +52,7 @@ void board_ready(struct board *b, u32 vp)
 
 u64 board_hz;
 u32 board_rate;
+u64 board_seed;
 
 void board_open(struct board *b, u32 mode, u32 processors, u32 clock, u64 exits)
 {
@@ -62,6 +63,8 @@ void board_open(struct board *b, u32 mode, u32 processors, u32 clock, u64 exits)
     property(b->partition, WHvPartitionPropertyCodeLocalApicEmulationMode, mode, 4);
     property(b->partition, WHvPartitionPropertyCodeExtendedVmExits, exits, 8);
     property(b->partition, SwhpPartitionPropertyCodeClock, clock, 4);
+    if (board_seed)
+        property(b->partition, SwhpPartitionPropertyCodeSeed, board_seed, 8);
     if (board_hz)
         property(b->partition, WHvPartitionPropertyCodeInterruptClockFrequency, board_hz, 8);
     if (board_rate)

@@ -5,27 +5,20 @@
  * random.
  */
 #include <pthread.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "include/WinHvEmulation.h"
-#include "tests/whp/chance.h"
-#include "tests/whp/guest.h"
+#include "tests/whp/garbage.h"
 
-enum { ROUNDS_QUICK = 20000, ROOM = 1 << 16, PARTITIONS = 3, PAGES = 16 };
+enum { ROUNDS_QUICK = 20000, PARTITIONS = 3, PAGES = 16 };
 
 /* What the threads share: they delete each other's partitions. */
 static WHV_PARTITION_HANDLE shared[PARTITIONS];
 static u8 *memory; /* PAGES of them */
 
-struct caller {
-    struct chance chance;
-    u64 rounds;
-    u32 worst; /* an HRESULT that should not be */
-    int worst_call;
-    _Alignas(16) u8 room[ROOM + 64];
-};
-
-static u64 number(struct chance *c)
+u64 garbage_number(struct chance *c)
 {
     static const u64 edges[] = { 0,
                                  1,
@@ -55,24 +48,23 @@ static u64 number(struct chance *c)
     return chance_percent(c, 80) ? CHANCE_OF(c, edges) : chance_any(c);
 }
 
-static WHV_PARTITION_HANDLE partition(struct chance *c)
+WHV_PARTITION_HANDLE garbage_partition(struct chance *c)
 {
     WHV_PARTITION_HANDLE p = __atomic_load_n(&shared[chance_below(c, PARTITIONS)], __ATOMIC_SEQ_CST);
 
     if (chance_percent(c, 95))
         return p;
-    return (WHV_PARTITION_HANDLE)(uintptr_t)(chance_percent(c, 50)
-                                                 ? number(c)
-                                                 : (u64)(uintptr_t)p ^ (u64)1 << chance_below(c, 64));
+    return (WHV_PARTITION_HANDLE)(uintptr_t)(chance_percent(c, 50) ? garbage_number(c)
+                                                                   : (u64)(uintptr_t)p ^ (u64)1 << chance_below(c, 64));
 }
 
-static u32 index_of(struct chance *c)
+u32 garbage_index(struct chance *c)
 {
-    return chance_percent(c, 90) ? chance_below(c, 2) : (u32)number(c);
+    return chance_percent(c, 90) ? chance_below(c, 2) : (u32)garbage_number(c);
 }
 
 /* NULL, or a place with all of ROOM behind it, perhaps misaligned. */
-static void *place(struct caller *a)
+void *garbage_place(struct caller *a)
 {
     return chance_percent(&a->chance, 6)
                ? NULL
@@ -80,21 +72,20 @@ static void *place(struct caller *a)
 }
 
 /* NULL, or room for what has a type, which brings its alignment. */
-static void *typed(struct caller *a)
+void *garbage_typed(struct caller *a)
 {
     return chance_percent(&a->chance, 6) ? NULL : a->room;
 }
 
 /* A size that a callee may believe. */
-static u32 size_of(struct chance *c)
+u32 garbage_size(struct chance *c)
 {
-    static const u32 sizes[] = { 0,   1,   4,   7,   8,   16,  24,   32,   48,  143,
-                                 144, 224, 512, 575, 576, 832, 1024, 4096, ROOM };
+    static const u32 sizes[] = { 0, 1, 4, 7, 8, 16, 24, 32, 48, 143, 144, 224, 512, 575, 576, 832, 1024, 4096, ROOM };
 
     return CHANCE_OF(c, sizes);
 }
 
-static void *u32_place(struct caller *a)
+void *garbage_u32(struct caller *a)
 {
     return chance_percent(&a->chance, 50) ? NULL : a->room + ROOM - 64;
 }
@@ -103,19 +94,21 @@ static u32 property_code(struct chance *c)
 {
     static const u32 bases[] = { 0, 0x1000, 0x53570000 };
 
-    return chance_percent(c, 90) ? CHANCE_OF(c, bases) + chance_below(c, 20) : (u32)number(c);
+    return chance_percent(c, 90) ? CHANCE_OF(c, bases) + chance_below(c, 20) : (u32)garbage_number(c);
 }
 
 static HRESULT create(struct caller *a)
 {
     WHV_PARTITION_HANDLE *slot = &shared[chance_below(&a->chance, PARTITIONS)], p, old;
     u32 processors = 1 + chance_below(&a->chance, 2), clock = chance_below(&a->chance, 2);
+    u32 apic_mode = chance_percent(&a->chance, 50) ? 0 : 1 + chance_below(&a->chance, 2);
     HRESULT hr = WHvCreatePartition(&p);
 
     if (FAILED(hr))
         return hr;
     WHvSetPartitionProperty(p, WHvPartitionPropertyCodeProcessorCount, &processors, 4);
     WHvSetPartitionProperty(p, (WHV_PARTITION_PROPERTY_CODE)SwhpPartitionPropertyCodeClock, &clock, 4);
+    WHvSetPartitionProperty(p, WHvPartitionPropertyCodeLocalApicEmulationMode, &apic_mode, 4);
     if (chance_percent(&a->chance, 90)) {
         WHvSetupPartition(p);
         WHvMapGpaRange(p, memory, 0, PAGES * 4096, (WHV_MAP_GPA_RANGE_FLAGS)7);
@@ -137,13 +130,13 @@ static HRESULT map(struct caller *a)
 
     switch (chance_below(c, 4)) {
     case 0: /* to be refused: what is left of the address space is smaller */
-        return WHvMapGpaRange(partition(c), memory + first * 4096, (u64)1 << 63 | number(c), number(c) | 1,
-                              (WHV_MAP_GPA_RANGE_FLAGS)number(c));
+        return WHvMapGpaRange(garbage_partition(c), memory + first * 4096, (u64)1 << 63 | garbage_number(c),
+                              garbage_number(c) | 1, (WHV_MAP_GPA_RANGE_FLAGS)garbage_number(c));
     case 1:
-        return WHvMapGpaRange2(partition(c), NULL, memory + first * 4096, number(c), pages * 4096,
+        return WHvMapGpaRange2(garbage_partition(c), NULL, memory + first * 4096, garbage_number(c), pages * 4096,
                                (WHV_MAP_GPA_RANGE_FLAGS)chance_below(c, 20));
     default:
-        return WHvMapGpaRange(partition(c), memory + first * 4096, chance_below(c, 32) * 4096u, pages * 4096,
+        return WHvMapGpaRange(garbage_partition(c), memory + first * 4096, chance_below(c, 32) * 4096u, pages * 4096,
                               (WHV_MAP_GPA_RANGE_FLAGS)chance_below(c, 9));
     }
 }
@@ -151,12 +144,12 @@ static HRESULT map(struct caller *a)
 static HRESULT run(struct caller *a)
 {
     struct chance *c = &a->chance;
-    WHV_PARTITION_HANDLE p = partition(c);
-    u32 index = index_of(c);
+    WHV_PARTITION_HANDLE p = garbage_partition(c);
+    u32 index = garbage_index(c);
     u64 count = 0;
 
     SwhpGetInstructionCount(p, index, &count);
-    return SwhpRunVirtualProcessorUntil(p, index, count + chance_below(c, 200), place(a), size_of(c));
+    return SwhpRunVirtualProcessorUntil(p, index, count + chance_below(c, 200), garbage_place(a), garbage_size(c));
 }
 
 static HRESULT registers(struct caller *a, bool sets)
@@ -164,105 +157,114 @@ static HRESULT registers(struct caller *a, bool sets)
     struct chance *c = &a->chance;
     WHV_REGISTER_NAME names[8];
     u32 n = chance_percent(c, 90) ? chance_below(c, 9) : 0;
-    void *values = place(a);
+    void *values = garbage_place(a);
 
     for (u32 i = 0; i < 8; i++) {
         static const u32 bases[] = { 0, 0x10, 0x1000, 0x1010, 0x2000, 0x80000000, 0x3000 };
 
         names[i] = (WHV_REGISTER_NAME)(chance_percent(c, 95) ? CHANCE_OF(c, bases) + chance_below(c, 24)
-                                                             : (u32)number(c));
+                                                             : (u32)garbage_number(c));
         if (values)
-            store_bytes((u8 *)values + i * 16, number(c), 8);
+            store_bytes((u8 *)values + i * 16, garbage_number(c), 8);
     }
-    return sets ? WHvSetVirtualProcessorRegisters(partition(c), index_of(c), names, n, values)
-                : WHvGetVirtualProcessorRegisters(partition(c), index_of(c), names, n, values);
+    return sets ? WHvSetVirtualProcessorRegisters(garbage_partition(c), garbage_index(c), names, n, values)
+                : WHvGetVirtualProcessorRegisters(garbage_partition(c), garbage_index(c), names, n, values);
 }
 
 static HRESULT call(struct caller *a, u32 which)
 {
     struct chance *c = &a->chance;
-    u64 value = number(c);
+    u64 value = garbage_number(c);
 
     switch (which) {
     case 0: return create(a);
     case 1: return map(a);
     case 2:
-        return WHvUnmapGpaRange(partition(c), chance_percent(c, 70) ? chance_below(c, 40) * 4096u : number(c),
-                                number(c));
+        return WHvUnmapGpaRange(garbage_partition(c),
+                                chance_percent(c, 70) ? chance_below(c, 40) * 4096u : garbage_number(c),
+                                garbage_number(c));
     case 3:
     case 4: return run(a);
     case 5:
     case 6: return registers(a, true);
     case 7: return registers(a, false);
     case 8:
-        return WHvCreateVirtualProcessor(partition(c), index_of(c),
-                                         chance_percent(c, 90) ? 0 : (u32)number(c));
-    case 9: return chance_percent(c, 20) ? WHvDeleteVirtualProcessor(partition(c), index_of(c)) : S_OK;
+        return WHvCreateVirtualProcessor(garbage_partition(c), garbage_index(c),
+                                         chance_percent(c, 90) ? 0 : (u32)garbage_number(c));
+    case 9: return chance_percent(c, 20) ? WHvDeleteVirtualProcessor(garbage_partition(c), garbage_index(c)) : S_OK;
     case 10:
-        return WHvCancelRunVirtualProcessor(partition(c), index_of(c),
-                                            chance_percent(c, 90) ? 0 : (u32)number(c));
+        return WHvCancelRunVirtualProcessor(garbage_partition(c), garbage_index(c),
+                                            chance_percent(c, 90) ? 0 : (u32)garbage_number(c));
     case 11:
-        return WHvTranslateGva(partition(c), index_of(c), number(c),
-                               (WHV_TRANSLATE_GVA_FLAGS)(chance_any(c) & 0x33f), typed(a),
+        return WHvTranslateGva(garbage_partition(c), garbage_index(c), garbage_number(c),
+                               (WHV_TRANSLATE_GVA_FLAGS)(chance_any(c) & 0x33f), garbage_typed(a),
                                (u64 *)(void *)(a->room + 128));
     case 12:
-        return WHvGetPartitionProperty(partition(c), (WHV_PARTITION_PROPERTY_CODE)property_code(c), place(a),
-                                       size_of(c), u32_place(a));
+        return WHvGetPartitionProperty(garbage_partition(c), (WHV_PARTITION_PROPERTY_CODE)property_code(c),
+                                       garbage_place(a), garbage_size(c), garbage_u32(a));
     case 13:
         store_bytes(a->room, value, 8);
-        return WHvSetPartitionProperty(partition(c), (WHV_PARTITION_PROPERTY_CODE)property_code(c), place(a),
-                                       size_of(c));
+        return WHvSetPartitionProperty(garbage_partition(c), (WHV_PARTITION_PROPERTY_CODE)property_code(c),
+                                       garbage_place(a), garbage_size(c));
     case 14:
-        return WHvGetCapability((WHV_CAPABILITY_CODE)property_code(c), place(a), size_of(c), u32_place(a));
+        return WHvGetCapability((WHV_CAPABILITY_CODE)property_code(c), garbage_place(a), garbage_size(c),
+                                garbage_u32(a));
     case 15:
-        return WHvGetVirtualProcessorXsaveState(partition(c), index_of(c), place(a), size_of(c),
-                                                u32_place(a));
-    case 16: return WHvSetVirtualProcessorXsaveState(partition(c), index_of(c), place(a), size_of(c));
+        return WHvGetVirtualProcessorXsaveState(garbage_partition(c), garbage_index(c), garbage_place(a),
+                                                garbage_size(c), garbage_u32(a));
+    case 16:
+        return WHvSetVirtualProcessorXsaveState(garbage_partition(c), garbage_index(c), garbage_place(a),
+                                                garbage_size(c));
     case 17:
-        return WHvGetVirtualProcessorState(partition(c), index_of(c),
-                                           (WHV_VIRTUAL_PROCESSOR_STATE_TYPE)number(c), place(a), size_of(c),
-                                           u32_place(a));
+        return WHvGetVirtualProcessorState(garbage_partition(c), garbage_index(c),
+                                           (WHV_VIRTUAL_PROCESSOR_STATE_TYPE)garbage_number(c), garbage_place(a),
+                                           garbage_size(c), garbage_u32(a));
     case 18:
-        return WHvQueryGpaRangeDirtyBitmap(partition(c), chance_below(c, 32) * 4096u, number(c) & 0xfffff,
-                                           typed(a), size_of(c));
-    case 19: return SwhpStateHash(partition(c), place(a));
-    case 20: return SwhpExplainLastExit(partition(c), index_of(c), place(a), size_of(c), u32_place(a));
-    case 21: return SwhpGetLastErrorText(place(a), size_of(c), u32_place(a));
-    case 22: return SwhpAdvanceClock(partition(c), number(c));
-    case 23: return SwhpGetClock(partition(c), typed(a));
-    case 24: return WHvResetPartition(partition(c));
+        return WHvQueryGpaRangeDirtyBitmap(garbage_partition(c), chance_below(c, 32) * 4096u,
+                                           garbage_number(c) & 0xfffff, garbage_typed(a), garbage_size(c));
+    case 19: return SwhpStateHash(garbage_partition(c), garbage_place(a));
+    case 20:
+        return SwhpExplainLastExit(garbage_partition(c), garbage_index(c), garbage_place(a), garbage_size(c),
+                                   garbage_u32(a));
+    case 21: return SwhpGetLastErrorText(garbage_place(a), garbage_size(c), garbage_u32(a));
+    case 22: return SwhpAdvanceClock(garbage_partition(c), garbage_number(c));
+    case 23: return SwhpGetClock(garbage_partition(c), garbage_typed(a));
+    case 24: return WHvResetPartition(garbage_partition(c));
     case 25:
-        return chance_percent(c, 50) ? WHvSuspendPartitionTime(partition(c))
-                                     : WHvResumePartitionTime(partition(c));
+        return chance_percent(c, 50) ? WHvSuspendPartitionTime(garbage_partition(c))
+                                     : WHvResumePartitionTime(garbage_partition(c));
     case 26:
-        return WHvReadGpaRange(partition(c), index_of(c), number(c),
-                               (WHV_ACCESS_GPA_CONTROLS){ .AsUINT64 = number(c) }, place(a), size_of(c));
+        return WHvReadGpaRange(garbage_partition(c), garbage_index(c), garbage_number(c),
+                               (WHV_ACCESS_GPA_CONTROLS){ .AsUINT64 = garbage_number(c) }, garbage_place(a),
+                               garbage_size(c));
     case 27:
-        return WHvWriteGpaRange(partition(c), index_of(c), number(c),
-                                (WHV_ACCESS_GPA_CONTROLS){ .AsUINT64 = 0 }, place(a), size_of(c));
+        return WHvWriteGpaRange(garbage_partition(c), garbage_index(c), garbage_number(c),
+                                (WHV_ACCESS_GPA_CONTROLS){ .AsUINT64 = 0 }, garbage_place(a), garbage_size(c));
     case 28:
-        return WHvGetVirtualProcessorCounters(partition(c), index_of(c), (WHV_PROCESSOR_COUNTER_SET)number(c),
-                                              place(a), size_of(c), u32_place(a));
+        return WHvGetVirtualProcessorCounters(garbage_partition(c), garbage_index(c),
+                                              (WHV_PROCESSOR_COUNTER_SET)garbage_number(c), garbage_place(a),
+                                              garbage_size(c), garbage_u32(a));
     case 29:
-        return WHvGetPartitionCounters(partition(c), (WHV_PARTITION_COUNTER_SET)number(c), place(a),
-                                       size_of(c), u32_place(a));
-    case 30: return WHvRequestInterrupt(partition(c), typed(a), size_of(c));
+        return WHvGetPartitionCounters(garbage_partition(c), (WHV_PARTITION_COUNTER_SET)garbage_number(c),
+                                       garbage_place(a), garbage_size(c), garbage_u32(a));
+    case 30: return WHvRequestInterrupt(garbage_partition(c), garbage_typed(a), garbage_size(c));
     case 31:
-        return WHvGetVirtualProcessorCpuidOutput(partition(c), index_of(c), (u32)number(c), (u32)number(c),
-                                                 typed(a));
-    case 32: return WHvSetupPartition(partition(c));
-    case 33: return WHvDeletePartition((WHV_PARTITION_HANDLE)(uintptr_t)number(c));
-    case 34: return SwhpTraceStart(partition(c), (u32)number(c), NULL, NULL);
-    case 35: return SwhpTraceStop(partition(c));
-    default: return WHvEmulatorDestroyEmulator((WHV_EMULATOR_HANDLE)(uintptr_t)number(c));
+        return WHvGetVirtualProcessorCpuidOutput(garbage_partition(c), garbage_index(c), (u32)garbage_number(c),
+                                                 (u32)garbage_number(c), garbage_typed(a));
+    case 32: return WHvSetupPartition(garbage_partition(c));
+    case 33: return WHvDeletePartition((WHV_PARTITION_HANDLE)(uintptr_t)garbage_number(c));
+    case 34: return SwhpTraceStart(garbage_partition(c), (u32)garbage_number(c), NULL, NULL);
+    case 35: return SwhpTraceStop(garbage_partition(c));
+    case 36: return WHvEmulatorDestroyEmulator((WHV_EMULATOR_HANDLE)(uintptr_t)garbage_number(c));
+    default: return garbage_state_call(a);
     }
 }
 
 /* Every failure has a name; a success is S_OK. */
 static bool is_known(HRESULT hr)
 {
-    static const u32 known[] = { 0,          0x80070057, 0x80004003, 0x80070005, 0x8007000e,
-                                 0x80004001, 0x80070032, 0x80070490, 0x8007139f };
+    static const u32 known[] = { 0,          0x80070057, 0x80004003, 0x80070005, 0x80070006,
+                                 0x8007000e, 0x80004001, 0x80070032, 0x80070490, 0x8007139f };
     u32 v = (u32)hr;
 
     for (u32 i = 0; i < sizeof known / sizeof *known; i++)
@@ -276,13 +278,13 @@ static void *play(void *context)
     struct caller *a = context;
 
     for (u64 i = 0; i < a->rounds && !a->worst; i++) {
-        u32 which =
-            chance_percent(&a->chance, 40) ? 1 + chance_below(&a->chance, 10) : chance_below(&a->chance, 37);
+        u32 which = chance_percent(&a->chance, 40) ? 1 + chance_below(&a->chance, 10) : chance_below(&a->chance, 60);
         HRESULT hr;
 
         if (which == 0 && !chance_percent(&a->chance, 10))
             which = 3;
         hr = call(a, which);
+        __atomic_fetch_add(&a->done, 1, __ATOMIC_SEQ_CST);
         if (!is_known(hr)) {
             a->worst = (u32)hr;
             a->worst_call = (int)which;
@@ -291,27 +293,57 @@ static void *play(void *context)
     return NULL;
 }
 
+static struct caller callers[2];
+
+/* A guest with an APIC may sleep in Run for good: whoever makes no progress is cancelled. */
+static void *wake(void *context)
+{
+    const bool *stop = context;
+    u64 seen[2] = { 0 };
+
+    while (!__atomic_load_n(stop, __ATOMIC_SEQ_CST)) {
+        bool moves = false;
+
+        usleep(20000);
+        for (int i = 0; i < 2; i++) {
+            u64 now = __atomic_load_n(&callers[i].done, __ATOMIC_SEQ_CST);
+
+            moves |= now != seen[i];
+            seen[i] = now;
+        }
+        for (int i = 0; i < PARTITIONS && !moves; i++)
+            for (u32 vp = 0; vp < 2; vp++)
+                WHvCancelRunVirtualProcessor(__atomic_load_n(&shared[i], __ATOMIC_SEQ_CST), vp, 0);
+    }
+    return NULL;
+}
+
 static void campaign(int threads)
 {
-    static struct caller callers[2];
+    bool stop = false;
     u64 seed = chance_wish("SEED", 1);
-    pthread_t thread[2];
+    pthread_t thread[2], waker;
 
     memory = mmap(NULL, PAGES * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     ck_assert_ptr_ne(memory, MAP_FAILED);
     for (int i = 0; i < threads; i++) {
         callers[i].chance.state = seed * 2 + (u64)i;
+        callers[i].event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
         callers[i].rounds = chance_wish("ROUNDS", 0) ? chance_wish("ROUNDS", 0) * 1000 : ROUNDS_QUICK;
     }
     for (u32 i = 0; i < PAGES * 4096; i++)
         memory[i] = (u8)chance_any(&callers[0].chance);
+    ck_assert_int_eq(pthread_create(&waker, NULL, wake, &stop), 0);
     for (int i = 0; i < threads; i++)
         ck_assert_int_eq(pthread_create(&thread[i], NULL, play, &callers[i]), 0);
     for (int i = 0; i < threads; i++) {
         pthread_join(thread[i], NULL);
+        close(callers[i].event);
         ck_assert_msg(!callers[i].worst, "seed %llu: call %d returned %08x", (unsigned long long)seed,
                       callers[i].worst_call, callers[i].worst);
     }
+    __atomic_store_n(&stop, true, __ATOMIC_SEQ_CST);
+    pthread_join(waker, NULL);
     for (int i = 0; i < PARTITIONS; i++)
         if (shared[i])
             ck_ok(WHvDeletePartition(shared[i]));

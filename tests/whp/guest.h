@@ -63,7 +63,6 @@ void guest_set(struct guest *g, WHV_REGISTER_NAME name, u64 value);
 #define ck_ok(call) ck_hr(call, S_OK)
 
 TCase *lifecycle_case(void);
-TCase *misuse_case(void);
 TCase *property_case(void);
 TCase *register_case(void);
 TCase *memory_case(void);
@@ -74,7 +73,6 @@ TCase *cpuid_case(void);
 TCase *msr_action_case(void);
 TCase *cancel_case(void);
 TCase *exit_case(void);
-TCase *emulator_case(void);
 TCase *observe_case(void);
 TCase *hostile_case(void);
 TCase *garbage_case(void);

@@ -32,6 +32,7 @@ struct hostile {
     u8 *memory; /* HOSTILE_SIZE bytes, no access before and after them */
     struct chance chance;
     bool is_lying; /* the caller's own callbacks fail at times */
+    bool has_apic;
 };
 
 void hostile_open(struct hostile *h, u64 seed);
@@ -64,6 +65,10 @@ void hostile_code(struct chance *c, u8 *to, size_t size, unsigned bits);
 void hostile_devices_open(void);
 void hostile_devices_close(void);
 u32 hostile_answer(struct hostile *h, const WHV_RUN_VP_EXIT_CONTEXT *x);
+
+/* Interrupts, the APIC's registers and state, lists: a little of them. And a digest of the counters. */
+void hostile_interrupts(struct hostile *h);
+u64 hostile_count(const struct hostile *h);
 
 /* TRACE=1: tells on standard output what happens. */
 extern bool hostile_traces;

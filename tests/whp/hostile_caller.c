@@ -217,6 +217,7 @@ u32 hostile_answer(struct hostile *h, const WHV_RUN_VP_EXIT_CONTEXT *x)
         else
             hostile_registers(h);
     }
+    hostile_interrupts(h);
     if (chance_percent(c, 12))
         hostile_remap(h);
     if (chance_percent(c, 10))

@@ -89,6 +89,9 @@ static void property(struct hostile *h, u32 code, u64 value, u32 size)
     ck_assert_msg(hr == S_OK, "property %x: %08x, %s", code, (u32)hr, text);
 }
 
+/* SMI, INIT and SIPI, writes to LINT0, LINT1, SVR, LDR, DFR */
+enum { APIC_EXITS = 0x33d0 };
+
 void hostile_open(struct hostile *h, u64 seed)
 {
     static const u8 widths[] = { 36, 40, 48, 48 };
@@ -98,6 +101,7 @@ void hostile_open(struct hostile *h, u64 seed)
     ck_assert_ptr_ne(raw, MAP_FAILED);
     h->memory = raw + GUARD;
     h->is_lying = false;
+    h->has_apic = seed % 3 == 0;
     c->state = seed;
     ck_assert_int_eq(mprotect(h->memory, HOSTILE_SIZE, PROT_READ | PROT_WRITE), 0);
     ck_ok(WHvCreatePartition(&h->partition));
@@ -105,7 +109,10 @@ void hostile_open(struct hostile *h, u64 seed)
     property(h, SwhpPartitionPropertyCodeClock, SwhpClockVirtual, 4);
     property(h, SwhpPartitionPropertyCodeSeed, seed, 8);
     property(h, WHvPartitionPropertyCodePhysicalAddressWidth, CHANCE_OF(c, widths), 4);
-    property(h, WHvPartitionPropertyCodeExtendedVmExits, chance_below(c, 16), 8);
+    property(h, WHvPartitionPropertyCodeExtendedVmExits, chance_below(c, 16) | (h->has_apic ? chance_any(c) & APIC_EXITS : 0),
+             8);
+    if (h->has_apic)
+        property(h, WHvPartitionPropertyCodeLocalApicEmulationMode, 1 + chance_below(c, 2), 4);
     property(h, WHvPartitionPropertyCodeExceptionExitBitmap,
              chance_percent(c, 30) ? chance_any(c) & 0xb7dfb : 0, 8);
     ck_ok(WHvSetupPartition(h->partition));
@@ -130,6 +137,7 @@ void hostile_set(struct hostile *h, WHV_REGISTER_NAME name, const WHV_REGISTER_V
     HRESULT hr = WHvSetVirtualProcessorRegisters(h->partition, 0, &name, 1, v);
 
     ck_assert_msg(hr == S_OK || hr == (HRESULT)0xC0350050u || hr == (HRESULT)0xC0350006u ||
+                      (h->has_apic && hr == (HRESULT)0xC0350005u) ||
                       hr == WHV_E_INVALID_VP_REGISTER_NAME,
                   "setting %x: %08x", (u32)name, (u32)hr);
 }

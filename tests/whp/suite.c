@@ -8,7 +8,6 @@ Suite *whp_suite(void)
     Suite *s = suite_create("whp");
 
     suite_add_tcase(s, lifecycle_case());
-    suite_add_tcase(s, misuse_case());
     suite_add_tcase(s, property_case());
     suite_add_tcase(s, register_case());
     suite_add_tcase(s, memory_case());
@@ -19,7 +18,6 @@ Suite *whp_suite(void)
     suite_add_tcase(s, msr_action_case());
     suite_add_tcase(s, cancel_case());
     suite_add_tcase(s, exit_case());
-    suite_add_tcase(s, emulator_case());
     suite_add_tcase(s, observe_case());
     suite_add_tcase(s, hostile_case());
     suite_add_tcase(s, garbage_case());

@@ -1,0 +1,382 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Local APICs and several processors on the tool: Debian's Linux kernel in both modes, with the 8259A behind a local
+# APIC, and with four processors, on threads and in turns; and small guests whose processors start, interrupt and end
+# each other.
+#
+#   apic.sh BUILD
+#
+# GUESTS is the directory of the kernel and the busybox; what can't be had is skipped by name.
+set -u
+
+build=$(cd "$1" && pwd)
+guests=${GUESTS:-build/guests}
+tool=$build/softwhp
+work=$build/tests/apic
+seconds=${BOOT_SECONDS:-300}
+passed=0 failed=0 skipped=0
+rm -rf "$work"
+mkdir -p "$work"
+
+skip() {
+    echo "skipped: $*"
+    skipped=$((skipped + 1))
+}
+
+# claim WHAT COMMAND...: counts it, and shows what the last guest said if it fails.
+claim() {
+    what=$1
+    shift
+    if "$@" >"$work/log" 2>&1; then
+        passed=$((passed + 1))
+        return
+    fi
+    failed=$((failed + 1))
+    echo "failed: $what"
+    sed 's/^/    /' "$work/log"
+    tail -n 8 "$work/$guest.out" "$work/$guest.err" | sed 's/^/    /'
+}
+
+# run NAME WORD...: runs the tool or what starts it; what it said is in NAME.out and NAME.err, how it ended in $status.
+run() {
+    guest=$1
+    shift
+    timeout "$seconds" "$@" </dev/null >"$work/$guest.out" 2>"$work/$guest.err"
+    status=$?
+}
+
+says() { grep -Eq -- "$1" "$work/$guest.out"; }
+tells() { grep -Eq -- "$1" "$work/$guest.err"; }
+is() { [ "$(cat "$work/$guest.out")" = "$1" ]; }
+ends_with() { [ "$status" -eq "$1" ] || { echo "status $status, not $1"; false; }; }
+
+no_complaint() {
+    ! grep '^\[' "$work/$guest.out" | grep -E -e 'BUG|WARNING|Call Trace|Oops|mce:|Firmware Bug|unchecked MSR' \
+        -e 'general protection|invalid opcode|segfault|not responding|IO-APIC .*(bug|broken)|APIC error'
+}
+
+# ---- Small guests ----
+
+# flat NAME STATUS OPTION...: protected mode at 1 MiB; the code, with the lines of $start before it, is on standard input.
+flat() {
+    name=$1.$clock wanted=$2
+    shift 2
+    guest=$name
+    { printf "%s\n" "$start"; cat; } >"$work/$name.s"
+    if ! { as --64 -o "$work/$name.o" "$work/$name.s" &&
+        ld -e 0 -Ttext=0x100000 --oformat binary -o "$work/$name.bin" "$work/$name.o"; } 2>"$work/$name.err"; then
+        claim "$guest: assembles" false
+        return
+    fi
+    run "$name" "$tool" run --mode protected "$work/$name.bin" --summary "$@"
+    claim "$guest: ends with status $wanted" ends_with "$wanted"
+}
+
+# Sends code from `there` to `there_end` to all others at 8000: real mode, DS 0, SP 7000 less 100 for each processor. It
+# begins with its number in BX, and their number is counted at 9000.
+# shellcheck disable=SC2016
+start='.code32
+    .macro start_others
+    mov $there, %esi
+    mov $0x8000, %edi
+    mov $there_end, %ecx
+    sub %esi, %ecx
+    rep movsb
+    movl $0x1ff, 0xfee000f0
+    movl $0xc4500, 0xfee00300
+    movl $0xc4608, 0xfee00300
+    .endm
+    .macro others
+there:
+    .code16
+    cli
+    xor %ax, %ax
+    mov %ax, %ds
+    mov %ax, %ss
+    mov $1, %bx
+    lock xadd %bx, 0x9000
+    mov $0x7000, %sp
+    mov %bx, %ax
+    shl $8, %ax
+    sub %ax, %sp
+    .endm
+    .macro put letter
+    mov $\letter, %al
+    out %al, $0xe9
+    .endm
+    .macro leave value
+    mov $\value, %al
+    out %al, $0xf4
+    .endm'
+
+# The clock: host, a thread each; virtual, all in turns on one.
+run_flat() {
+    clock=$1
+    if ! echo .code16 | as --64 -o "$work/probe.o" - 2>/dev/null; then
+        skip "small guests: no assembler for x86"
+        return
+    fi
+
+    flat counted 7 --cpus 8 --clock "$clock" <<'END'
+    start_others
+1:  pause
+    cmpw $7, 0x9002
+    jne 1b
+    put '.'
+    leave 3
+    others
+    put 'o'
+    lock incw 0x9002
+    hlt
+there_end:
+END
+    claim "$guest: each of the others says so" is ooooooo.
+    claim "$guest: counts all exits" tells '^ +9  X64IoPortAccess$'
+
+    flat locked 5 --cpus 4 --clock "$clock" <<'END'
+    start_others
+1:  pause
+    cmpw $3, 0x9002
+    jne 1b
+    cmpl $300000, 0x9004
+    jne 2f
+    leave 2
+2:  leave 3
+    others
+    mov $100000, %ecx
+1:  lock btsw $0, 0x9008
+    jc 1b
+    incl 0x9004
+    movw $0, 0x9008
+    dec %ecx
+    jnz 1b
+    lock incw 0x9002
+    hlt
+there_end:
+END
+
+    # In x2APIC mode, by MSRs; the others answer an IPI that finds them halted.
+    flat x2apic 7 --cpus 4 --clock "$clock" --apic x2apic <<'END'
+    mov $0x1b, %ecx
+    rdmsr
+    or $0x400, %eax
+    wrmsr
+    mov $0x80f, %ecx
+    mov $0x1ff, %eax
+    xor %edx, %edx
+    wrmsr
+    mov $there, %esi
+    mov $0x8000, %edi
+    mov $there_end, %ecx
+    sub %esi, %ecx
+    rep movsb
+    mov $0x830, %ecx
+    mov $0xc4500, %eax
+    wrmsr
+    mov $0xc4608, %eax
+    wrmsr
+1:  pause
+    cmpw $3, 0x9002
+    jne 1b
+    mov $0xc4040, %eax
+    wrmsr
+2:  pause
+    cmpw $6, 0x9002
+    jne 2b
+    leave 3
+    others
+    movw $0x8000 + handler - there, 0x100 # vector 40
+    movw $0, 0x102
+    mov $0x1b, %ecx
+    rdmsr
+    or $0x400, %eax
+    wrmsr
+    mov $0x80f, %ecx
+    mov $0x1ff, %eax
+    xor %edx, %edx
+    wrmsr
+    lock incw 0x9002
+    sti
+1:  hlt
+    jmp 1b
+handler:
+    put '!'
+    lock incw 0x9002
+    iret
+there_end:
+END
+    claim "$guest: each of the others is interrupted" is '!!!'
+
+    # A line that another processor raises: the 8259A's request reaches the first one in its HLT.
+    flat told 7 --cpus 2 --clock "$clock" <<'END'
+    lidt table
+    movl $handler, 0xa000 + 0x24 * 8 # IRQ 4
+    movl $handler, 0xa004 + 0x24 * 8
+    movw $0x10, 0xa002 + 0x24 * 8
+    movw $0x8e00, 0xa004 + 0x24 * 8
+    lgdt gdt_at
+    mov $0x11, %al
+    out %al, $0x20
+    mov $0x20, %al
+    out %al, $0x21
+    mov $4, %al
+    out %al, $0x21
+    mov $1, %al
+    out %al, $0x21
+    mov $0xef, %al
+    out %al, $0x21
+    start_others
+    sti
+1:  hlt
+    jmp 1b
+handler:
+    put 'i'
+    leave 3
+table:
+    .word 0x7ff
+    .long 0xa000
+gdt_at:
+    .word 31
+    .long gdt
+    .balign 8
+gdt:
+    .quad 0, 0, 0x00cf9b000000ffff, 0x00cf93000000ffff
+    others
+    mov $20000000, %ecx
+1:  dec %ecx # until the first one sleeps, perhaps
+    jnz 1b
+    mov $0x3fc, %dx
+    mov $8, %al
+    out %al, %dx
+    mov $0x3f9, %dx
+    mov $2, %al
+    out %al, %dx
+    hlt
+there_end:
+END
+    claim "$guest: by an interrupt" is i
+
+    flat triple 4 --cpus 4 --clock "$clock" <<'END'
+    start_others
+1:  pause
+    jmp 1b
+    others
+    cmp $2, %bx
+    jne 1f
+    lidt %cs:0x8000 + none - there
+    int3
+1:  hlt
+none:
+    .word 0
+    .long 0
+there_end:
+END
+    claim "$guest: names the processor" tells '^softwhp: the guest ended in a triple fault at .* on processor [123]: #BP'
+
+    flat stopped 0 --cpus 4 --clock "$clock" <<'END'
+    start_others
+1:  pause
+    cmpw $3, 0x9002
+    jne 1b
+    cli
+    hlt
+    others
+    lock incw 0x9002
+    hlt
+there_end:
+END
+    claim "$guest: tells how it ended" tells '^softwhp: HLT with interrupts off'
+
+    flat waits 4 --cpus 2 --clock "$clock" <<'END'
+    sti
+    hlt
+END
+    claim "$guest: tells that nothing can wake it" tells '^softwhp: .* on processor 0 to wait for an interrupt'
+
+    flat counts 0 --cpus 2 --clock "$clock" --max-insns 100000 <<'END'
+    start_others
+    jmp .
+    others
+1:  jmp 1b
+there_end:
+END
+    claim "$guest: tells how it ended" tells '^softwhp: --max-insns was reached'
+
+    flat spin 0 --max-insns 1 <<'END'
+    start_others
+    jmp .
+    others
+    jmp .
+there_end:
+END
+    guest=interrupted.$clock
+    "$tool" run --mode protected "$work/spin.$clock.bin" --cpus 4 --clock "$clock" --summary --hash --trace "exit:$work/trace" \
+        </dev/null >"$work/$guest.out" 2>"$work/$guest.err" &
+    sleep 0.5
+    kill -INT $!
+    wait $!
+    status=$?
+    claim "$guest: status 130" ends_with 130
+    claim "$guest: the summary is still printed" tells '^ +[0-9]+  instructions'
+    claim "$guest: and the digest" tells '^hash [0-9a-f]{32}$'
+}
+
+# ---- Linux ----
+
+# boot NAME ARGUMENTS OPTION...
+boot() {
+    name=$1 arguments=$2
+    shift 2
+    run "$name" vmm/guest/boot.sh "$tool" "$guests" --summary "$@" \
+        --kernel-args "console=ttyS0 quiet loglevel=5 softwhp.script cryptomgr.notests $arguments"
+    if [ "$status" -eq 6 ]; then
+        skip "Linux: $(tail -n 1 "$work/$name.err")"
+        return 1
+    fi
+    claim "$guest: ends with status 0" ends_with 0
+    claim "$guest: comes to the end of its script" says '^softwhp: the script is done'
+    claim "$guest: says that it was powered off" tells '^softwhp: the guest powered off'
+    claim "$guest: the kernel has no complaint" no_complaint
+}
+
+count_processors() { [ "$(grep -c '^processor	:' "$work/$guest.out")" -eq "$1" ]; }
+
+boot_linux() {
+    boot xapic '' --apic xapic || return
+    claim "$guest: the serial port's interrupts come by the I/O APIC" says '^ +4: +[1-9][0-9]* +IO-APIC +4-edge +ttyS0'
+    claim "$guest: the local timer's come" says '^LOC: +[1-9]'
+    boot x2apic '' --apic x2apic
+    claim "$guest: the processor has the mode" says '^flags.* x2apic'
+    claim "$guest: the serial port's interrupts come by the I/O APIC" says '^ +4: +[1-9][0-9]* +IO-APIC +4-edge +ttyS0'
+    boot extint 'noapic nolapic_timer lapic=notscdeadline' --apic xapic
+    claim "$guest: the timer's interrupts come by the 8259A" says '^ +0: +[1-9][0-9]* +XT-PIC +timer'
+
+    # What depends on how much of the host it gets is told to keep still.
+    boot threads 'tsc=reliable nowatchdog rcupdate.rcu_cpu_stall_suppress=1' --cpus 4 --clock host
+    claim "$guest: it has 4 processors" count_processors 4
+    claim "$guest: interrupts come by the I/O APIC" says '^ +4:( +[0-9]+){4} +IO-APIC +4-edge +ttyS0'
+    claim "$guest: processors interrupt each other" says '^CAL:.* [1-9]'
+
+    # In turns all of them keep still, and the same run is the same run.
+    boot turns '' --cpus 4 --hash
+    claim "$guest: it has 4 processors" count_processors 4
+    claim "$guest: interrupts come by the I/O APIC" says '^ +4:( +[0-9]+){4} +IO-APIC +4-edge +ttyS0'
+    claim "$guest: processors interrupt each other" says '^CAL:.* [1-9]'
+    for turn in first second other; do
+        seed=7
+        [ $turn != other ] || seed=8
+        run "$turn" vmm/guest/boot.sh "$tool" "$guests" --cpus 4 --hash --seed $seed --max-insns 250000000 \
+            --kernel-args "console=ttyS0 cryptomgr.notests"
+        claim "$turn: ends with a digest" tells '^hash [0-9a-f]{32}$'
+    done
+    claim "$guest: its processors are up" says 'Brought up 1 node, 4 CPUs'
+    claim "the same digest twice" cmp "$work/first.err" "$work/second.err"
+    claim "another one by another seed" test "$(cat "$work/first.err")" != "$(cat "$work/other.err")"
+}
+
+run_flat host
+run_flat virtual
+[ -n "${NOBOOT:-}" ] || boot_linux
+echo "$passed passed, $failed failed$([ $skipped -eq 0 ] || echo ", $skipped skipped")"
+[ $failed -eq 0 ]

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/* Emulators and their arguments, and callbacks that refuse. */
+#include "tests/whp/emulator_rig.h"
+
+/* ---- handles and arguments ---- */
+
+START_TEST(create_checks_its_callbacks)
+{
+    WHV_EMULATOR_CALLBACKS c = callbacks;
+    WHV_EMULATOR_HANDLE other;
+
+    ck_assert_int_eq(WHvEmulatorCreateEmulator(NULL, &other), E_INVALIDARG);
+    ck_assert_int_eq(WHvEmulatorCreateEmulator(&c, NULL), E_INVALIDARG);
+    c.Size--;
+    ck_assert_int_eq(WHvEmulatorCreateEmulator(&c, &other), E_INVALIDARG);
+    c.Size++;
+    c.Reserved = 1;
+    ck_assert_int_eq(WHvEmulatorCreateEmulator(&c, &other), E_INVALIDARG);
+    for (unsigned i = 0; i < 5; i++) {
+        c = callbacks;
+        memset((char *)&c + 8 + 8 * i, 0, 8);
+        ck_assert_int_eq(WHvEmulatorCreateEmulator(&c, &other), E_INVALIDARG);
+    }
+}
+END_TEST
+
+START_TEST(stale_handles_are_refused)
+{
+    WHV_EMULATOR_HANDLE other, bad[] = { NULL, (void *)1, (void *)16, (void *)~(uintptr_t)0, &token };
+
+    ck_assert_int_eq(WHvEmulatorCreateEmulator(&callbacks, &other), S_OK);
+    ck_assert_int_eq(WHvEmulatorDestroyEmulator(other), S_OK);
+    ck_assert_int_eq(WHvEmulatorDestroyEmulator(other), E_INVALIDARG);
+    ck_assert_int_eq(WHvEmulatorTryMmioEmulation(other, &token, &vp, &access_context, &status), E_INVALIDARG);
+    for (unsigned i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        ck_assert_int_eq(WHvEmulatorDestroyEmulator(bad[i]), E_INVALIDARG);
+}
+END_TEST
+
+START_TEST(malformed_contexts_are_refused)
+{
+    io.AccessInfo.AccessSize = 1;
+    ck_assert_int_eq(WHvEmulatorTryMmioEmulation(emulator, &token, NULL, &access_context, &status),
+                     E_INVALIDARG);
+    ck_assert_int_eq(WHvEmulatorTryMmioEmulation(emulator, &token, &vp, NULL, &status), E_INVALIDARG);
+    ck_assert_int_eq(WHvEmulatorTryMmioEmulation(emulator, &token, &vp, &access_context, NULL), E_INVALIDARG);
+    ck_assert_int_eq(WHvEmulatorTryIoEmulation(emulator, &token, NULL, &io, &status), E_INVALIDARG);
+    ck_assert_int_eq(WHvEmulatorTryIoEmulation(emulator, &token, &vp, NULL, &status), E_INVALIDARG);
+    ck_assert_int_eq(WHvEmulatorTryIoEmulation(emulator, &token, &vp, &io, NULL), E_INVALIDARG);
+    io.AccessInfo.AccessSize = 3;
+    ck_assert_int_eq(WHvEmulatorTryIoEmulation(emulator, &token, &vp, &io, &status), E_INVALIDARG);
+    access_context.InstructionByteCount = 17;
+    ck_assert_int_eq(WHvEmulatorTryMmioEmulation(emulator, &token, &vp, &access_context, &status),
+                     E_INVALIDARG);
+}
+END_TEST
+
+/* ---- what callbacks refuse ---- */
+
+START_TEST(failing_callbacks_have_a_bit_each)
+{
+    GPR(RBX) = MMIO;
+    GPR(RAX) = 5;
+
+    m.fail_memory = E_FAIL;
+    mmio(BYTES(0x8b, 0x03));
+    ck_status(MEMORY_FAILED);
+    ck_assert_uint_eq(m.sets, 0);
+    mmio(BYTES(0x89, 0x03));
+    ck_status(MEMORY_FAILED);
+    m.fail_memory = S_OK;
+
+    m.fail_translate = E_FAIL;
+    mmio(BYTES(0x8b, 0x03));
+    ck_status(TRANSLATE_FAILED);
+    m.fail_translate = S_OK;
+
+    m.misaligned = MMIO;
+    mmio(BYTES(0x8b, 0x03));
+    ck_status(NOT_ALIGNED);
+    m.misaligned = 0;
+
+    m.fail_get = E_FAIL;
+    mmio(BYTES(0x8b, 0x03));
+    ck_status(GET_FAILED);
+    ck_assert_uint_eq(m.logged, 0);
+    m.fail_get = S_OK;
+
+    m.fail_set = E_FAIL;
+    mmio(BYTES(0x8b, 0x03));
+    ck_status(SET_FAILED);
+    mmio(BYTES(0x0f, 0x0b)); /* ud2 */
+    ck_status(SET_FAILED | CANNOT_BE_FAULTED);
+    port_exit(true, 1, false, false, BYTES(0xee));
+    ck_status(SET_FAILED);
+    m.fail_set = S_OK;
+
+    m.fail_io = E_FAIL;
+    port_exit(true, 1, false, false, BYTES(0xee));
+    ck_status(IO_FAILED);
+    port_exit(false, 1, false, false, BYTES(0xec));
+    ck_status(IO_FAILED);
+    port_exit(true, 1, true, false, BYTES(0x6e));
+    ck_status(IO_FAILED);
+    m.fail_io = S_OK;
+
+    ck_assert_uint_eq(GPR(RAX), 5);
+    ck_assert_uint_eq(RIP, CODE);
+}
+END_TEST
+
+START_TEST(exits_of_event_delivery_are_not_emulated)
+{
+    exit_context(0);
+    vp.ExecutionState.InterruptionPending = 1;
+    access_context.InstructionByteCount = 2;
+    memcpy(access_context.InstructionBytes, "\x8b\x03", 2);
+    ck_assert_int_eq(WHvEmulatorTryMmioEmulation(emulator, &token, &vp, &access_context, &status), S_OK);
+    ck_status(CAUSED_BY_INTERRUPT);
+    ck_assert_uint_eq(m.gets + m.sets + m.logged, 0);
+}
+END_TEST
+
+/* A callback that calls back into its own emulator, which is in use. */
+static HRESULT nested;
+
+static HRESULT CALLBACK on_port_nested(VOID *context, WHV_EMULATOR_IO_ACCESS_INFO *info)
+{
+    WHV_EMULATOR_STATUS inner;
+
+    (void)info;
+    nested = WHvEmulatorTryIoEmulation(*(WHV_EMULATOR_HANDLE *)context, context, &vp, &io, &inner);
+    return S_OK;
+}
+
+static HRESULT CALLBACK accept(VOID *context, const WHV_REGISTER_NAME *names, UINT32 count,
+                               const WHV_REGISTER_VALUE *values)
+{
+    (void)context;
+    (void)names;
+    (void)count;
+    (void)values;
+    return S_OK;
+}
+
+START_TEST(an_emulator_in_use_refuses)
+{
+    WHV_EMULATOR_CALLBACKS c = callbacks;
+    WHV_EMULATOR_HANDLE other;
+
+    c.WHvEmulatorIoPortCallback = on_port_nested;
+    c.WHvEmulatorSetVirtualProcessorRegisters = accept;
+    ck_assert_int_eq(WHvEmulatorCreateEmulator(&c, &other), S_OK);
+    port_exit(true, 1, false, false, BYTES(0xee));
+    ck_assert_int_eq(WHvEmulatorTryIoEmulation(other, &other, &vp, &io, &status), S_OK);
+    ck_status(SUCCESSFUL);
+    ck_assert_int_eq(nested, E_INVALIDARG);
+    ck_assert_int_eq(WHvEmulatorDestroyEmulator(other), S_OK);
+}
+END_TEST
+
+TCase *emulator_call_case(void)
+{
+    TCase *c = tcase_create("emulator calls");
+
+    tcase_add_checked_fixture(c, emulator_setup, emulator_teardown);
+    tcase_add_test(c, create_checks_its_callbacks);
+    tcase_add_test(c, stale_handles_are_refused);
+    tcase_add_test(c, malformed_contexts_are_refused);
+    tcase_add_test(c, failing_callbacks_have_a_bit_each);
+    tcase_add_test(c, exits_of_event_delivery_are_not_emulated);
+    tcase_add_test(c, an_emulator_in_use_refuses);
+    return c;
+}
