@@ -28,6 +28,7 @@ const char options_help[] =
     "  --apic MODE            none: interrupts come by the 8259A alone; xapic or x2apic: by local APICs and\n"
     "                         an I/O APIC too, and x2apic lets the guest switch to that mode\n"
     "                         (none; xapic with several processors)\n"
+    "  --hyperv               Hyper-V's interface for guests: hypercalls, SynIC, timers, reference TSC; wants --apic\n"
     "  --firmware FILE        a ROM below 4 GiB, started at the reset vector\n"
     "  --floppy FILE          the image of a floppy that SeaBIOS boots from\n"
     "  --fw-cfg NAME=FILE     a file that firmware finds in fw_cfg; may be given several times\n"
@@ -62,6 +63,7 @@ enum option {
     OPTION_MEMORY,
     OPTION_CPUS,
     OPTION_APIC,
+    OPTION_HYPERV,
     OPTION_FIRMWARE,
     OPTION_FLOPPY,
     OPTION_FW_CFG,
@@ -92,7 +94,8 @@ static const struct {
     {"--seed", OPTION_SEED, true},             {"--max-insns", OPTION_MAX_INSNS, true},
     {"--trace", OPTION_TRACE, true},           {"--log-port", OPTION_LOG_PORT, true},
     {"--summary", OPTION_SUMMARY, false},      {"--hash", OPTION_HASH, false},
-    {"--help", OPTION_HELP, false},            {"-h", OPTION_HELP, false},
+    {"--hyperv", OPTION_HYPERV, false},        {"--help", OPTION_HELP, false},
+    {"-h", OPTION_HELP, false},
 };
 
 static bool read_number(const char *text, const char **end, uint64_t *value)
@@ -238,6 +241,7 @@ static bool read_option(struct options *options, enum option option, const char 
         return true;
     case OPTION_APIC:
         return read_apic(options, value, problem);
+    case OPTION_HYPERV: options->hyperv = true; return true;
     case OPTION_FIRMWARE:
         options->firmware = value;
         return true;
@@ -308,6 +312,8 @@ static bool check(struct options *options, struct problem *problem)
 {
     if (options->cpus > 1 && !options->has_apic)
         options->apic = APIC_XAPIC;
+    if (options->hyperv && options->apic == APIC_NONE)
+        return problem_is(problem, STATUS_USAGE, "--hyperv: its interrupts need local APICs: --apic xapic or x2apic");
     if (options->cpus > 1 && options->apic == APIC_NONE)
         return problem_is(problem, STATUS_USAGE, "--cpus: several processors need local APICs, not --apic none");
     if (options->firmware && (options->has_mode || options->has_base))
