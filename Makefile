@@ -2,6 +2,7 @@
 # make            build/libsoftwhp.a, build/libsoftwhp.so and build/softwhp
 # make run        boots a Debian Linux kernel to a shell prompt (scripted where there is no terminal); KERNEL=FILE
 # make check      all tests; T=NAME runs one: a suite, a case, or a test that tests/run.sh names
+# make guests     Debian's firmware and small systems, the long ones too; the quick ones are in make check
 # make asan       the tests under the address and undefined-behaviour sanitizers
 # make tsan       what runs on several threads under the thread sanitizer; STRESS=seconds of each stress, TSAN=suites
 # make bench      benchmarks beside the peers that are installed; BENCH="--rounds 1 alu" as bench/bench.py takes it
@@ -133,6 +134,9 @@ check: all
 	@CC="$(CC)" packaging/deps.sh check
 	+@CC="$(CC)" MAKE="$(MAKE)" GUESTS="$(GUESTS)" SANITIZE="$(SANITIZE)" tests/run.sh $B $(T)
 
+guests: all
+	@GUESTS="$(GUESTS)" tests/vmm/guests.sh $B all
+
 asan:
 	@$(MAKE) check B=$B/asan GUESTS=$(GUESTS) CFLAGS="-O1 -g" MODE="-DSWHP_LOOP -fno-omit-frame-pointer" \
 		SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined"
@@ -185,4 +189,4 @@ clean:
 
 -include $(patsubst %.o,%.d,$(OBJECTS) $(PORTABLE) $(VMM) $(TESTS) $(PROGRAMS))
 
-.PHONY: all deps run check asan tsan bench vectors fuzz docs floors windows-syntax windows-objects libs install clean
+.PHONY: all deps run check guests asan tsan bench vectors fuzz docs floors windows-syntax windows-objects libs install clean
