@@ -42,6 +42,20 @@ typedef enum SWHP_CLOCK {
     SwhpClockVirtual = 1 /* they follow the count of instructions: the same run every time */
 } SWHP_CLOCK;
 
+/*
+ * Private register names, for WHvGetVirtualProcessorRegisters and WHvSetVirtualProcessorRegisters (as WHV_REGISTER_NAME):
+ * state that programs can reach and the API has no names for. Of the features that a partition lacks they aren't there.
+ * The emulator library asks its callbacks for them, where the instruction needs them: a callback that hands names on gets
+ * them for nothing.
+ */
+enum {
+    SwhpX64RegisterYmmHigh0 = 0x53570100, /* Reg128: bits 255 to 128 of YMM0; the low half is WHvX64RegisterXmm0 */
+    SwhpX64RegisterYmmHigh15 = 0x5357010F,
+    SwhpX64RegisterPkru = 0x53570110,      /* Reg64: 32 bits */
+    SwhpX64RegisterFpSelectors = 0x53570111 /* Reg64: the x87's last code (15:0) and data selector (31:16), for which
+                                               FpControlStatus and XmmControlStatus have no room in long mode */
+};
+
 /* What flags and results become that the manuals leave undefined. */
 typedef enum SWHP_UNDEFINED_RESULTS {
     SwhpUndefinedAsHardware = 0, /* as the profile's processor does it: the default */

@@ -10,6 +10,7 @@
 #include "machine.h"
 
 enum { PAGE = 4096, POWER_PORTS = 64, DEBUG_CONSOLE = 0xe9, CMOS_BOOT_ORDER = 0x3d, CMOS_BOOT_ORDER_LAST = 0x38 };
+enum { CMOS_OTHER_PROCESSORS = 0x5f /* for SeaBIOS to wait for */ };
 
 /* ---- The shadow ---- */
 
@@ -138,6 +139,7 @@ void board_connect(struct machine *m)
     m->pci.changed = configuration_changed;
     m->pci.context = m;
     place_power(m);
+    m->rtc.cmos[CMOS_OTHER_PROCESSORS] = (uint8_t)(m->processor_count - 1);
     /* Disk, floppy, CD, as the firmware of PCs does it. */
     m->rtc.cmos[CMOS_BOOT_ORDER] = 0x12;
     m->rtc.cmos[CMOS_BOOT_ORDER_LAST] = 0x30;
@@ -168,11 +170,12 @@ bool board_make(struct machine *m, struct problem *problem)
 
     fw_cfg_reset(f, &m->memory);
     if (!add_memory(f, &m->memory) || !fw_cfg_add_number(f, FW_CFG_NO_DISPLAY, 1, 2) ||
-        !fw_cfg_add_number(f, FW_CFG_PROCESSORS, 1, 2) || !fw_cfg_add_number(f, FW_CFG_MAX_PROCESSORS, 1, 2) ||
+        !fw_cfg_add_number(f, FW_CFG_PROCESSORS, m->processor_count, 2) ||
+        !fw_cfg_add_number(f, FW_CFG_MAX_PROCESSORS, m->processor_count, 2) ||
         /* SeaBIOS shows its screen on the serial port, and doesn't restart when it finds nothing to boot. */
         !fw_cfg_add_file(f, "etc/sercon-port", console_port, sizeof console_port) ||
         !fw_cfg_add_file(f, "etc/boot-fail-wait", forever, sizeof forever))
         return problem_is(problem, STATUS_HOST, "the host has no memory for fw_cfg");
-    return fw_cfg_add_acpi(f, problem) &&
+    return fw_cfg_add_acpi(f, m->processor_count, m->has_apic, problem) &&
            (fw_cfg_finish(f) || problem_is(problem, STATUS_HOST, "the host has no memory for fw_cfg"));
 }

@@ -14,7 +14,7 @@
 struct machine;
 
 /* The ACPI tables as etc/table-loader and its files. */
-bool fw_cfg_add_acpi(struct fw_cfg *fw_cfg, struct problem *problem);
+bool fw_cfg_add_acpi(struct fw_cfg *fw_cfg, unsigned processors, bool has_apic, struct problem *problem);
 
 /* Fills fw_cfg from the options. */
 bool board_make(struct machine *machine, struct problem *problem);

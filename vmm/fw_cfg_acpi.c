@@ -8,21 +8,12 @@
 
 #include "acpi.h"
 #include "board.h"
-#include "memory.h"
 
 enum {
     RSDP_SIZE = 36,
-    RSDP_RSDT = 16,
-    RSDP_XSDT = 24,
-    TABLES_AT = 0x40, /* behind the RSDP, where acpi_write_tables() puts the rest */
-    TABLES_END = 0x1000,
-    HEADER_SIZE = 36,
-    HEADER_LENGTH = 4,
+    RSDP_CHECKSUM = 8, /* of the first 20 bytes */
+    RSDP_CHECKSUM_ALL = 32,
     HEADER_CHECKSUM = 9,
-    FADT_FACS = 36,
-    FADT_DSDT = 40,
-    FADT_X_FACS = 132,
-    FADT_X_DSDT = 140,
 
     ALLOCATE = 1,
     ADD_POINTER = 2,
@@ -31,8 +22,6 @@ enum {
     ZONE_F_SEGMENT = 2,
     COMMANDS = 64,
 };
-
-#define TABLES_GPA (ACPI_RSDP + TABLES_AT)
 
 static const char rsdp_file[] = "etc/acpi/rsdp", tables_file[] = "etc/acpi/tables";
 
@@ -62,7 +51,6 @@ _Static_assert(sizeof(struct command) == 128, "a command of the loader");
 struct loader {
     struct command command[COMMANDS];
     unsigned count;
-    uint8_t *page; /* the RSDP, and the tables from TABLES_AT on */
     bool too_many;
 };
 
@@ -85,99 +73,48 @@ static void allocate(struct loader *l, const char *file, uint8_t zone)
     c->allocate.zone = zone;
 }
 
-static uint64_t number(const uint8_t *at, unsigned size)
+/* The pointer holds an offset into the tables, to which their place is added. */
+static void mend(struct loader *l, const char *file, uint32_t offset, uint8_t size)
 {
-    uint64_t value = 0;
+    struct command *c = next(l, ADD_POINTER, file);
 
-    memcpy(&value, at, size);
-    return le64toh(value);
-}
-
-/* Makes a pointer that lies in the page relative to the tables, and has it mended. Where it points in the page, or 0. */
-static unsigned mend(struct loader *l, const char *file, unsigned file_at, unsigned at, unsigned size)
-{
-    uint64_t gpa = number(l->page + at, size), offset = htole64(gpa - TABLES_GPA);
-    struct command *c;
-
-    if (gpa < TABLES_GPA || gpa > ACPI_RSDP + TABLES_END - HEADER_SIZE)
-        return 0;
-    memcpy(l->page + at, &offset, size);
-    c = next(l, ADD_POINTER, file);
     strcpy(c->pointer.to, tables_file);
-    c->pointer.offset = htole32(at - file_at);
-    c->pointer.size = (uint8_t)size;
-    return (unsigned)(gpa - ACPI_RSDP);
+    c->pointer.offset = htole32(offset);
+    c->pointer.size = size;
 }
 
-static void sum_up(struct loader *l, const char *file, unsigned checksum, unsigned start, unsigned length)
+/* A checksum is zero until it is made. */
+static void sum_up(struct loader *l, const char *file, uint8_t *bytes, uint32_t checksum, uint32_t start, uint32_t length)
 {
     struct command *c = next(l, ADD_CHECKSUM, file);
 
+    bytes[checksum] = 0;
     c->checksum.offset = htole32(checksum);
     c->checksum.start = htole32(start);
     c->checksum.length = htole32(length);
 }
 
-static unsigned table_end(const struct loader *l, unsigned table)
+bool fw_cfg_add_acpi(struct fw_cfg *f, unsigned processors, bool has_apic, struct problem *problem)
 {
-    uint64_t length = number(l->page + table + HEADER_LENGTH, 4);
-
-    return length <= TABLES_END - table ? table + (unsigned)length : table;
-}
-
-static void sum_up_table(struct loader *l, unsigned table)
-{
-    unsigned start = table - TABLES_AT;
-
-    sum_up(l, tables_file, start + HEADER_CHECKSUM, start, table_end(l, table) - table);
-}
-
-static void mend_fadt(struct loader *l, unsigned fadt)
-{
-    static const struct {
-        uint8_t at, size;
-    } pointers[] = {{FADT_FACS, 4}, {FADT_DSDT, 4}, {FADT_X_FACS, 8}, {FADT_X_DSDT, 8}};
-
-    for (unsigned i = 0; i < sizeof pointers / sizeof pointers[0]; i++)
-        mend(l, tables_file, TABLES_AT, fadt + pointers[i].at, pointers[i].size);
-    sum_up_table(l, fadt);
-}
-
-/* A root table, and what it points at: both roots point at the same, which is mended once. */
-static void mend_root(struct loader *l, unsigned root, unsigned entry_size, bool is_first)
-{
-    unsigned end = table_end(l, root), table;
-
-    for (unsigned at = root + HEADER_SIZE; at < end; at += entry_size) {
-        table = mend(l, tables_file, TABLES_AT, at, entry_size);
-        if (table && is_first && memcmp(l->page + table, "FACP", 4) == 0)
-            mend_fadt(l, table);
-    }
-    sum_up_table(l, root);
-}
-
-bool fw_cfg_add_acpi(struct fw_cfg *f, struct problem *problem)
-{
-    struct memory scratch;
+    struct acpi_tables t;
     struct loader l = {0};
-    unsigned rsdt, xsdt;
-    bool fine;
+    uint8_t rsdp[RSDP_SIZE];
 
-    if (!memory_make(&scratch, MEMORY_SMALLEST, problem))
-        return false;
-    acpi_write_tables(&scratch);
-    l.page = memory_at(&scratch, ACPI_RSDP, TABLES_END);
+    acpi_build(&t, 0, processors, has_apic);
     allocate(&l, rsdp_file, ZONE_F_SEGMENT);
     allocate(&l, tables_file, ZONE_HIGH);
-    rsdt = mend(&l, rsdp_file, 0, RSDP_RSDT, 4);
-    xsdt = mend(&l, rsdp_file, 0, RSDP_XSDT, 8);
-    mend_root(&l, rsdt, 4, true);
-    mend_root(&l, xsdt, 8, false);
-    sum_up(&l, rsdp_file, 8, 0, 20);
-    sum_up(&l, rsdp_file, 32, 0, RSDP_SIZE);
-    fine = !l.too_many && fw_cfg_add_file(f, rsdp_file, l.page, RSDP_SIZE) &&
-           fw_cfg_add_file(f, tables_file, l.page + TABLES_AT, TABLES_END - TABLES_AT) &&
-           fw_cfg_add_file(f, "etc/table-loader", l.command, l.count * sizeof l.command[0]);
-    memory_free(&scratch);
-    return fine || problem_is(problem, STATUS_HOST, "the host has no memory for the ACPI tables");
+    for (unsigned i = 0; i < t.pointer_count; i++)
+        mend(&l, t.pointer[i].offset < RSDP_SIZE ? rsdp_file : tables_file, t.pointer[i].offset, t.pointer[i].size);
+    for (unsigned i = 0; i < t.table_count; i++)
+        if (memcmp(t.table[i].signature, "FACS", 4) != 0) /* which has none */
+            sum_up(&l, tables_file, t.bytes, t.table[i].offset + HEADER_CHECKSUM, t.table[i].offset, t.table[i].size);
+    memcpy(rsdp, t.bytes, sizeof rsdp);
+    memset(t.bytes, 0, sizeof rsdp); /* one is enough; its room keeps the offsets what they are */
+    sum_up(&l, rsdp_file, rsdp, RSDP_CHECKSUM, 0, 20);
+    sum_up(&l, rsdp_file, rsdp, RSDP_CHECKSUM_ALL, 0, RSDP_SIZE);
+    if (!l.too_many && fw_cfg_add_file(f, rsdp_file, rsdp, sizeof rsdp) &&
+        fw_cfg_add_file(f, tables_file, t.bytes, t.size) &&
+        fw_cfg_add_file(f, "etc/table-loader", l.command, l.count * sizeof l.command[0]))
+        return true;
+    return problem_is(problem, STATUS_HOST, "the host has no memory for the ACPI tables");
 }

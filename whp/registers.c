@@ -2,6 +2,8 @@
 /* The table of register names, and WHvGet- and WHvSetVirtualProcessorRegisters on it. */
 #include "whp/registers.h"
 
+#include "include/softwhp.h"
+#include "state/partition.h"
 #include "state/profile.h"
 #include "whp/handle.h"
 #include "whp/level.h"
@@ -83,22 +85,27 @@ struct row {
     X(WHvRegisterPendingEvent1, 1, KIND_NO_EVENT, 0, 0)                                                      \
     X(WHvX64RegisterDeliverabilityNotifications, 1, KIND_NOTIFICATIONS, 0, 0)                                \
     X(WHvRegisterInternalActivityState, 1, KIND_ACTIVITY, 0, 0)                                              \
-    X(WHvX64RegisterPendingDebugException, 1, KIND_DEBUG, 0, 0)
+    X(WHvX64RegisterPendingDebugException, 1, KIND_DEBUG, 0, 0)                                              \
+    X(SwhpX64RegisterYmmHigh0, 16, KIND_YMM_HIGH, 1, 0)                                                      \
+    X(SwhpX64RegisterPkru, 1, KIND_PKRU, 0, 0)                                                               \
+    X(SwhpX64RegisterFpSelectors, 1, KIND_FP_SELECTORS, 0, 0)
 
 #define ROW_NUMBER(first, ...) ROW_##first,
 #define ROW(first, ...) { first, __VA_ARGS__ },
 
 /*
- * Where a name stands in the index: names come in groups of up to 256, by their upper bits, and 16 that
- * begin with the highest one.
+ * Where a name stands in the index: names come in groups of up to 256, by their upper bits, 16 that begin with the
+ * highest one, and 32 of our own.
  */
 #define INDEX(name)                                                                                          \
-    ((u32)(name) >> 31 ? 1024 + ((u32)(name) & 15) : ((u32)(name) >> 12) * 256 + ((u32)(name) & 255))
+    ((u32)(name) >> 31             ? 1024 + ((u32)(name) & 15)                                               \
+     : (u32)(name) >> 16 == 0x5357 ? 1040 + ((u32)(name) & 31)                                               \
+                                   : ((u32)(name) >> 12) * 256 + ((u32)(name) & 255))
 #define INDEXED(first, count, ...) [INDEX(first) ... INDEX(first) + count - 1] = ROW_##first,
 
 enum { ROW_NONE, ROWS(ROW_NUMBER) };
 static const struct row rows[] = { { 0 }, ROWS(ROW) };
-static const u8 row_of[1024 + 16] = { ROWS(INDEXED) };
+static const u8 row_of[1024 + 16 + 32] = { ROWS(INDEXED) };
 
 /* The row of a name, and `where` of the one register. NULL: this processor has none of that name. */
 INLINE const struct row *find(struct vcpu *cpu, u32 name, u64 *where)
@@ -122,6 +129,10 @@ INLINE const struct row *find(struct vcpu *cpu, u32 name, u64 *where)
             return NULL;
         *where = n;
     }
+    if (row->kind == KIND_YMM_HIGH && !has(&cpu->partition->has, HAS_AVX))
+        return NULL;
+    if (row->kind == KIND_PKRU && !has(&cpu->partition->has, HAS_PKU))
+        return NULL;
     if (row->kind == KIND_MSR && msr_read(cpu, (u32)*where, &ignored) == MSR_UNKNOWN)
         return NULL;
     return row;

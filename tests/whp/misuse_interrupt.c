@@ -62,15 +62,8 @@ void interrupt_rows(struct visit *v, struct scene *s)
 
 void event_rows(struct visit *v, struct scene *s)
 {
-    static const WHV_DOORBELL_MATCH_DATA match = { .GuestAddress = GUEST_HOLE, .Length = 4 };
-    static const WHV_NOTIFICATION_PORT_PARAMETERS port = { .NotificationPortType = WHvNotificationPortTypeDoorbell };
     static const WHV_TRIGGER_PARAMETERS trigger = { .TriggerType = WHvTriggerTypeInterrupt };
 
-    UNSUPPORTED(WHvRegisterPartitionDoorbellEvent, (s->p, &match, NULL));
-    UNSUPPORTED(WHvUnregisterPartitionDoorbellEvent, (s->p, &match));
-    UNSUPPORTED(WHvCreateNotificationPort, (s->p, &port, NULL, (void *)s->room));
-    UNSUPPORTED(WHvSetNotificationPortProperty, (s->p, NULL, WHvNotificationPortPropertyPreferredTargetVp, 0));
-    UNSUPPORTED(WHvDeleteNotificationPort, (s->p, NULL));
     UNSUPPORTED(WHvSignalVirtualProcessorSynicEvent, (s->p, (WHV_SYNIC_EVENT_PARAMETERS){ .TargetSint = 2 }, NULL));
     UNSUPPORTED(WHvPostVirtualProcessorSynicMessage, (s->p, 0, 2, s->room, 16));
     UNSUPPORTED(WHvCreateTrigger, (s->p, &trigger, (void *)s->room, (void *)(s->room + 8)));
