@@ -141,6 +141,8 @@ static COLD bool part_walk(struct vcpu *cpu, u64 linear, unsigned access, unsign
     }
     page = ram_find(cpu->partition->ram, t.gpa);
     if (unlikely((page & need) != need)) {
+        if (page & PAGE_OVERLAY) /* TLFS "Establishing the hypercall interface" */
+            vcpu_raise(cpu, VECTOR_GP, 0);
         if (!is_fetch)
             tlb_fill_leave(cpu, linear, access, &t, page);
         if (!is_for_bell(cpu, t.gpa, rings))

@@ -6,6 +6,7 @@
 #include "include/softwhp.h"
 #include "state/feature.h"
 #include "state/host.h"
+#include "state/synic.h"
 #include "state/types.h"
 
 struct vcpu;
@@ -70,6 +71,7 @@ struct partition {
     struct features has;
     u64 cr4_valid, efer_valid, xcr0_valid;   /* bits that may be set; others are reserved */
     u32 mxcsr_mask;
+    struct synthetic synthetic;
 
     u32 clock;                    /* SWHP_CLOCK */
     u32 rate;                     /* TSC ticks for one count */

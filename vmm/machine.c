@@ -182,6 +182,17 @@ static bool set_property(struct machine *m, unsigned code, const void *value, ui
     return result == S_OK || platform_problem(problem, STATUS_HOST, "WHvSetPartitionProperty", result);
 }
 
+/* All that the platform has of Hyper-V's interface. */
+static bool offer_hyperv(struct machine *m, struct problem *problem)
+{
+    WHV_SYNTHETIC_PROCESSOR_FEATURES_BANKS banks = {.BanksCount = WHV_SYNTHETIC_PROCESSOR_FEATURES_BANKS_COUNT};
+    HRESULT result = WHvGetCapability(WHvCapabilityCodeSyntheticProcessorFeaturesBanks, &banks, sizeof banks, NULL);
+
+    if (result != S_OK)
+        return platform_problem(problem, STATUS_HOST, "WHvGetCapability(SyntheticProcessorFeaturesBanks)", result);
+    return set_property(m, WHvPartitionPropertyCodeSyntheticProcessorFeaturesBanks, &banks, sizeof banks, problem);
+}
+
 static bool make_partition(struct machine *m, struct problem *problem)
 {
     UINT32 processors = m->processor_count, clock = m->options->host_clock ? SwhpClockHost : SwhpClockVirtual, rate = 1;
@@ -200,6 +211,8 @@ static bool make_partition(struct machine *m, struct problem *problem)
     exits.X64ApicWriteLint0ExitTrap = exits.X64ApicWriteSvrExitTrap = 1;
     if (m->has_apic && (!set_property(m, WHvPartitionPropertyCodeLocalApicEmulationMode, &apic, sizeof apic, problem) ||
                         !set_property(m, WHvPartitionPropertyCodeExtendedVmExits, &exits, sizeof exits, problem)))
+        return false;
+    if (m->options->hyperv && !offer_hyperv(m, problem))
         return false;
     if (!set_property(m, WHvPartitionPropertyCodeProcessorCount, &processors, sizeof processors, problem) ||
         !set_property(m, SwhpPartitionPropertyCodeClock, &clock, sizeof clock, problem) ||

@@ -26,6 +26,7 @@ const char options_help[] =
     "  --apic MODE            none: interrupts come by the 8259A alone; xapic or x2apic: by local APICs and\n"
     "                         an I/O APIC too, and x2apic lets the guest switch to that mode\n"
     "                         (none; xapic with several processors)\n"
+    "  --hyperv               Hyper-V's interface for guests: hypercalls, SynIC, timers, reference TSC; wants --apic\n"
     "  --firmware FILE        a ROM below 4 GiB, started at the reset vector\n"
     "  --mode MODE            real, protected or long: FILE is a flat binary for that mode (real)\n"
     "  --base ADDR            where a flat binary is put and entered (0x7c00 in real mode, else 1M)\n"
@@ -56,6 +57,7 @@ enum option {
     OPTION_MEMORY,
     OPTION_CPUS,
     OPTION_APIC,
+    OPTION_HYPERV,
     OPTION_FIRMWARE,
     OPTION_MODE,
     OPTION_BASE,
@@ -77,6 +79,7 @@ static const struct {
     {"--kernel-args", OPTION_ARGUMENTS, true}, {"--initrd", OPTION_INITRD, true},
     {"--memory", OPTION_MEMORY, true},         {"--cpus", OPTION_CPUS, true},
     {"--apic", OPTION_APIC, true},             {"--firmware", OPTION_FIRMWARE, true},
+    {"--hyperv", OPTION_HYPERV, false},
     {"--mode", OPTION_MODE, true},             {"--base", OPTION_BASE, true},
     {"--clock", OPTION_CLOCK, true},           {"--seed", OPTION_SEED, true},
     {"--max-insns", OPTION_MAX_INSNS, true},   {"--trace", OPTION_TRACE, true},
@@ -216,6 +219,7 @@ static bool read_option(struct options *options, enum option option, const char 
         return true;
     case OPTION_APIC:
         return read_apic(options, value, problem);
+    case OPTION_HYPERV: options->hyperv = true; return true;
     case OPTION_FIRMWARE:
         options->firmware = value;
         return true;
@@ -277,6 +281,8 @@ static bool check(struct options *options, struct problem *problem)
 {
     if (options->cpus > 1 && !options->has_apic)
         options->apic = APIC_XAPIC;
+    if (options->hyperv && options->apic == APIC_NONE)
+        return problem_is(problem, STATUS_USAGE, "--hyperv: its interrupts need local APICs: --apic xapic or x2apic");
     if (options->cpus > 1 && options->apic == APIC_NONE)
         return problem_is(problem, STATUS_USAGE, "--cpus: several processors need local APICs, not --apic none");
     if (options->firmware && options->file)

@@ -29,7 +29,7 @@ struct options {
     enum apic apic;
     unsigned cpus;
     uint16_t log_port;
-    bool has_mode, has_base, has_log_port, has_arguments, has_apic;
+    bool has_mode, has_base, has_log_port, has_arguments, has_apic, hyperv;
     bool host_clock, hash, summary, trace;
     bool help;
 };

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "cpu/synthetic.h"
 #include "mem/ram.h"
 #include "mem/tlb.h"
 #include "state/clock.h"
@@ -16,6 +17,7 @@
 
 static void destroy(struct partition *p)
 {
+    synthetic_close(p);
     ports_delete(p);
     if (p->ram)
         ram_delete(p->ram);
@@ -71,8 +73,11 @@ HRESULT WINAPI WHvSetupPartition(WHV_PARTITION_HANDLE Partition)
         hr = fail(HV_INVALID_PARTITION_STATE, "Partition: it is set up already");
     else if (!p->processors)
         hr = fail(WHV_E_INVALID_PARTITION_CONFIG, "Partition: the property ProcessorCount was never set");
+    else if (p->synthetic.asked && !synthetic_open(p))
+        hr = fail(E_OUTOFMEMORY, "no memory for the pages of Hyper-V's interface");
     if (SUCCEEDED(hr)) {
         profile_settle(p);
+        synthetic_settle(p);
         __atomic_store_n(&p->is_set_up, true, __ATOMIC_RELAXED);
     }
     host_unlock(&p->lock);
@@ -100,10 +105,13 @@ HRESULT WINAPI WHvResetPartition(WHV_PARTITION_HANDLE Partition)
         for (u32 i = 0; i < p->processors; i++) {
             if (!(held >> i & 1))
                 continue;
+            synthetic_uncover(p->doors[i].cpu);
             vcpu_reset(p->doors[i].cpu); /* forgets cancels too */
             p->doors[i].cpu->load_pdptes = false;
             tlb_flush(p->doors[i].cpu, false);
         }
+        if (p->synthetic.has)
+            synthetic_reset(p);
         p->turns.whose = 0;
         p->turns.rest = 0; /* the generator goes on, as RDRAND's does */
         partition_go(Partition, held);
