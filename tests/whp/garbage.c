@@ -154,6 +154,10 @@ static HRESULT run(struct caller *a)
     u32 index = garbage_index(c);
     u64 count = 0;
 
+    if (chance_percent(c, 30)) { /* all of them; the clock may be the host's, in nanoseconds then */
+        SwhpGetClock(p, &count);
+        return SwhpRunPartition(p, count + chance_below(c, 3000), garbage_u32(a), garbage_place(a), garbage_size(c));
+    }
     SwhpGetInstructionCount(p, index, &count);
     return SwhpRunVirtualProcessorUntil(p, index, count + chance_below(c, 200), garbage_place(a), garbage_size(c));
 }
