@@ -4,6 +4,7 @@
 # make check      all tests; T=NAME runs one: a suite, a case, or a test that tests/run.sh names
 # make guests     Debian's firmware and small systems, the long ones too; the quick ones are in make check
 # make asan       the tests under the address and undefined-behaviour sanitizers
+# make tsan       what runs on several threads under the thread sanitizer; STRESS=seconds of each stress, TSAN=suites
 # make bench      benchmarks beside the peers that are installed; BENCH="--rounds 1 alu" as bench/bench.py takes it
 # make vectors    captures hardware vectors on this machine's processor: OUT=build/vectors SEED=1 PERCENT=100
 # make fuzz       random sequences against this machine's processor: FUZZ="--count 10000 --seed 1", docs/fuzzing.md
@@ -140,6 +141,17 @@ asan:
 	@$(MAKE) check B=$B/asan GUESTS=$(GUESTS) CFLAGS="-O1 -g" MODE="-DSWHP_LOOP -fno-omit-frame-pointer" \
 		SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined"
 
+# Where the host lays out addresses at random in more bits than the sanitizer's runtime knows, it runs without that.
+STRESS ?= 10
+TSAN ?= stress smp apic
+tsan:
+	@CC="$(CC)" packaging/deps.sh check
+	@$(MAKE) -s B=$B/tsan CFLAGS="-O1 -g" MODE="-DSWHP_LOOP -fno-omit-frame-pointer -Wno-tsan" \
+		SANITIZE="-fsanitize=thread" $B/tsan/tests/suites
+	@plain=$$(setarch $$(uname -m) -R true 2>/dev/null && echo setarch $$(uname -m) -R); for suite in $(TSAN); do \
+		STRESS=$(STRESS) CK_TIMEOUT_MULTIPLIER=20 TSAN_OPTIONS="halt_on_error=1 $$TSAN_OPTIONS" \
+			$$plain $B/tsan/tests/suites $$suite || exit 1; done
+
 bench: all $B/bench/exits $B/bench/mappings
 	@packaging/deps.sh bench
 	@$(MAKE) -s -C bench/guests B=$(abspath $B)/bench/guests
@@ -177,4 +189,4 @@ clean:
 
 -include $(patsubst %.o,%.d,$(OBJECTS) $(PORTABLE) $(VMM) $(TESTS) $(PROGRAMS))
 
-.PHONY: all deps run check guests asan bench vectors fuzz docs floors windows-syntax windows-objects libs install clean
+.PHONY: all deps run check guests asan tsan bench vectors fuzz docs floors windows-syntax windows-objects libs install clean
