@@ -44,6 +44,7 @@ const char options_help[] =
     "                         of one\n"
     "\n"
     "  --summary              at the end, exits by reason and counts, on standard error\n"
+    "  --screen               at the end, the text memory at B8000, on standard error\n"
     "  --hash                 at the end, a digest of processor and memory: hash HEX\n"
     "  --trace KIND[:FILE]    one line per fact to FILE or standard error; KIND is exit\n"
     "  --log-port PORT[:FILE] the bytes sent to a port go to FILE or standard output\n"
@@ -76,6 +77,7 @@ enum option {
     OPTION_TRACE,
     OPTION_LOG_PORT,
     OPTION_SUMMARY,
+    OPTION_SCREEN,
     OPTION_HASH,
     OPTION_HELP,
 };
@@ -95,7 +97,7 @@ static const struct {
     {"--trace", OPTION_TRACE, true},           {"--log-port", OPTION_LOG_PORT, true},
     {"--summary", OPTION_SUMMARY, false},      {"--hash", OPTION_HASH, false},
     {"--hyperv", OPTION_HYPERV, false},        {"--help", OPTION_HELP, false},
-    {"-h", OPTION_HELP, false},
+    {"-h", OPTION_HELP, false},                {"--screen", OPTION_SCREEN, false},
 };
 
 static bool read_number(const char *text, const char **end, uint64_t *value)
@@ -273,6 +275,9 @@ static bool read_option(struct options *options, enum option option, const char 
         return read_log_port(options, value, problem);
     case OPTION_SUMMARY:
         options->summary = true;
+        return true;
+    case OPTION_SCREEN:
+        options->screen = true;
         return true;
     case OPTION_HASH:
         options->hash = true;

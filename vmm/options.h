@@ -36,7 +36,7 @@ struct options {
     unsigned cpus;
     uint16_t log_port;
     bool has_mode, has_base, has_log_port, has_arguments, has_apic, hyperv;
-    bool host_clock, hash, summary, trace;
+    bool host_clock, hash, summary, screen, trace;
     bool help;
 };
 

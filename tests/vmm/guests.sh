@@ -88,6 +88,11 @@ guest grub-halt long grub-rescue-pc usr/lib/grub-rescue/grub-rescue-floppy.img 4
     says 2026-01-01 00:00:.. Thursday
     says base_addr = 0xfffc0000, length = 0x40000, reserved RAM
     tells the guest powered off
+guest grub-firmware quick grub-firmware-qemu usr/share/qemu/grub.bin 100 60
+    options --firmware FILE --clock-rate 50 --screen
+    tells GNU GRUB  version 2
+    tells Search & load /multiboot\.img
+    tells highlighted entry will be executed automatically
 guest memtest quick memtest86+ boot/memtest86+x64.bin 400 180
     options FILE --memory 16M --kernel-args console=ttyS0,115200~nobench~nosmp~nopause
     says Memtest86\+ v6

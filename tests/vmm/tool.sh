@@ -178,7 +178,7 @@ claim "--help: status 0" ends_with 0
 claim "--help: on standard output" grep -q '^usage: softwhp run' out
 claim "--help: nothing on standard error" test ! -s err
 cp out help
-for option in --kernel-args --initrd --memory --cpus --apic --max-insns --trace --hash --summary --seed \
+for option in --kernel-args --initrd --memory --cpus --apic --max-insns --trace --hash --summary --screen --seed \
     --clock --clock-rate --firmware --floppy --fw-cfg \
     --log-port --base --mode; do
     claim "--help tells of $option" grep -q -e "^  $option" help
@@ -195,6 +195,11 @@ softwhp run one
 claim "$said: status 0" ends_with 0
 claim "$said: the guest's byte is all of standard output" test "$(cat out)" = 1
 claim "$said: nothing on standard error" test ! -s err
+
+printf '\270\000\270\216\300\046\307\006\240\000\110\007\364' >text # an H in the second line of text memory
+softwhp run text --screen
+claim "$said: status 0" ends_with 0
+claim "$said: what the guest would show" test "$(tr '\n' / <err)" = /H/
 
 softwhp run seven
 claim "$said: the guest's status" ends_with 7
