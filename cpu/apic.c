@@ -266,13 +266,13 @@ static void end_of_interrupt(struct vcpu *cpu)
     int vector = apic_highest(a->isr);
 
     cpu->counters[COUNT_APIC_EOI]++;
+    if (cpu->synic)
+        synic_scan(cpu); /* TLFS "Messages": one of the three events that deliver what is queued */
     if (vector < 0)
         return;
     apic_clear_bit(a->isr, (unsigned)vector);
     if (apic_test(a->tmr, (unsigned)vector))
         trap(cpu, WHvRunVpExitReasonX64ApicEoi, 0, (u64)vector);
-    if (cpu->synic)
-        synic_scan(cpu); /* TLFS "Messages": one of the three events that deliver what is queued */
 }
 
 void apic_catch_up(struct vcpu *cpu)

@@ -82,7 +82,7 @@ static void copy(u8 *to, const u8 *from, u64 n, unsigned size, bool down)
         to -= bytes - size;
         from -= bytes - size;
         if ((u64)(from - to) >= bytes || to == from) {
-            memmove(to, from, bytes);
+            move_bytes(to, from, bytes);
         } else {
             for (u64 i = n; i-- > 0;)
                 store_sized(to + i * size, load_sized(from + i * size, size), size);
@@ -91,14 +91,14 @@ static void copy(u8 *to, const u8 *from, u64 n, unsigned size, bool down)
     }
     ahead = (u64)(to - from);
     if (ahead >= bytes || ahead == 0) {
-        memmove(to, from, bytes);
+        move_bytes(to, from, bytes);
     } else if (ahead < size) {
         for (u64 i = 0; i < n; i++)
             store_sized(to + i * size, load_sized(from + i * size, size), size);
     } else {
         for (u64 part; bytes; bytes -= part, to += part, ahead += part) {
             part = least(ahead, bytes);
-            memcpy(to, from, part);
+            copy_bytes(to, from, part);
         }
     }
 }
@@ -110,7 +110,7 @@ static void fill(u8 *to, u64 v, u64 n, unsigned size, bool down)
     if (down)
         to -= bytes - size;
     if (size == 1 || v == (v & 0xff) * (ones(8 * size) / 0xff)) {
-        memset(to, (u8)v, bytes);
+        fill_bytes(to, (u8)v, bytes);
         return;
     }
     for (; size < 8; size *= 2)
@@ -118,7 +118,7 @@ static void fill(u8 *to, u64 v, u64 n, unsigned size, bool down)
     for (; bytes >= 8; bytes -= 8, to += 8)
         store_bytes(to, v, 8);
     if (bytes)
-        memcpy(to, &v, bytes);
+        copy_bytes(to, &v, bytes);
 }
 
 /* What a comparing instruction looked at last. */
@@ -295,7 +295,7 @@ INLINE bool quick(CPU, IN, enum kind kind, u64 n)
 
         if (!from || ((u64)(to - from) < bytes && to != from))
             return false;
-        memmove(to, from, size);
+        move_bytes(to, from, size);
         cpu->gpr[RSI] += bytes;
     } else {
         fill(to, cpu->gpr[RAX] & ones(8u << in->width), n, 1u << in->width, false);

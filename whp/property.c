@@ -392,12 +392,10 @@ HRESULT WINAPI WHvSetPartitionProperty(WHV_PARTITION_HANDLE Partition,
 
     if (FAILED(hr))
         return hr;
-    hr = partition_stop(Partition, p, &held);
+    hr = partition_freeze(Partition, p, &held);
     if (SUCCEEDED(hr)) {
-        host_lock(&p->lock);
         hr = property_set(p, (u32)PropertyCode, PropertyBuffer, PropertyBufferSizeInBytes);
-        host_unlock(&p->lock);
-        partition_go(Partition, held);
+        partition_thaw(Partition, p, held);
     }
     partition_leave(Partition);
     return hr;
