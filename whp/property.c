@@ -302,6 +302,8 @@ static u32 level_needed(const struct partition *p, u32 code)
         bits = level_of_bits(LEVEL_EXITS, p->exits.AsUINT64);
     else if (code == WHvPartitionPropertyCodeLocalApicEmulationMode)
         bits = level_of_bits(LEVEL_APIC_MODES, (u64)1 << p->apic_mode);
+    else if (code == WHvPartitionPropertyCodeSyntheticProcessorFeaturesBanks)
+        bits = level_of_bits(LEVEL_SYNTHETIC, p->synthetic.asked);
     return level > bits ? level : bits;
 }
 

@@ -5,6 +5,7 @@
 #include "cpu/synthetic.h"
 #include "state/clock.h"
 #include "whp/handle.h"
+#include "whp/level.h"
 
 /* ---- messages and events, while the processor runs or not ---- */
 
@@ -25,6 +26,8 @@ HRESULT WINAPI WHvPostVirtualProcessorSynicMessage(WHV_PARTITION_HANDLE Partitio
     u8 message[WHV_SYNIC_MESSAGE_SIZE];
     struct vcpu *cpu;
 
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
     if (!Message)
         return fail(E_POINTER, "Message is NULL");
     if (SintIndex >= SYNIC_SOURCES)
@@ -61,6 +64,8 @@ HRESULT WINAPI WHvSignalVirtualProcessorSynicEvent(WHV_PARTITION_HANDLE Partitio
     struct vcpu *cpu;
     bool is_new = false;
 
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
     if (SynicEvent.TargetVtl)
         return fail(E_INVALIDARG, "SynicEvent: TargetVtl must be 0");
     if (SynicEvent.TargetSint >= SYNIC_SOURCES || SynicEvent.FlagNumber >= SYNIC_FLAGS)
