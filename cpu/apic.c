@@ -5,6 +5,8 @@
  */
 #include "cpu/apic.h"
 
+#include "cpu/synic.h"
+
 static void look_again(struct vcpu *cpu)
 {
     __atomic_fetch_or(&cpu->attention, (u32)ATTENTION_APIC, __ATOMIC_SEQ_CST);
@@ -148,6 +150,12 @@ static void post(struct vcpu *cpu, const struct apic_message *m)
     }
 }
 
+void apic_raise(struct vcpu *cpu, u8 vector)
+{
+    if (__atomic_load_n(&cpu->apic->svr, __ATOMIC_RELAXED) & SVR_ENABLED && !accept(cpu, vector, false))
+        set_signal(cpu, SIGNAL_ERROR);
+}
+
 /* The arbitration priority decides, between equals the number: APM 2 16.6, "Lowest priority messages". */
 static struct vcpu *lowest(struct vcpu *const *cpus, u32 n, const struct apic_message *m)
 {
@@ -258,6 +266,8 @@ static void end_of_interrupt(struct vcpu *cpu)
     int vector = apic_highest(a->isr);
 
     cpu->counters[COUNT_APIC_EOI]++;
+    if (cpu->synic)
+        synic_scan(cpu); /* TLFS "Messages": one of the three events that deliver what is queued */
     if (vector < 0)
         return;
     apic_clear_bit(a->isr, (unsigned)vector);
@@ -271,13 +281,13 @@ void apic_catch_up(struct vcpu *cpu)
         apic_fire(cpu, APIC_LVT_TIMER);
 }
 
-static u64 read_register(struct vcpu *cpu, unsigned n)
+u64 apic_register_read(struct vcpu *cpu, unsigned n)
 {
     cpu->counters[COUNT_APIC_TPR] += n == APIC_TPR;
     return apic_read(cpu, n);
 }
 
-static void write_register(struct vcpu *cpu, unsigned n, u64 v)
+void apic_register_write(struct vcpu *cpu, unsigned n, u64 v)
 {
     struct apic *a = cpu->apic;
 
@@ -323,7 +333,7 @@ void apic_access(struct vcpu *cpu, u32 offset, u8 *bytes, unsigned size, bool is
             note_error(cpu, ESR_ILLEGAL_REGISTER);
             look_again(cpu);
         } else {
-            write_register(cpu, n, load_bytes(bytes, 4));
+            apic_register_write(cpu, n, load_bytes(bytes, 4));
         }
         return;
     }
@@ -336,7 +346,7 @@ void apic_access(struct vcpu *cpu, u32 offset, u8 *bytes, unsigned size, bool is
             note_error(cpu, ESR_ILLEGAL_REGISTER);
             continue;
         }
-        store_bytes(word, read_register(cpu, n), 4);
+        store_bytes(word, apic_register_read(cpu, n), 4);
         for (unsigned i = from; i < 4 && i < past; i++)
             bytes[at + i - offset] = word[i];
     }
@@ -348,7 +358,7 @@ enum msr_result apic_msr_read(struct vcpu *cpu, u32 index, u64 *value)
 
     if (cpu->apic->mode != APIC_X2APIC || !apic_x2_ok(cpu, n, 0, false))
         return MSR_REFUSED;
-    *value = n == APIC_ICR ? cpu->apic->icr : read_register(cpu, n);
+    *value = n == APIC_ICR ? cpu->apic->icr : apic_register_read(cpu, n);
     return MSR_DONE;
 }
 
@@ -358,6 +368,6 @@ enum msr_result apic_msr_write(struct vcpu *cpu, u32 index, u64 value)
 
     if (cpu->apic->mode != APIC_X2APIC || !apic_x2_ok(cpu, n, value, true))
         return MSR_REFUSED;
-    write_register(cpu, n, value);
+    apic_register_write(cpu, n, value);
     return MSR_DONE;
 }

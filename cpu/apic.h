@@ -18,7 +18,14 @@ INLINE bool apic_is_msr(const struct vcpu *cpu, u32 index)
 enum msr_result apic_msr_read(struct vcpu *cpu, u32 index, u64 *value);
 enum msr_result apic_msr_write(struct vcpu *cpu, u32 index, u64 value);
 
+/* An access of the guest to a register by another way than these. The ICR's upper half is the caller's affair in xAPIC mode. */
+u64 apic_register_read(struct vcpu *cpu, unsigned n);
+void apic_register_write(struct vcpu *cpu, unsigned n, u64 v);
+
 /* ---- messages, from any thread ---- */
+
+/* An edge-triggered interrupt from inside the platform; lost where software has disabled the APIC. */
+void apic_raise(struct vcpu *cpu, u8 vector);
 
 struct apic_message {
     u8 delivery; /* enum apic_delivery */

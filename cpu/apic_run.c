@@ -4,6 +4,7 @@
 
 #include "cpu/event.h"
 #include "cpu/run.h"
+#include "cpu/synic.h"
 #include "exits/exit.h"
 #include "mem/tlb.h"
 #include "state/clock.h"
@@ -74,7 +75,7 @@ static void set_stop(struct vcpu *cpu)
     u64 ticks, counts, room = cpu->until > cpu->count ? cpu->until - cpu->count : 0;
 
     cpu->stop = cpu->until;
-    if (!apic_timer_next(cpu, &ticks))
+    if (!synic_sooner(cpu, ~0u, apic_timer_next(cpu, &ticks), &ticks))
         return;
     counts = is_virtual ? apic_counts_of(cpu->partition, ticks) : ticks ? LOOK_EVERY : 0;
     if (counts < room)
@@ -85,19 +86,34 @@ static void set_stop(struct vcpu *cpu)
 static void run_timer(struct vcpu *cpu)
 {
     apic_catch_up(cpu);
+    if (cpu->synic)
+        synic_catch_up(cpu);
     set_stop(cpu);
 }
 
 /* ---- sleep ---- */
 
-/* Else waiting for it would only burn time. */
+/* Could a timer's interrupt end the sleep? Else waiting for it would only burn time. */
 bool apic_timer_wakes(struct vcpu *cpu, u64 *ticks)
 {
     const struct apic *a = cpu->apic;
-    u32 lvt = a->lvt[0];
+    bool has, is_idle = cpu->activity & IDLE_SUSPEND;
 
-    return !(cpu->activity & STARTUP_SUSPEND) && cpu->rflags & IF && (lvt & 0xf0) > (apic_ppr(a) & 0xf0) &&
-           apic_timer_next(cpu, ticks);
+    if (cpu->activity & STARTUP_SUSPEND || !(cpu->rflags & IF || is_idle))
+        return false;
+    has = (is_idle || (a->lvt[0] & 0xf0) > (apic_ppr(a) & 0xf0)) && apic_timer_next(cpu, ticks);
+    return cpu->synic ? synic_sooner(cpu, synic_waking(cpu), has, ticks) : has;
+}
+
+/*
+ * Does what has come end it? Hyper-V's idle state is for those who wait with interrupts off, perhaps in a handler of the
+ * highest class: any interrupt that arrives ends it, whether or not it can be delivered.
+ */
+static bool wakes(struct vcpu *cpu)
+{
+    if (cpu->activity & STARTUP_SUSPEND)
+        return false;
+    return apic_wakes(cpu) || (cpu->activity & IDLE_SUSPEND && apic_highest(cpu->apic->irr) >= 0);
 }
 
 /*
@@ -147,7 +163,7 @@ bool apic_rouse(struct vcpu *cpu)
     __atomic_fetch_and(&cpu->attention, ~(u32)ATTENTION_APIC, __ATOMIC_SEQ_CST); /* before what it stands for is read */
     take_signals(cpu);
     run_timer(cpu);
-    if (cpu->activity == HALT_SUSPEND && apic_wakes(cpu))
+    if (unlikely(cpu->activity) && wakes(cpu))
         cpu->activity = 0;
     return !cpu->activity;
 }
@@ -196,7 +212,8 @@ bool apic_deliver(struct vcpu *cpu)
     if (vector < 0)
         return false;
     apic_clear_bit(a->irr, (unsigned)vector);
-    apic_set_bit(a->isr, (unsigned)vector);
+    if (!cpu->synic || !apic_test(cpu->synic->auto_eoi, (unsigned)vector))
+        apic_set_bit(a->isr, (unsigned)vector);
     return deliver(cpu, &e, (u8)vector);
 }
 

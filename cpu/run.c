@@ -8,6 +8,7 @@
 #include "cpu/apic.h"
 #include "cpu/event.h"
 #include "cpu/fp.h"
+#include "cpu/synic.h"
 #include "decoder/block.h"
 #include "exits/exit.h"
 #include "mem/alias.h"
@@ -137,6 +138,8 @@ static NOINLINE bool attend(struct vcpu *cpu)
     }
     if (cpu->count >= cpu->until) /* before any event: whatever waits goes on waiting */
         count_reached(cpu);
+    if (unlikely(cpu->deliverability >> 48))
+        synic_notify(cpu);
     if (cpu->apic && !apic_attend(cpu))
         return false;
     if (cpu->interruption.pending) { /* behind a HLT, which it doesn't end: reference 5.5 */

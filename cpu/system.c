@@ -5,6 +5,7 @@
  */
 #include "cpu/apic.h"
 #include "cpu/handler.h"
+#include "cpu/synthetic.h"
 #include "exits/exit.h"
 #include "mem/tlb.h"
 #include "state/clock.h"
@@ -160,6 +161,21 @@ static void settle_msr(CPU, enum msr_result result, int action, u32 index, bool 
     vcpu_raise(cpu, VECTOR_GP, 0);
 }
 
+/* The local APIC's and Hyper-V's have files of their own. */
+static enum msr_result read_any(CPU, u32 index, u64 *value)
+{
+    if (apic_is_msr(cpu, index))
+        return apic_msr_read(cpu, index, value);
+    return synthetic_is_msr(cpu, index) ? synthetic_read(cpu, index, value) : msr_read(cpu, index, value);
+}
+
+static enum msr_result write_any(CPU, u32 index, u64 value)
+{
+    if (apic_is_msr(cpu, index))
+        return apic_msr_write(cpu, index, value);
+    return synthetic_is_msr(cpu, index) ? synthetic_write(cpu, index, value) : msr_write(cpu, index, value);
+}
+
 void op_rdmsr(CPU, IN)
 {
     u32 index = (u32)cpu->gpr[RCX];
@@ -168,9 +184,11 @@ void op_rdmsr(CPU, IN)
 
     (void)in;
     if (!msr_is_void(cpu, action, index, false))
-        settle_msr(cpu, apic_is_msr(cpu, index) ? apic_msr_read(cpu, index, &value) : msr_read(cpu, index, &value), action,
-                   index, false);
+        settle_msr(cpu, read_any(cpu, index, &value), action, index, false);
     put_pair(cpu, value);
+    if (unlikely(index == HV_GUEST_IDLE) && action != WHvMsrActionIgnoreWriteReadZero &&
+        synthetic_is_there(cpu->partition, index))
+        synthetic_idle(cpu);
 }
 
 /* MSRs that the APIC's timer, or all of it, depends on. */
@@ -192,10 +210,11 @@ void op_wrmsr(CPU, IN)
         return;
     if (rules_apic(cpu, index))
         apic_catch_up(cpu);
-    settle_msr(cpu, apic_is_msr(cpu, index) ? apic_msr_write(cpu, index, value) : msr_write(cpu, index, value), action,
-               index, true);
+    settle_msr(cpu, write_any(cpu, index, value), action, index, true);
     if (rules_apic(cpu, index))
         __atomic_fetch_or(&cpu->attention, (u32)ATTENTION_APIC, __ATOMIC_SEQ_CST);
+    if (index == MSR_TSC)
+        synthetic_tsc_moved(cpu);
     if (cpu->efer != efer) {
         tlb_flush(cpu, false);
         mode_update(cpu);

@@ -46,6 +46,8 @@ bool is_there(const struct features *features, u32 mode, const ZydisDecodedInstr
         return (mode & MODE_CODE) != MODE_CODE64 || has(features, HAS_LAHF64);
     if (z->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX && s != SET(BMI1) && s != SET(BMI2) && !has(features, HAS_AVX))
         return false;
+    if (z->mnemonic == ZYDIS_MNEMONIC_VMMCALL) /* the body knows whether there is somebody to call */
+        return true;
     if (z->mnemonic == ZYDIS_MNEMONIC_VPCLMULQDQ && s == SET(AVX)) /* the form of 128 bits */
         return has(features, HAS_PCLMULQDQ);
     return has(features, needs[s]);

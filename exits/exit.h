@@ -23,6 +23,9 @@ NORETURN void exit_ferr_freeze(struct vcpu *cpu);
 NORETURN void exit_canceled(struct vcpu *cpu);
 NORETURN void exit_apic(struct vcpu *cpu, u32 reason, u32 type, u64 value); /* ApicEoi, the traps */
 
+NORETURN void exit_synic_sint(struct vcpu *cpu, u16 sources);
+NORETURN void exit_hypercall(struct vcpu *cpu);
+
 /*
  * These return, to the body of an instruction that ENDS its block, which returns at once too: a landing loses what
  * the host predicted of returns, a third of the cost of an exit.

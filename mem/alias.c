@@ -180,6 +180,11 @@ bool alias_at(const struct aliases *a, u64 host)
     return a->is_blind || (r && is_alias(places_of(r, page_index(host))));
 }
 
+void alias_note(struct aliases *a)
+{
+    a->changes++;
+}
+
 u32 alias_changes(const struct aliases *a)
 {
     return a->changes;

@@ -22,6 +22,9 @@ void alias_remove(struct aliases *a, u64 host, u64 size, bool is_writable);
 /* Is the page at this address of the host such memory? */
 bool alias_at(const struct aliases *a, u64 host);
 
+/* The same, by something else than mapping: alias_changes() gives another number. */
+void alias_note(struct aliases *a);
+
 /* Another number once pages may have become such that were not. */
 u32 alias_changes(const struct aliases *a);
 

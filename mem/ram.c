@@ -33,8 +33,17 @@ struct region {
     u64 whole; /* host | facts of the first page, the others follow it; 0: nothing mapped, or the leaf knows */
 };
 
+/* TLFS "Overlay pages": they hide memory without being part of its map. */
+struct overlay {
+    u64 gpa;
+    struct page page;
+};
+
 struct ram {
     struct aliases *aliases;
+    u64 overlaid; /* a bit for what an overlay's address hashes to: OVERLAY_BIT */
+    struct overlay overlay[MOST_OVERLAYS];
+    u32 overlays;
     struct region *middle[ROOT_MIDDLES];
     u64 middles; /* the others were never made */
 };
@@ -238,11 +247,45 @@ bool ram_unmap(struct ram *ram, u64 gpa, u64 size)
     return found;
 }
 
+/* ---- overlays ---- */
+
+#define OVERLAY_BIT(gpa) ((u64)1 << ((gpa) >> 12 & 63))
+
+static COLD const struct overlay *overlay_find(const struct ram *ram, u64 gpa)
+{
+    for (u32 i = 0; i < ram->overlays; i++)
+        if (ram->overlay[i].gpa == (gpa & PAGE_MASK))
+            return &ram->overlay[i];
+    return NULL;
+}
+
+void ram_overlay(struct ram *ram, void *host, u64 gpa, u32 rights)
+{
+    u32 n = 0;
+
+    for (u32 i = 0; i < ram->overlays; i++)
+        if (page_host(&ram->overlay[i].page) != host)
+            ram->overlay[n++] = ram->overlay[i];
+    if (gpa != ~(u64)0 && n < MOST_OVERLAYS)
+        ram->overlay[n++] = (struct overlay){gpa, {.host = (u64)(uintptr_t)host | rights | PAGE_OVERLAY}};
+    ram->overlays = n;
+    ram->overlaid = 0;
+    for (u32 i = 0; i < n; i++)
+        ram->overlaid |= OVERLAY_BIT(ram->overlay[i].gpa);
+    alias_note(ram->aliases); /* code that was decoded there is of another page now, whose writes nobody watches */
+}
+
 struct page *ram_page(struct ram *ram, u64 gpa)
 {
     struct region *region = region_find(ram, gpa);
     struct page *leaf;
 
+    if (unlikely(ram->overlaid & OVERLAY_BIT(gpa))) {
+        const struct overlay *o = overlay_find(ram, gpa);
+
+        if (o)
+            return &ram->overlay[o - ram->overlay].page;
+    }
     if (!region)
         return NULL;
     leaf = __atomic_load_n(&region->leaf, __ATOMIC_ACQUIRE);
@@ -260,6 +303,12 @@ u64 ram_find(const struct ram *ram, u64 gpa)
     struct page *leaf;
     u64 whole;
 
+    if (unlikely(ram->overlaid & OVERLAY_BIT(gpa))) {
+        const struct overlay *o = overlay_find(ram, gpa);
+
+        if (o)
+            return __atomic_load_n(&o->page.host, __ATOMIC_ACQUIRE);
+    }
     if (!region)
         return 0;
     leaf = __atomic_load_n(&region->leaf, __ATOMIC_ACQUIRE);
@@ -296,7 +345,7 @@ void ram_dirty(struct ram *ram, u64 gpa)
         return;
     }
     region = region_find(ram, gpa);
-    if (region && region->whole)
+    if (region && __atomic_load_n(&region->whole, __ATOMIC_RELAXED))
         __atomic_fetch_or(&region->whole, PAGE_DIRTY, __ATOMIC_ACQ_REL);
 }
 
@@ -356,12 +405,18 @@ bool ram_has_all(const struct ram *ram, u64 gpa, u64 size)
 
     for (u64 at = gpa; at < end; at += part) {
         const struct region *region = region_find(ram, at);
+        const struct page *leaf;
 
         part = part_of(at, end);
-        if (!region || (!region->whole && !region->leaf))
+        if (!region)
             return false;
-        for (u64 n = 0; !region->whole && n < part / PAGE_SIZE; n++) {
-            if (!(region->leaf[leaf_index(at) + n].host & ~(u64)PAGE_BELL))
+        if (__atomic_load_n(&region->whole, __ATOMIC_RELAXED))
+            continue;
+        leaf = __atomic_load_n(&region->leaf, __ATOMIC_ACQUIRE);
+        if (!leaf)
+            return false;
+        for (u64 n = 0; n < part / PAGE_SIZE; n++) { /* processors that run note facts meanwhile */
+            if (!(__atomic_load_n(&leaf[leaf_index(at) + n].host, __ATOMIC_RELAXED) & ~(u64)PAGE_BELL))
                 return false;
         }
     }
@@ -400,15 +455,18 @@ void ram_visit(struct ram *ram, ram_visit_fn *visit, void *context)
 
         for (u64 n = 0; middle && n < MIDDLE_REGIONS; n++) {
             u64 gpa = i << ROOT_SHIFT | n << MIDDLE_SHIFT;
-            const struct page *leaf = middle[n].leaf;
+            const struct page *leaf = __atomic_load_n(&middle[n].leaf, __ATOMIC_ACQUIRE);
+            u64 whole = __atomic_load_n(&middle[n].whole, __ATOMIC_RELAXED);
 
-            if (middle[n].whole) {
-                run_add(&run, gpa, REGION_SIZE, middle[n].whole, visit, context);
+            if (whole) {
+                run_add(&run, gpa, REGION_SIZE, whole, visit, context);
                 continue;
             }
-            for (u64 p = 0; leaf && p < LEAF_PAGES; p++) {
-                if (leaf[p].host & ~(u64)PAGE_BELL)
-                    run_add(&run, gpa | p << LEAF_SHIFT, PAGE_SIZE, leaf[p].host, visit, context);
+            for (u64 p = 0; leaf && p < LEAF_PAGES; p++) { /* processors that run note facts meanwhile */
+                u64 host = __atomic_load_n(&leaf[p].host, __ATOMIC_RELAXED);
+
+                if (host & ~(u64)PAGE_BELL)
+                    run_add(&run, gpa | p << LEAF_SHIFT, PAGE_SIZE, host, visit, context);
             }
         }
     }

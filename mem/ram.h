@@ -20,6 +20,7 @@ enum {
     PAGE_DIRTY = 16, /* written since the last query */
     PAGE_CODE = 32,  /* blocks were decoded from it: `granules` tells from where */
     PAGE_BELL = 64, /* a doorbell is in it, which hides what is mapped: ram_find() finds nothing */
+    PAGE_OVERLAY = 128, /* a page of ours: what its rights don't allow is #GP, and no exit */
     PAGE_FACTS = 0xfff
 };
 
@@ -39,6 +40,13 @@ void ram_delete(struct ram *ram);
 bool ram_map(struct ram *ram, u64 gpa, u64 size, void *host, u32 rights);
 /* False: no page of the range was mapped. */
 bool ram_unmap(struct ram *ram, u64 gpa, u64 size);
+
+/*
+ * Puts a page of the host over whatever is mapped, or will be, at gpa, with its own rights; it has one place at a time.
+ * ~0: nowhere. While no processor runs, all of which then have to forget their translations. At most MOST_OVERLAYS.
+ */
+enum { MOST_OVERLAYS = 256 };
+void ram_overlay(struct ram *ram, void *host, u64 gpa, u32 rights);
 
 /* What is at a guest-physical address; NULL or host 0: nothing. The pointer lives until the next map or
  * unmap. For writing to its fields: atomically (`host` facts by ram_page_note). May allocate its leaf. */

@@ -8,8 +8,12 @@
 
 static u32 table_result(const struct vcpu *cpu, const struct walk *w)
 {
-    if (!ram_find(cpu->partition->ram, w->table_gpa))
+    u64 page = ram_find(cpu->partition->ram, w->table_gpa);
+
+    if (!page)
         return WHvTranslateGvaResultGpaUnmapped;
+    if (page & PAGE_OVERLAY)
+        return WHvTranslateGvaResultGpaIllegalOverlayAccess;
     return w->table_write ? WHvTranslateGvaResultGpaNoWriteAccess : WHvTranslateGvaResultGpaNoReadAccess;
 }
 

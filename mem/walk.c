@@ -329,6 +329,8 @@ void walk_or_fault(struct vcpu *cpu, u64 linear, unsigned access, struct transla
     switch (walk(cpu, &w, t)) {
     case WALK_OK: return;
     case WALK_TABLE_UNMAPPED:
+        if (ram_find(cpu->partition->ram, w.table_gpa) & PAGE_OVERLAY)
+            vcpu_raise(cpu, VECTOR_GP, 0);
         exit_memory(cpu, w.table_gpa, linear, false, w.table_write,
                     !ram_find(cpu->partition->ram, w.table_gpa));
     default: vcpu_raise_page_fault(cpu, linear, w.error);

@@ -54,6 +54,7 @@ enum apic_register {
 
 #define STARTUP_SUSPEND ((u64)1) /* of vcpu.activity: waits for INIT and SIPI */
 #define HALT_SUSPEND ((u64)2)    /* in HLT */
+#define IDLE_SUSPEND ((u64)4)    /* by Hyper-V's GUEST_IDLE */
 
 /* ICR. */
 #define ICR_LOGICAL (1u << 11)

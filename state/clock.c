@@ -31,9 +31,24 @@ static u64 virtual_counts(const struct partition *p)
     return sum;
 }
 
+/* One word, since others look while a Run resumes time: when it started, or, with the top bit, how far it had come. */
+#define STANDS ((u64)1 << 63)
+
 static u64 host_elapsed(const struct partition *p)
 {
-    return (p->suspended_at ? p->suspended_at : host_nanoseconds()) - p->host_start;
+    u64 start = __atomic_load_n(&p->host_start, __ATOMIC_RELAXED);
+
+    return start & STANDS ? start & ~STANDS : host_nanoseconds() - start;
+}
+
+void clock_suspend(struct partition *p)
+{
+    __atomic_store_n(&p->host_start, host_elapsed(p) | STANDS, __ATOMIC_RELAXED);
+}
+
+void clock_resume(struct partition *p)
+{
+    __atomic_store_n(&p->host_start, host_nanoseconds() - host_elapsed(p), __ATOMIC_RELAXED);
 }
 
 static u64 ticks(const struct partition *p)
@@ -65,11 +80,52 @@ void clock_set_tsc(struct vcpu *cpu, u64 tsc)
     cpu->tsc_offset = tsc - ticks(cpu->partition);
 }
 
+/* Of a partition with synthetic features: what a guest computes from its TSC, without the offset. */
+static u64 by_formula(const struct partition *p, u64 now)
+{
+    return (u64)((u128)(now + p->synthetic.tsc_offset) * p->synthetic.scale >> 64);
+}
+
 u64 clock_reference_time(struct partition *p)
 {
+    if (p->synthetic.scale)
+        return by_formula(p, ticks(p)) + p->reference_offset;
     if (p->clock == SwhpClockVirtual)
         return scale(ticks(p), REFERENCE_UNITS, p->frequency) + p->reference_offset;
     return host_elapsed(p) / (NANOSECONDS / REFERENCE_UNITS) + p->reference_offset;
+}
+
+/* The TSC at which the formula reaches it: ((when - offset) << 64) / scale, rounded up. */
+bool clock_ticks_to(struct vcpu *cpu, u64 when, u64 *to)
+{
+    const struct partition *p = cpu->partition;
+    const struct synthetic *s = &p->synthetic;
+    u64 now = ticks(p), time = s->scale ? by_formula(p, now) + p->reference_offset : clock_reference_time(cpu->partition);
+    u128 at;
+
+    *to = 0;
+    if (when <= time)
+        return true;
+    if (!s->scale) { /* a tick is some units: no less than one of them is left */
+        at = ((u128)(when - time) * p->frequency + REFERENCE_UNITS - 1) / REFERENCE_UNITS;
+        *to = (u64)at;
+        return !(at >> 63);
+    }
+    at = (((u128)(when - p->reference_offset) << 64) + s->scale - 1) / s->scale;
+    if (at >> 63 || (u64)at < now + s->tsc_offset)
+        return false;
+    *to = (u64)at - (now + s->tsc_offset);
+    return true;
+}
+
+void clock_set_reference_tsc(struct partition *p, u64 offset)
+{
+    u64 now = ticks(p), time = by_formula(p, now);
+
+    if (!p->synthetic.scale)
+        return;
+    p->synthetic.tsc_offset = offset;
+    p->reference_offset += time - by_formula(p, now);
 }
 
 u64 clock_runtime(struct vcpu *cpu)

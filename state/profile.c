@@ -210,6 +210,8 @@ static void dynamic(const struct vcpu *cpu, u32 leaf, u32 subleaf, u32 out[4])
         out[EBX] = (cpu->apic_id & 0xff) << 24 | processors << 16 | 64 / 8 << 8;
         if (processors > 1)
             out[EDX] |= 1u << 28; /* HTT */
+        if (p->synthetic.has)
+            out[ECX] |= 1u << 31; /* a hypervisor */
         if (cpu->cr4 & CR4_OSXSAVE && out[ECX] & 1u << 26)
             out[ECX] |= 1u << 27;
         break;
@@ -306,6 +308,8 @@ static void unmasked(const struct vcpu *cpu, u32 leaf, u32 subleaf, u32 out[4])
     memset(out, 0, 4 * sizeof(out[0]));
     if (overridden(p, leaf, out))
         return;
+    if (leaf >> 8 == 0x400000)
+        synthetic_cpuid(cpu, leaf, out);
     for (unsigned i = 0; i < sizeof(zen_leaves) / sizeof(zen_leaves[0]); i++)
         if (zen_leaves[i].leaf == leaf)
             memcpy(out, zen_leaves[i].value, 4 * sizeof(out[0]));

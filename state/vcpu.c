@@ -83,6 +83,8 @@ void vcpu_reset(struct vcpu *cpu)
         apic_reset(cpu, false);
         cpu->activity = cpu->index ? STARTUP_SUSPEND : 0; /* all but the first wait for INIT and SIPI */
     }
+    if (cpu->synic)
+        synic_reset(cpu);
     mode_update(cpu);
 }
 

@@ -9,6 +9,7 @@
 #include "include/WinHvPlatform.h"
 #include "state/apic.h"
 #include "state/insn.h"
+#include "state/synic.h"
 #include "state/types.h"
 #include "state/x86.h"
 
@@ -125,6 +126,7 @@ enum counter {
     COUNT_WINDOW,
     COUNT_PAGE_FAULT = 10, /* exception exits for #PF */
     COUNT_MEMORY,
+    COUNT_HYPERCALL,
     INTERCEPTS = 14,
 
     COUNT_FAULTED_PAGES = INTERCEPTS, /* what the guest's handlers got: #PF, exceptions (with #PF), interrupts */
@@ -136,6 +138,13 @@ enum counter {
     COUNT_APIC_TPR,
     COUNT_APIC_IPI,
     COUNT_APIC_SELF, /* of those: to itself, by the shorthand or SELF IPI */
+
+    COUNT_SYNTHETIC, /* synthetic interrupts (anybody's, atomic), and hypercalls by kind, in the order of the set */
+    COUNT_CALL_SPIN,
+    COUNT_CALL_OTHER,
+    COUNT_CALL_SYNTHETIC,
+    COUNT_CALL_INTERRUPT,
+    COUNT_CALL_MMU,
     COUNTERS
 };
 
@@ -330,6 +339,9 @@ struct vcpu {
     struct apic local_apic;
     u64 apic_page;               /* gpa of the registers; ~0: nowhere */
     void (*apic_access)(struct vcpu *cpu, u32 offset, u8 *bytes, unsigned size, bool is_write);
+
+    struct synic *synic;         /* NULL: the partition has no synthetic features */
+    struct synic synthetic_interrupts;
 
     /* Events. */
     struct event fault;          /* raised by the instruction, to be delivered by the loop */

@@ -182,9 +182,21 @@ static bool set_property(struct machine *m, unsigned code, const void *value, ui
     return result == S_OK || platform_problem(problem, STATUS_HOST, "WHvSetPartitionProperty", result);
 }
 
+/* All that the platform has of Hyper-V's interface. */
+static bool offer_hyperv(struct machine *m, struct problem *problem)
+{
+    WHV_SYNTHETIC_PROCESSOR_FEATURES_BANKS banks = {.BanksCount = WHV_SYNTHETIC_PROCESSOR_FEATURES_BANKS_COUNT};
+    HRESULT result = WHvGetCapability(WHvCapabilityCodeSyntheticProcessorFeaturesBanks, &banks, sizeof banks, NULL);
+
+    if (result != S_OK)
+        return platform_problem(problem, STATUS_HOST, "WHvGetCapability(SyntheticProcessorFeaturesBanks)", result);
+    return set_property(m, WHvPartitionPropertyCodeSyntheticProcessorFeaturesBanks, &banks, sizeof banks, problem);
+}
+
 static bool make_partition(struct machine *m, struct problem *problem)
 {
-    UINT32 processors = m->processor_count, clock = m->options->host_clock ? SwhpClockHost : SwhpClockVirtual, rate = 1;
+    UINT32 processors = m->processor_count, clock = m->options->host_clock ? SwhpClockHost : SwhpClockVirtual;
+    UINT32 rate = (UINT32)m->options->clock_rate;
     UINT32 apic = m->options->apic;
     UINT64 seed = m->options->seed;
     WHV_EXTENDED_VM_EXITS exits = {0};
@@ -200,6 +212,8 @@ static bool make_partition(struct machine *m, struct problem *problem)
     exits.X64ApicWriteLint0ExitTrap = exits.X64ApicWriteSvrExitTrap = 1;
     if (m->has_apic && (!set_property(m, WHvPartitionPropertyCodeLocalApicEmulationMode, &apic, sizeof apic, problem) ||
                         !set_property(m, WHvPartitionPropertyCodeExtendedVmExits, &exits, sizeof exits, problem)))
+        return false;
+    if (m->options->hyperv && !offer_hyperv(m, problem))
         return false;
     if (!set_property(m, WHvPartitionPropertyCodeProcessorCount, &processors, sizeof processors, problem) ||
         !set_property(m, SwhpPartitionPropertyCodeClock, &clock, sizeof clock, problem) ||
@@ -258,7 +272,8 @@ static bool map_memory(struct machine *m, struct problem *problem)
                problem) &&
            map(m, memory->host + memory->low_size, MEMORY_HIGH_START, memory->size - memory->low_size, ram,
                problem) &&
-           map(m, memory->rom, memory->rom_gpa, memory->rom_size, rom, problem) && (!memory->rom || board_map(m));
+           map(m, memory->rom, memory->rom_gpa, memory->rom_size, rom, problem) &&
+           (!memory->rom || board_map(m, problem));
 }
 
 /* ---- The guest ---- */

@@ -8,9 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fw_cfg.h"
+
 const char options_help[] =
     "usage: softwhp run [OPTION]... FILE\n"
-    "       softwhp run [OPTION]... --firmware FILE\n"
+    "       softwhp run [OPTION]... --firmware FILE [KERNEL]\n"
     "       softwhp replay [OPTION]... FILE...    hardware vectors; see softwhp replay --help\n"
     "       softwhp isa [EXTENSION]               the table of instructions\n"
     "       softwhp --help | --version\n"
@@ -26,12 +28,17 @@ const char options_help[] =
     "  --apic MODE            none: interrupts come by the 8259A alone; xapic or x2apic: by local APICs and\n"
     "                         an I/O APIC too, and x2apic lets the guest switch to that mode\n"
     "                         (none; xapic with several processors)\n"
+    "  --hyperv               Hyper-V's interface for guests: hypercalls, SynIC, timers, reference TSC; wants --apic\n"
     "  --firmware FILE        a ROM below 4 GiB, started at the reset vector\n"
+    "  --floppy FILE          the image of a floppy that SeaBIOS boots from\n"
+    "  --fw-cfg NAME=FILE     a file that firmware finds in fw_cfg; may be given several times\n"
     "  --mode MODE            real, protected or long: FILE is a flat binary for that mode (real)\n"
     "  --base ADDR            where a flat binary is put and entered (0x7c00 in real mode, else 1M)\n"
     "\n"
     "  --clock CLOCK          virtual: time follows the instructions, and each run is the same;\n"
     "                         host: it follows the host's clock (virtual)\n"
+    "  --clock-rate N         nanoseconds that an instruction takes on the virtual clock, for guests\n"
+    "                         that wait in loops (1)\n"
     "  --seed N               where the guest's random numbers and the turns come from (0)\n"
     "  --max-insns N          stop when so many instructions have retired: of all processors, with --clock host\n"
     "                         of one\n"
@@ -56,10 +63,14 @@ enum option {
     OPTION_MEMORY,
     OPTION_CPUS,
     OPTION_APIC,
+    OPTION_HYPERV,
     OPTION_FIRMWARE,
+    OPTION_FLOPPY,
+    OPTION_FW_CFG,
     OPTION_MODE,
     OPTION_BASE,
     OPTION_CLOCK,
+    OPTION_CLOCK_RATE,
     OPTION_SEED,
     OPTION_MAX_INSNS,
     OPTION_TRACE,
@@ -76,12 +87,14 @@ static const struct {
 } table[] = {
     {"--kernel-args", OPTION_ARGUMENTS, true}, {"--initrd", OPTION_INITRD, true},
     {"--memory", OPTION_MEMORY, true},         {"--cpus", OPTION_CPUS, true},
-    {"--apic", OPTION_APIC, true},             {"--firmware", OPTION_FIRMWARE, true},
-    {"--mode", OPTION_MODE, true},             {"--base", OPTION_BASE, true},
-    {"--clock", OPTION_CLOCK, true},           {"--seed", OPTION_SEED, true},
-    {"--max-insns", OPTION_MAX_INSNS, true},   {"--trace", OPTION_TRACE, true},
-    {"--log-port", OPTION_LOG_PORT, true},     {"--summary", OPTION_SUMMARY, false},
-    {"--hash", OPTION_HASH, false},            {"--help", OPTION_HELP, false},
+    {"--firmware", OPTION_FIRMWARE, true},     {"--floppy", OPTION_FLOPPY, true},
+    {"--fw-cfg", OPTION_FW_CFG, true},         {"--clock-rate", OPTION_CLOCK_RATE, true},
+    {"--apic", OPTION_APIC, true},             {"--mode", OPTION_MODE, true},
+    {"--base", OPTION_BASE, true},             {"--clock", OPTION_CLOCK, true},
+    {"--seed", OPTION_SEED, true},             {"--max-insns", OPTION_MAX_INSNS, true},
+    {"--trace", OPTION_TRACE, true},           {"--log-port", OPTION_LOG_PORT, true},
+    {"--summary", OPTION_SUMMARY, false},      {"--hash", OPTION_HASH, false},
+    {"--hyperv", OPTION_HYPERV, false},        {"--help", OPTION_HELP, false},
     {"-h", OPTION_HELP, false},
 };
 
@@ -188,6 +201,18 @@ static bool read_log_port(struct options *options, const char *value, struct pro
     return true;
 }
 
+static bool read_fw_cfg(struct options *options, const char *value, struct problem *problem)
+{
+    size_t length = strcspn(value, "=");
+
+    if (!length || length >= FW_CFG_NAME_SIZE || !value[length] || !value[length + 1])
+        return bad(problem, "--fw-cfg", value, "NAME=FILE with a name of at most 55 bytes");
+    if (options->fw_cfg_count == OPTIONS_FW_CFG)
+        return problem_is(problem, STATUS_USAGE, "--fw-cfg: at most %d files can be given", OPTIONS_FW_CFG);
+    options->fw_cfg[options->fw_cfg_count++] = value;
+    return true;
+}
+
 static bool read_option(struct options *options, enum option option, const char *value,
                         struct problem *problem)
 {
@@ -216,9 +241,15 @@ static bool read_option(struct options *options, enum option option, const char 
         return true;
     case OPTION_APIC:
         return read_apic(options, value, problem);
+    case OPTION_HYPERV: options->hyperv = true; return true;
     case OPTION_FIRMWARE:
         options->firmware = value;
         return true;
+    case OPTION_FLOPPY:
+        options->floppy = value;
+        return true;
+    case OPTION_FW_CFG:
+        return read_fw_cfg(options, value, problem);
     case OPTION_MODE:
         return read_mode(options, value, problem);
     case OPTION_BASE:
@@ -228,6 +259,10 @@ static bool read_option(struct options *options, enum option option, const char 
         options->host_clock = strcmp(value, "host") == 0;
         return options->host_clock || strcmp(value, "virtual") == 0 ||
                bad(problem, "--clock", value, "virtual or host");
+    case OPTION_CLOCK_RATE:
+        return (whole_number(value, &options->clock_rate) && options->clock_rate >= 1 &&
+                options->clock_rate <= 65536) ||
+               bad(problem, "--clock-rate", value, "a number from 1 to 65536");
     case OPTION_SEED:
         return whole_number(value, &options->seed) || bad(problem, "--seed", value, "a number");
     case OPTION_MAX_INSNS:
@@ -277,15 +312,20 @@ static bool check(struct options *options, struct problem *problem)
 {
     if (options->cpus > 1 && !options->has_apic)
         options->apic = APIC_XAPIC;
+    if (options->hyperv && options->apic == APIC_NONE)
+        return problem_is(problem, STATUS_USAGE, "--hyperv: its interrupts need local APICs: --apic xapic or x2apic");
     if (options->cpus > 1 && options->apic == APIC_NONE)
         return problem_is(problem, STATUS_USAGE, "--cpus: several processors need local APICs, not --apic none");
-    if (options->firmware && options->file)
+    if (options->firmware && (options->has_mode || options->has_base))
+        return problem_is(problem, STATUS_USAGE, "--mode and --base have no meaning with --firmware");
+    if (options->firmware && !options->file && (options->initrd || options->has_arguments))
         return problem_is(problem, STATUS_USAGE,
-                          "give either FILE or --firmware FILE: firmware finds no kernel here");
-    if (options->firmware &&
-        (options->initrd || options->has_arguments || options->has_mode || options->has_base))
-        return problem_is(problem, STATUS_USAGE,
-                          "--initrd, --kernel-args, --mode and --base have no meaning with --firmware");
+                          "--initrd and --kernel-args have no meaning with --firmware and without a kernel");
+    if (options->floppy && !options->firmware)
+        return problem_is(problem, STATUS_USAGE, "--floppy needs --firmware: no drive is there, but firmware "
+                                                 "that makes one of memory");
+    if (options->clock_rate > 1 && options->host_clock)
+        return problem_is(problem, STATUS_USAGE, "--clock-rate is for the virtual clock");
     if (!options->firmware && !options->file)
         return problem_is(problem, STATUS_USAGE, "no FILE to run; see softwhp --help");
     return true;
@@ -300,6 +340,7 @@ bool options_read(struct options *options, int count, char **words, struct probl
         .memory = UINT64_C(256) << 20,
         .cpus = 1,
         .max_insns = UINT64_MAX,
+        .clock_rate = 1,
         .mode = START_REAL,
     };
     for (int i = 0; i < count;) {

@@ -68,9 +68,9 @@ HRESULT WINAPI WHvGetCapability(WHV_CAPABILITY_CODE CapabilityCode, VOID *Capabi
         return give(b, size, written, &cap, sizeof cap);
     }
     case WHvCapabilityCodeSyntheticProcessorFeaturesBanks: {
-        u64 none = 0;
+        u64 offered = SYNTHETIC_OFFERED & level_bits(level, LEVEL_SYNTHETIC);
 
-        return give_banks(b, size, written, &none, WHV_SYNTHETIC_PROCESSOR_FEATURES_BANKS_COUNT);
+        return give_banks(b, size, written, &offered, WHV_SYNTHETIC_PROCESSOR_FEATURES_BANKS_COUNT);
     }
     case WHvCapabilityCodeProcessorPerfmonFeatures: return give64(b, size, written, 0);
     case WHvCapabilityCodePhysicalAddressWidth: return give32(b, size, written, profile->physical_width);

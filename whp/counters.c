@@ -14,9 +14,12 @@ _Static_assert(sizeof(WHV_PROCESSOR_ACTIVITY_COUNTERS) == INTERCEPTS * sizeof(WH
                    offsetof(WHV_PROCESSOR_ACTIVITY_COUNTERS, PendingInterrupts) == COUNT_WINDOW * 16 &&
                    offsetof(WHV_PROCESSOR_ACTIVITY_COUNTERS, NestedPageFaultIntercepts) == COUNT_MEMORY * 16,
                "counters are in the order of the set");
-_Static_assert(sizeof(WHV_PROCESSOR_APIC_COUNTERS) == (COUNTERS - COUNT_APIC_PAGE) * sizeof(u64) &&
+_Static_assert(sizeof(WHV_PROCESSOR_APIC_COUNTERS) == (COUNT_SYNTHETIC - COUNT_APIC_PAGE) * sizeof(u64) &&
                    offsetof(WHV_PROCESSOR_APIC_COUNTERS, SentIpiCount) == (COUNT_APIC_IPI - COUNT_APIC_PAGE) * sizeof(u64),
                "and of this one");
+_Static_assert(sizeof(WHV_PROCESSOR_SYNTHETIC_FEATURES_COUNTERS) == (COUNTERS - COUNT_SYNTHETIC) * sizeof(u64) &&
+                   offsetof(WHV_PROCESSOR_ACTIVITY_COUNTERS, Hypercalls) == COUNT_HYPERCALL * 16,
+               "and of the last");
 
 /* A caller of an older SDK has a shorter set, and gets that much. */
 static HRESULT give_intercepts(const struct vcpu *cpu, void *buffer, u32 size, u32 *written)
@@ -52,7 +55,8 @@ static HRESULT give_set(struct vcpu *cpu, u32 set, void *buffer, u32 size, u32 *
     case WHvProcessorCounterSetApic:
         return give(buffer, size, written, &cpu->counters[COUNT_APIC_PAGE], sizeof(WHV_PROCESSOR_APIC_COUNTERS));
     case WHvProcessorCounterSetSyntheticFeatures:
-        return fail(HRESULT_FROM_WIN32(ERROR_NOT_SUPPORTED), "CounterSet: %#x isn't counted in this version", set);
+        return give(buffer, size, written, &cpu->counters[COUNT_SYNTHETIC],
+                    sizeof(WHV_PROCESSOR_SYNTHETIC_FEATURES_COUNTERS));
     default: return fail(WHV_E_UNKNOWN_PROPERTY, "CounterSet: there is no %#x", set);
     }
 }

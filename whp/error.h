@@ -11,6 +11,8 @@
 #define HV_ACCESS_DENIED ((HRESULT)0xC0350006u)
 #define HV_INVALID_PARTITION_STATE ((HRESULT)0xC0350007u)
 #define HV_OPERATION_DENIED ((HRESULT)0xC0350008u)
+#define HV_INVALID_SYNIC_STATE ((HRESULT)0xC0350018u)
+#define HV_OBJECT_IN_USE ((HRESULT)0xC0350019u)
 #define HV_INVALID_REGISTER_VALUE ((HRESULT)0xC0350050u)
 
 /* Remembers the text for this thread (which argument, what is wrong with it, what would help); returns hr. */

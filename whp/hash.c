@@ -140,6 +140,44 @@ static void absorb_apic(struct hash *h, const struct vcpu *cpu)
         absorb(h, a->lvt[i]);
 }
 
+/* Likewise. */
+static void absorb_synic(struct hash *h, const struct vcpu *cpu)
+{
+    const struct synic *s = cpu->synic;
+    bool is_virtual = cpu->partition->clock == SwhpClockVirtual;
+
+    if (!s)
+        return;
+    absorb(h, s->control);
+    absorb(h, s->event_page);
+    absorb(h, s->message_page);
+    absorb(h, s->assist_page);
+    ABSORB_ARRAY(h, s->source);
+    for (unsigned i = 0; i < SYNIC_TIMERS; i++) {
+        const struct synic_timer *t = &s->timer[i];
+        bool is_periodic = t->config & STIMER_PERIODIC;
+
+        absorb(h, t->config);
+        absorb(h, t->count);
+        absorb(h, (u64)t->is_armed | (u64)t->is_queued << 1 | (u64)t->source << 8);
+        absorb(h, t->is_armed && (is_virtual || !is_periodic) ? t->due : 0);
+        absorb(h, t->is_queued && is_virtual ? t->expired : 0);
+    }
+    absorb_bytes(h, s->pages, (size_t)SYNIC_PAGES * PAGE_SIZE);
+}
+
+static void absorb_synthetic(struct hash *h, const struct partition *p)
+{
+    const struct synthetic *s = &p->synthetic;
+
+    if (!s->has)
+        return;
+
+    const u64 registers[] = { s->has, s->guest_os_id, s->hypercall, s->reference_tsc, s->sequence };
+
+    ABSORB_ARRAY(h, registers);
+}
+
 static void absorb_vcpu(struct hash *h, const struct vcpu *cpu)
 {
     absorb(h, cpu->index | (u64)1 << 32);
@@ -191,6 +229,7 @@ static void absorb_vcpu(struct hash *h, const struct vcpu *cpu)
     absorb(h, cpu->activity);
     absorb(h, cpu->pending_debug);
     absorb_apic(h, cpu);
+    absorb_synic(h, cpu);
 }
 
 /* Who never ran processors in turns has the digests that there were before. */
@@ -284,12 +323,11 @@ HRESULT WINAPI SwhpStateHash(WHV_PARTITION_HANDLE Partition, SWHP_DIGEST *Digest
 
     if (FAILED(hr))
         return hr;
-    hr = partition_stop(Partition, p, &held);
+    hr = partition_freeze(Partition, p, &held);
     if (SUCCEEDED(hr)) {
         struct hash hash = { .a = KEY0, .b = KEY1 };
         struct run run = { .hash = &hash };
 
-        host_lock(&p->lock);
         absorb(&hash, p->processors);
         if (p->clock == SwhpClockVirtual) {
             absorb(&hash, clock_now(p));
@@ -299,12 +337,12 @@ HRESULT WINAPI SwhpStateHash(WHV_PARTITION_HANDLE Partition, SWHP_DIGEST *Digest
         for (u32 i = 0; i < MAX_PROCESSORS; i++)
             if (p->cpu[i])
                 absorb_vcpu(&hash, p->cpu[i]);
+        absorb_synthetic(&hash, p);
         absorb(&hash, KEY0); /* memory from here on */
         ram_visit(p->ram, visit, &run);
         run_end(&run);
-        host_unlock(&p->lock);
+        partition_thaw(Partition, p, held);
         finish(&hash, Digest);
-        partition_go(Partition, held);
     }
     partition_leave(Partition);
     return hr;

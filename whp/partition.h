@@ -20,8 +20,10 @@ HRESULT property_set_list(struct partition *p, u32 code, const void *buffer, u32
 
 /* What this build offers: capabilities, and what the properties of the same names accept. */
 enum {
-    OFFERED_FEATURES = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 3, /* PartialUnmap, LocalApicEmulation, Xsave, DirtyPageTracking */
+    OFFERED_FEATURES = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 3 | /* PartialUnmap, LocalApicEmulation, Xsave, DirtyPageTracking */
+                       1 << 6,                            /* IdleSuspend */
     OFFERED_EXITS = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 3 |   /* CPUID, MSR, exceptions, RDTSC */
+                    1 << 5 |                              /* hypercalls */
                     1 << 4 | 1 << 6 |                     /* the APIC's SMI, INIT and SIPI */
                     7 << 7 | 3 << 12,                     /* writes to LINT0, LINT1, SVR, LDR, DFR */
     OFFERED_EXCEPTIONS = 0xf7dfb,                         /* all vectors that exceptions have, but NMI */

@@ -7,6 +7,7 @@
 #include "cpu/apic.h"
 #include "cpu/fp.h"
 #include "cpu/run.h"
+#include "cpu/synthetic.h"
 #include "decoder/block.h"
 #include "mem/ram.h"
 #include "mem/tlb.h"
@@ -23,6 +24,14 @@ static HRESULT fail_inside(void)
     return fail(WHV_E_INVALID_VP_STATE, "Partition: this thread runs one of its processors");
 }
 
+static void processor_free(struct vcpu *cpu)
+{
+    if (cpu->synic)
+        host_free(cpu->synic->pages, (size_t)SYNIC_PAGES * PAGE_SIZE);
+    host_free(cpu->explain, EXPLAIN_SIZE);
+    host_free(cpu, sizeof *cpu);
+}
+
 static struct vcpu *processor_new(struct partition *p, u32 index)
 {
     struct vcpu *cpu = host_alloc(sizeof *cpu);
@@ -32,10 +41,12 @@ static struct vcpu *processor_new(struct partition *p, u32 index)
     cpu->partition = p;
     cpu->index = index;
     cpu->explain = host_alloc(EXPLAIN_SIZE);
-    if (!cpu->explain || !code_init(cpu)) {
-        if (cpu->explain)
-            host_free(cpu->explain, EXPLAIN_SIZE);
-        host_free(cpu, sizeof *cpu);
+    if (p->apic_mode && p->synthetic.has >> SYNTHETIC_HV1 & 1) {
+        cpu->synic = &cpu->synthetic_interrupts;
+        cpu->synic->pages = host_alloc((size_t)SYNIC_PAGES * PAGE_SIZE);
+    }
+    if (!cpu->explain || (cpu->synic && !cpu->synic->pages) || !code_init(cpu)) {
+        processor_free(cpu);
         return NULL;
     }
     tlb_init(cpu);
@@ -60,6 +71,7 @@ void processor_delete(struct partition *p, u32 index)
 {
     struct vcpu *cpu = p->doors[index].cpu;
 
+    synthetic_uncover(cpu);
     p->advanced += cpu->count;
     if (p->turns.whose == index)
         p->turns.rest = 0;
@@ -67,8 +79,7 @@ void processor_delete(struct partition *p, u32 index)
     p->doors[index].cpu = NULL;
     __atomic_fetch_sub(&p->created, 1, __ATOMIC_SEQ_CST);
     code_free(cpu);
-    host_free(cpu->explain, EXPLAIN_SIZE);
-    host_free(cpu, sizeof *cpu);
+    processor_free(cpu);
     __atomic_store_n(&p->doors[index].state, 0, __ATOMIC_SEQ_CST);
 }
 
@@ -87,6 +98,7 @@ static HRESULT create(WHV_PARTITION_HANDLE handle, struct partition *p, u32 inde
     if (!cpu)
         return fail(E_OUTOFMEMORY, "no memory for processor %u", index);
     p->doors[index].cpu = p->cpu[index] = cpu;
+    synthetic_settle_tsc(p); /* one more TSC */
     __atomic_fetch_add(&p->created, 1, __ATOMIC_SEQ_CST);
     __atomic_store_n(&p->doors[index].state, handle_number(handle), __ATOMIC_SEQ_CST);
     return S_OK;
@@ -208,7 +220,7 @@ static COLD HRESULT prepare(struct vcpu *cpu, bool is_exclusive)
                         "at a time; use SwhpRunPartition to run several",
                         other);
     }
-    if (__atomic_load_n(&p->is_suspended, __ATOMIC_RELAXED))
+    if (__atomic_load_n(&p->is_suspended, __ATOMIC_ACQUIRE))
         partition_resume_time(p);
     if (cpu->load_pdptes)
         processor_load_pdptes(cpu);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Partition properties: a table of the plain ones, and functions for banks and time. Reference 2.2. */
+#include "cpu/synthetic.h"
 #include "state/clock.h"
 #include "state/profile.h"
 #include "whp/level.h"
@@ -209,10 +210,13 @@ static HRESULT set_banks(struct partition *p, const void *buffer, u32 size, bool
     if (size < 8 + 8 * head)
         return fail(WHV_E_INSUFFICIENT_BUFFER, "%s: %u bytes for %u banks", name, size, (u32)head);
     memcpy(bank, (const char *)buffer + 8, 8 * head);
-    if (bank[0] & ~(synthetic ? 0 : p->profile->features & level_bits(p->api_level, LEVEL_PROCESSOR)) ||
+    if (bank[0] & ~(synthetic ? SYNTHETIC_OFFERED & level_bits(p->api_level, LEVEL_SYNTHETIC)
+                              : p->profile->features & level_bits(p->api_level, LEVEL_PROCESSOR)) ||
         bank[1] & ~(synthetic ? 0 : p->profile->features1 & level_bits(p->api_level, LEVEL_PROCESSOR1)))
         return fail(E_INVALIDARG, "%s: features that the capability of that name doesn't offer", name);
-    if (!synthetic) {
+    if (synthetic) {
+        p->synthetic.asked = bank[0];
+    } else {
         p->features = bank[0];
         if (head > 1)
             p->features1 = bank[1];
@@ -243,6 +247,7 @@ static HRESULT set_time(struct partition *p, const void *buffer, u32 size)
         return fail(E_INVALIDARG, "ReferenceTime: after Setup only while WHvSuspendPartitionTime holds");
     p->reference_offset = 0;
     p->reference_offset = load_bytes(buffer, 8) - clock_reference_time(p);
+    synthetic_settle_tsc(p);
     return S_OK;
 }
 
@@ -343,6 +348,7 @@ static HRESULT property_get(struct partition *p, u32 code, void *buffer, u32 siz
         return give(buffer, size, written, value, 24);
     case WHvPartitionPropertyCodeSyntheticProcessorFeaturesBanks:
         value[0] = WHV_SYNTHETIC_PROCESSOR_FEATURES_BANKS_COUNT;
+        value[1] = p->synthetic.asked;
         return give(buffer, size, written, value, 16);
     case WHvPartitionPropertyCodeReferenceTime:
         value[0] = clock_reference_time(p);
@@ -384,12 +390,10 @@ HRESULT WINAPI WHvSetPartitionProperty(WHV_PARTITION_HANDLE Partition,
 
     if (FAILED(hr))
         return hr;
-    hr = partition_stop(Partition, p, &held);
+    hr = partition_freeze(Partition, p, &held);
     if (SUCCEEDED(hr)) {
-        host_lock(&p->lock);
         hr = property_set(p, (u32)PropertyCode, PropertyBuffer, PropertyBufferSizeInBytes);
-        host_unlock(&p->lock);
-        partition_go(Partition, held);
+        partition_thaw(Partition, p, held);
     }
     partition_leave(Partition);
     return hr;

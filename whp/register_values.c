@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* What the value of each kind of register looks like, which ones are taken, and what setting them brings
  * about. */
+#include "cpu/synthetic.h"
 #include "mem/tlb.h"
 #include "state/clock.h"
 #include "state/flags.h"
+#include "state/meet.h"
 #include "state/profile.h"
 #include "whp/fx_image.h"
 #include "whp/registers.h"
@@ -95,6 +97,8 @@ struct register_bytes register_read(struct vcpu *cpu, unsigned kind, u64 where)
     case KIND_EFER: return of_64(cpu->efer);
     case KIND_APIC_ID: return of_64(cpu->apic_id);
     case KIND_MSR: return of_64(msr_read(cpu, (u32)where, &msr) == MSR_DONE ? msr : 0);
+    case KIND_SYNTHETIC: return of_64(synthetic_read(cpu, (u32)where, &msr) == MSR_DONE ? msr : 0);
+    case KIND_SEQUENCE: return of_64(cpu->partition->synthetic.sequence);
     case KIND_NOTIFICATIONS: return of_64(cpu->deliverability);
     case KIND_ACTIVITY: return of_64(cpu->apic ? apic_activity(cpu) : cpu->activity);
     case KIND_DEBUG: return of_64((cpu->pending_debug & 15) | (cpu->pending_debug & DR6_BS ? 16 : 0));
@@ -199,6 +203,33 @@ static const char *check_msr(struct vcpu *cpu, u32 index, u64 v)
     return msr_read(cpu, index, &now) == MSR_DONE && now == v ? NULL : "WRMSR would refuse it with #GP";
 }
 
+/* Pages and the reference time are settled with all processors stopped. */
+static bool needs_meeting(const struct vcpu *cpu, unsigned kind, u64 where)
+{
+    if (kind == KIND_SYNTHETIC)
+        return where < HV_SCONTROL || where == HV_SIEFP || where == HV_SIMP;
+    return kind == KIND_SEQUENCE ||
+           (cpu->partition->synthetic.has && (kind == KIND_TSC || (kind == KIND_64 && where == offsetof(struct vcpu, tsc_offset))));
+}
+
+static const char *check_synthetic(struct vcpu *cpu, u32 index, u64 v)
+{
+    u64 now = 0;
+
+    if (synthetic_check(cpu, index, v) == MSR_DONE)
+        return NULL;
+    return synthetic_read(cpu, index, &now) == MSR_DONE && now == v ? NULL : "WRMSR would refuse it with #GP";
+}
+
+static const char *check_notifications(const struct vcpu *cpu, u64 v)
+{
+    bool has_synic = synthetic_has(cpu->partition, SYNTHETIC_SYNIC) && cpu->synic;
+
+    if (v >> 48 && !has_synic)
+        return "synthetic interrupts, which the partition hasn't";
+    return v & ~(u64)(0x3f | (u64)0xffff << 48) ? "reserved bits are set" : NULL;
+}
+
 static const char *check_value(struct vcpu *cpu, unsigned kind, u64 where, const WHV_REGISTER_VALUE *v)
 {
     const struct partition *p = cpu->partition;
@@ -226,8 +257,9 @@ static const char *check_value(struct vcpu *cpu, unsigned kind, u64 where, const
     case KIND_INTERRUPT_STATE: return q & ~(u64)3 ? "reserved bits are set" : NULL;
     case KIND_EVENT: return check_event(cpu, &v->ExceptionEvent);
     case KIND_NO_EVENT: return q & 1 ? "events of this register come with nested virtualization" : NULL;
-    case KIND_NOTIFICATIONS:
-        return q & ~(u64)0x3f ? "reserved bits, or synthetic interrupts, which aren't there" : NULL;
+    case KIND_SYNTHETIC: return check_synthetic(cpu, (u32)where, q);
+    case KIND_SEQUENCE: return q >> 32 ? "a sequence has 32 bits" : NULL;
+    case KIND_NOTIFICATIONS: return check_notifications(cpu, q);
     case KIND_DEBUG: return q & ~(u64)0x1f ? "reserved bits are set" : NULL;
     case KIND_PKRU:
     case KIND_FP_SELECTORS: return q >> 32 ? "it has 32 bits" : NULL;
@@ -237,10 +269,15 @@ static const char *check_value(struct vcpu *cpu, unsigned kind, u64 where, const
 
 HRESULT register_check(struct vcpu *cpu, unsigned kind, u64 where, u32 name, const WHV_REGISTER_VALUE *v)
 {
-    if (kind == KIND_ACTIVITY && v->Reg64 && cpu->apic)
-        return v->Reg64 & ~(STARTUP_SUSPEND | HALT_SUSPEND)
-                   ? refuse(name, v->Reg64, "only StartupSuspend and HaltSuspend are there")
+    if (kind == KIND_ACTIVITY && v->Reg64 && cpu->apic) {
+        bool has_idle = synthetic_has(cpu->partition, SYNTHETIC_IDLE);
+
+        return v->Reg64 & ~(STARTUP_SUSPEND | HALT_SUSPEND | (has_idle ? IDLE_SUSPEND : 0))
+                   ? refuse(name, v->Reg64, "no such suspension, or IdleSuspend without GUEST_IDLE")
                    : S_OK;
+    }
+    if (needs_meeting(cpu, kind, where) && meet_is_inside(cpu->partition))
+        return fail(WHV_E_INVALID_VP_STATE, "register %#x: this thread runs one of the partition's processors", name);
     if (kind == KIND_MSR && where == MSR_APIC_BASE && cpu->apic && !apic_base_ok(cpu, v->Reg64, true))
         return fail(HV_INVALID_PARAMETER, "register %#x: %#llx: no state that this partition's APIC can be in", name,
                     (unsigned long long)v->Reg64);
@@ -333,7 +370,11 @@ unsigned register_write(struct vcpu *cpu, unsigned kind, u64 where, const WHV_RE
     u64 q = v->Reg64;
 
     switch ((enum kind)kind) {
-    case KIND_64: *FIELD64(cpu, where) = q; return 0;
+    case KIND_64:
+        *FIELD64(cpu, where) = q;
+        if (unlikely(where == offsetof(struct vcpu, tsc_offset)))
+            synthetic_tsc_moved(cpu);
+        return 0;
     case KIND_RFLAGS: rflags_write(cpu, q); return EFFECT_MODE | EFFECT_EVENT;
     case KIND_SEGMENT:
         cpu->seg[where] = (struct segment){ .base = v->Segment.Base,
@@ -370,7 +411,12 @@ unsigned register_write(struct vcpu *cpu, unsigned kind, u64 where, const WHV_RE
     case KIND_ST: return write_fx(cpu, FX_ST + (unsigned)where * 16, v, 10);
     case KIND_X87_STATUS: return write_fx(cpu, FX_STATUS, v, 16);
     case KIND_MXCSR: return write_fx(cpu, FX_MXCSR_LINE, v, 12);
-    case KIND_TSC: clock_set_tsc(cpu, q); return 0;
+    case KIND_TSC:
+        clock_set_tsc(cpu, q);
+        synthetic_tsc_moved(cpu);
+        return 0;
+    case KIND_SYNTHETIC: synthetic_write(cpu, (u32)where, q); return EFFECT_EVENT;
+    case KIND_SEQUENCE: synthetic_set_sequence(cpu, (u32)q); return 0;
     case KIND_EFER: return write_control(&cpu->efer, q, paging);
     case KIND_APIC_ID: write_apic_id(cpu, (u32)q); return 0;
     case KIND_MSR:

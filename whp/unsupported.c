@@ -40,8 +40,6 @@ static HRESULT refuse(WHV_PARTITION_HANDLE handle, const char *name)
         return refuse(Partition, #name);                                                                     \
     }
 
-LACKING(WHvSignalVirtualProcessorSynicEvent, WHV_SYNIC_EVENT_PARAMETERS a, BOOL *b)
-LACKING(WHvPostVirtualProcessorSynicMessage, UINT32 a, UINT32 b, const VOID *c, UINT32 d)
 LACKING(WHvCreateTrigger, const WHV_TRIGGER_PARAMETERS *a, WHV_TRIGGER_HANDLE *b, HANDLE *c)
 LACKING(WHvUpdateTriggerParameters, const WHV_TRIGGER_PARAMETERS *a, WHV_TRIGGER_HANDLE b)
 LACKING(WHvDeleteTrigger, WHV_TRIGGER_HANDLE a)

@@ -9,6 +9,7 @@
 #include "whp/handle.h"
 #include "whp/interrupt.h"
 #include "whp/level.h"
+#include "whp/synic.h"
 
 enum { HEADER_END = XSTATE_HEADER_END, MOST = HEADER_END + 256 + 8 };
 
@@ -159,9 +160,6 @@ static HRESULT check_kind(u32 kind)
 {
     switch (kind) {
     case WHvVirtualProcessorStateTypeXsaveState: return S_OK;
-    case WHvVirtualProcessorStateTypeSynicMessagePage:
-    case WHvVirtualProcessorStateTypeSynicEventFlagPage:
-    case WHvVirtualProcessorStateTypeSynicTimerState:
     case WHvVirtualProcessorStateTypeNestedState:
         return fail(HRESULT_FROM_WIN32(ERROR_NOT_SUPPORTED), "StateType: %#x isn't there in this version",
                     kind);
@@ -180,6 +178,8 @@ HRESULT WINAPI WHvGetVirtualProcessorState(WHV_PARTITION_HANDLE Partition, UINT3
     if (StateType == WHvVirtualProcessorStateTypeInterruptControllerState2)
         return WHvGetVirtualProcessorInterruptControllerState2(Partition, VpIndex, Buffer, BufferSizeInBytes,
                                                                BytesWritten);
+    if ((u32)StateType <= WHvVirtualProcessorStateTypeSynicTimerState)
+        return synic_state_get(Partition, VpIndex, (u32)StateType, Buffer, BufferSizeInBytes, BytesWritten);
 
     HRESULT hr = vcpu_enter(Partition, VpIndex, &cpu);
 
@@ -202,6 +202,8 @@ HRESULT WINAPI WHvSetVirtualProcessorState(WHV_PARTITION_HANDLE Partition, UINT3
         return E_NOTIMPL;
     if (StateType == WHvVirtualProcessorStateTypeInterruptControllerState2)
         return interrupt_state_set(Partition, VpIndex, Buffer, BufferSizeInBytes, true);
+    if ((u32)StateType <= WHvVirtualProcessorStateTypeSynicTimerState)
+        return synic_state_set(Partition, VpIndex, (u32)StateType, Buffer, BufferSizeInBytes);
 
     HRESULT hr = vcpu_enter(Partition, VpIndex, &cpu);
 

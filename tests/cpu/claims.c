@@ -70,6 +70,7 @@ static const struct {
     { "nop", "0F.0D r", false, "the register forms of PREFETCHW are #UD on a Zen 4" },
     { "nop", "66.0F.0D r", false, "the same" },
     { "getsec", "", false, "Intel's" },
+    { "vmmcall", "", true, "a hypervisor's own: where nobody answers, the body makes it #UD" },
 };
 
 enum { EXTENSIONS = sizeof extensions / sizeof *extensions };

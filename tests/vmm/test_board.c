@@ -271,6 +271,9 @@ START_TEST(memory_has_a_hole_and_an_end)
     ck_assert_ptr_null(memory_at(&memory, UINT64_MAX, 2));
     ck_assert_ptr_null(memory_at(&memory, 2, UINT64_MAX));
     ck_assert_ptr_null(memory_at(&memory, MEMORY_HIGH_START, 1));
+    memory_write(&memory, 0xb7ffe, "\1\2\3\4", 4); /* text memory is RAM, and what is below it nothing */
+    memory_read(&memory, 0xb7ffe, &word, 4);
+    ck_assert_uint_eq(word, 0x0403ffff);
     memory_write(&memory, 0x1ffffe, "\1\2\3\4", 4);
     memory_read(&memory, 0x1ffffe, &word, 4);
     ck_assert_uint_eq(word, 0xffff0201);

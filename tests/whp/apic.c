@@ -50,7 +50,7 @@ void board_ready(struct board *b, u32 vp)
     board_set(b, vp, WHvX64RegisterCr0, 0x31);
 }
 
-u64 board_hz;
+u64 board_hz, board_synthetic;
 u32 board_rate;
 u64 board_seed;
 
@@ -63,6 +63,12 @@ void board_open(struct board *b, u32 mode, u32 processors, u32 clock, u64 exits)
     property(b->partition, WHvPartitionPropertyCodeLocalApicEmulationMode, mode, 4);
     property(b->partition, WHvPartitionPropertyCodeExtendedVmExits, exits, 8);
     property(b->partition, SwhpPartitionPropertyCodeClock, clock, 4);
+    if (board_synthetic) {
+        u64 banks[2] = { 1, board_synthetic };
+
+        ck_ok(WHvSetPartitionProperty(b->partition, WHvPartitionPropertyCodeSyntheticProcessorFeaturesBanks, banks,
+                                      sizeof banks));
+    }
     if (board_seed)
         property(b->partition, SwhpPartitionPropertyCodeSeed, board_seed, 8);
     if (board_hz)

@@ -28,6 +28,7 @@ struct board {
 void board_open(struct board *b, u32 mode, u32 processors, u32 clock, u64 exits);
 void board_close(struct board *b);
 extern u64 board_hz;   /* InterruptClockFrequency of those to be opened; 0: as it comes, 200 MHz, the TSC's is 1 GHz */
+extern u64 board_synthetic; /* the bank of SyntheticProcessorFeaturesBanks, likewise */
 extern u32 board_rate; /* TSC ticks a count, likewise */
 extern u64 board_seed;
 

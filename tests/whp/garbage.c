@@ -109,6 +109,12 @@ static HRESULT create(struct caller *a)
     WHvSetPartitionProperty(p, WHvPartitionPropertyCodeProcessorCount, &processors, 4);
     WHvSetPartitionProperty(p, (WHV_PARTITION_PROPERTY_CODE)SwhpPartitionPropertyCodeClock, &clock, 4);
     WHvSetPartitionProperty(p, WHvPartitionPropertyCodeLocalApicEmulationMode, &apic_mode, 4);
+    if (chance_percent(&a->chance, 50)) {
+        u64 banks[2] = { 1, 0x1ff & chance_any(&a->chance) }; /* Hyper-V's, up to AccessVpIndex */
+
+        banks[1] |= 3;
+        WHvSetPartitionProperty(p, WHvPartitionPropertyCodeSyntheticProcessorFeaturesBanks, banks, sizeof banks);
+    }
     if (chance_percent(&a->chance, 90)) {
         WHvSetupPartition(p);
         WHvMapGpaRange(p, memory, 0, PAGES * 4096, (WHV_MAP_GPA_RANGE_FLAGS)7);
@@ -164,7 +170,7 @@ static HRESULT registers(struct caller *a, bool sets)
     void *values = garbage_place(a);
 
     for (u32 i = 0; i < 8; i++) {
-        static const u32 bases[] = { 0, 0x10, 0x1000, 0x1010, 0x2000, 0x80000000, 0x3000 };
+        static const u32 bases[] = { 0, 0x10, 0x1000, 0x1010, 0x2000, 0x80000000, 0x3000, 0x4000, 0x5000 };
 
         names[i] = (WHV_REGISTER_NAME)(chance_percent(c, 95) ? CHANCE_OF(c, bases) + chance_below(c, 24)
                                                              : (u32)garbage_number(c));
