@@ -39,7 +39,7 @@ static unsigned float_needs(u16 op, u32 a)
     if (a & AVX)
         needs |= NEEDS_YMM | NEEDS_XCR0;
     if (is_xsave(op))
-        needs |= NEEDS_FP | NEEDS_XCR0 | NEEDS_COMPONENTS;
+        needs |= NEEDS_XMM | NEEDS_X87 | NEEDS_XCR0 | NEEDS_COMPONENTS;
     switch (op) {
     case ZYDIS_MNEMONIC_FXSAVE:
     case ZYDIS_MNEMONIC_FXSAVE64:

@@ -196,6 +196,8 @@ static const struct data_row {
     ROW("xchg", "\x86\x07", 0, ON_WRITE, 1, 0, true),
     ROW("lock add", "\xf0\x00\x07", 0, ON_WRITE, 1, 0, true),
     ROW("cmpxchg16b", "\x48\x0f\xc7\x0f", 0, ON_WRITE, 4, 12, true),
+    ROW("lock cmpxchg that fails", "\xf0\x0f\xb0\x0f", 0, ON_WRITE, 1, 0, true), /* seen on a Zen 3 */
+    ROW("lock cmpxchg8b that fails", "\xf0\x0f\xc7\x0f", 0, ON_WRITE, 4, 4, true),
     ROW("movaps", "\x0f\x29\x07", 0, ON_WRITE, 1, 15, true),
     ROW("read by SSE", "\x0f\x10\x07", 0, ON_ACCESS, 1, 15, true),
     ROW("fstp m80", "\xdb\x3f", 0, ON_WRITE, 1, 9, true),

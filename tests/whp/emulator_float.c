@@ -80,6 +80,101 @@ START_TEST(x87_exceptions_come_first)
 }
 END_TEST
 
+/* ---- the upper halves ---- */
+
+static void with_avx(void)
+{
+    m.cr4 |= CR4_OSXSAVE;
+    m.xcr0 = 7;
+    GPR(RBX) = MMIO;
+}
+
+START_TEST(avx_moves_whole_registers)
+{
+    with_avx();
+    mmio(BYTES(0xc5, 0xfc, 0x10, 0x0b)); /* vmovups ymm1, [rbx] */
+    ck_status(SUCCESSFUL);
+    ck_assert_uint_eq(m.logged, 4);
+    ck_asked(3, ASKED_READ, MMIO + 24, 8, m.device);
+    ck_assert_uint_eq(m.fx[11].Reg128.High64, m.device);
+    ck_assert_uint_eq(m.ours[1].Reg128.Low64, m.device);
+    ck_assert_uint_eq(m.ours[1].Reg128.High64, m.device);
+
+    RIP = CODE;
+    m.ours[2].Reg128.High64 = 0xfeed;
+    mmio(BYTES(0xc5, 0xfd, 0x7f, 0x13)); /* vmovdqa [rbx], ymm2 */
+    ck_status(SUCCESSFUL);
+    ck_asked(3, ASKED_WRITE, MMIO + 24, 8, 0xfeed);
+
+    RIP = CODE;
+    mmio(BYTES(0xc5, 0xf8, 0x10, 0x0b)); /* vmovups xmm1, [rbx] */
+    ck_status(SUCCESSFUL);
+    ck_assert_uint_eq(m.logged, 2);
+    ck_assert_uint_eq(m.ours[1].Reg128.Low64, 0);
+}
+END_TEST
+
+START_TEST(masks_choose_what_is_touched)
+{
+    with_avx();
+    m.fx[11].Reg128.High64 = 0x80000000; /* xmm1: the third element */
+    m.fx[12].Reg128.High64 = 0x1234;
+    mmio(BYTES(0xc4, 0xe2, 0x71, 0x2e, 0x13)); /* vmaskmovps [rbx], xmm1, xmm2 */
+    ck_status(SUCCESSFUL);
+    ck_assert_uint_eq(m.logged, 1);
+    ck_asked(0, ASKED_WRITE, MMIO + 8, 4, 0x1234);
+
+    RIP = CODE;
+    GPR(RDI) = MMIO;
+    m.fx[11].Reg128.High64 = 0;
+    m.fx[11].Reg128.Low64 = 0x808080000000;
+    m.fx[12].Reg128.Low64 = 0x665544332211;
+    mmio(BYTES(0x66, 0x0f, 0xf7, 0xd1)); /* maskmovdqu xmm2, xmm1 */
+    ck_status(SUCCESSFUL);
+    ck_assert_uint_eq(m.logged, 1);
+    ck_asked(0, ASKED_WRITE, MMIO + 3, 3, 0x665544);
+}
+END_TEST
+
+/* A fixed table of published names serves all that can do with them. */
+START_TEST(private_names_are_asked_for_where_they_are_needed)
+{
+    static const struct {
+        u8 bytes[8], size, eax;
+        bool needed;
+    } rows[] = {
+        { { 0x8b, 0x03 }, 2, 7, false },                   /* mov eax, [rbx] */
+        { { 0x0f, 0x28, 0x0b }, 3, 7, false },             /* movaps xmm1, [rbx] */
+        { { 0xdd, 0x03 }, 2, 7, false },                   /* fld qword [rbx] */
+        { { 0x48, 0x0f, 0xae, 0x03 }, 4, 7, false },       /* fxsave64 [rbx] */
+        { { 0x48, 0x0f, 0xae, 0x23 }, 4, 3, false },       /* xsave64 [rbx], x87 and SSE */
+        { { 0x48, 0x0f, 0xae, 0x23 }, 4, 7, true },        /* and AVX */
+        { { 0xc4, 0xe2, 0x78, 0xf3, 0x0b }, 5, 7, false }, /* blsr eax, [rbx] */
+        { { 0xc5, 0xf8, 0x10, 0x0b }, 4, 7, true },        /* vmovups xmm1, [rbx] */
+        { { 0xd9, 0x33 }, 2, 7, true },                    /* fnstenv [rbx]: the selectors, in long mode */
+    };
+
+    unsigned needed = 0;
+
+    with_avx();
+    m.has_table = true;
+    m.device = 0;
+    for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
+        RIP = CODE;
+        GPR(RAX) = rows[i].eax;
+        GPR(RDX) = 0;
+        mmio(rows[i].bytes, rows[i].size);
+        ck_assert_msg(status.AsUINT32 == (rows[i].needed ? GET_FAILED : SUCCESSFUL), "row %u: %x", i, status.AsUINT32);
+        needed += rows[i].needed;
+        ck_assert_msg(!rows[i].needed || (!m.logged && !m.sets), "row %u did something", i);
+    }
+    ck_assert_uint_eq(m.asked_for_ours, needed); /* once each, and refused */
+    m.xcr0 = 3;
+    mmio(BYTES(0xc5, 0xf8, 0x10, 0x0b)); /* #UD is nothing that they'd be needed for */
+    ck_event(VECTOR_UD, 0, 0, 0);
+}
+END_TEST
+
 TCase *emulator_float_case(void)
 {
     TCase *c = tcase_create("emulator floats");
@@ -89,5 +184,8 @@ TCase *emulator_float_case(void)
     tcase_add_test(c, sse_needs_the_system_to_say_so);
     tcase_add_test(c, x87_loads_and_stores);
     tcase_add_test(c, x87_exceptions_come_first);
+    tcase_add_test(c, avx_moves_whole_registers);
+    tcase_add_test(c, masks_choose_what_is_touched);
+    tcase_add_test(c, private_names_are_asked_for_where_they_are_needed);
     return c;
 }

@@ -315,6 +315,101 @@ START_TEST(what_leaves_cannot_be_emulated)
 }
 END_TEST
 
+/* ---- what comes behind an instruction ---- */
+
+START_TEST(a_single_step_traps_behind_it)
+{
+    GPR(RBX) = MMIO;
+    FLAGS_OF |= TF;
+    mmio(BYTES(0x8b, 0x03)); /* mov eax, [rbx] */
+    ck_status(SUCCESSFUL);
+    ck_assert_uint_eq(m.pending_debug, 16);
+    ck_assert_uint_eq(RIP, CODE + 2);
+
+    RIP = CODE;
+    m.pending_debug = 0;
+    GPR(RDI) = MMIO;
+    GPR(RCX) = 3;
+    mmio(BYTES(0xf3, 0xaa)); /* rep stosb: behind each round */
+    ck_status(SUCCESSFUL);
+    ck_assert_uint_eq(m.pending_debug, 16);
+    ck_assert_uint_eq(m.logged, 1);
+    ck_assert_uint_eq(GPR(RCX), 2);
+    ck_assert_uint_eq(RIP, CODE);
+    ck_assert_uint_eq(FLAGS_OF & RF, RF);
+}
+END_TEST
+
+START_TEST(data_breakpoints_are_met)
+{
+    m.dr[0] = MMIO + 4;
+    m.dr[5] = 0x000d0001; /* DR7: writes of 4 bytes */
+    GPR(RBX) = MMIO;
+    FLAGS_OF |= RF; /* which is for breakpoints on instructions alone */
+    debug_active = true;
+    mmio(BYTES(0x48, 0x8b, 0x03)); /* mov rax, [rbx] */
+    ck_status(SUCCESSFUL);
+    ck_assert_uint_eq(m.pending_debug, 0);
+    ck_assert_uint_eq(FLAGS_OF & RF, 0);
+    RIP = CODE;
+    mmio(BYTES(0x48, 0x89, 0x03)); /* mov [rbx], rax */
+    ck_status(SUCCESSFUL);
+    ck_assert_uint_eq(m.pending_debug, 1);
+    debug_active = false;
+}
+END_TEST
+
+START_TEST(a_load_of_SS_casts_its_shadow)
+{
+    GPR(RBX) = MMIO;
+    m.device = 0;
+    m.interrupt_state = 2;
+    mmio(BYTES(0x8e, 0x13)); /* mov ss, [rbx] */
+    ck_status(SUCCESSFUL);
+    ck_assert_uint_eq(m.interrupt_state, 3);
+    RIP = CODE;
+    mmio(BYTES(0x8e, 0x1b)); /* mov ds, [rbx] */
+    ck_status(SUCCESSFUL);
+    ck_assert_uint_eq(m.interrupt_state, 3); /* completing doesn't end it: reference 5.2 */
+}
+END_TEST
+
+/* An emulator has no time, MSRs, debug registers or TLB of the guest's: it fails rather than make them up. */
+START_TEST(what_callbacks_lack_is_refused)
+{
+    static const u8 rows[][6] = {
+        { 2, 0x0f, 0xa2 },       { 2, 0x0f, 0x31 },       { 2, 0x0f, 0x32 },       { 2, 0x0f, 0x30 },
+        { 2, 0xcd, 0x80 },       { 1, 0xcc },             { 1, 0xf1 },             { 5, 0x66, 0x0f, 0x38, 0x82, 0x03 },
+        { 3, 0x0f, 0x22, 0xc0 }, { 3, 0x0f, 0x23, 0xf8 }, { 3, 0x0f, 0x01, 0xf8 }, { 2, 0x0f, 0x05 },
+        { 3, 0x0f, 0x01, 0xf9 }, { 3, 0x0f, 0xc7, 0xf0 }, { 3, 0x0f, 0x01, 0x3b }, { 2, 0x0f, 0x09 },
+        { 3, 0x0f, 0x20, 0xc0 }, { 2, 0x0f, 0x33 },
+    };
+
+    GPR(RBX) = MMIO;
+    for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
+        mmio(rows[i] + 1, rows[i][0]);
+        ck_assert_msg(status.AsUINT32 == INTERNAL_FAILURE && !m.sets && !m.logged, "row %u: %x", i, status.AsUINT32);
+        ck_assert_uint_eq(RIP, CODE);
+    }
+}
+END_TEST
+
+/* Reference 8: on failure the registers stay as they are, whatever devices have seen: no round of a REP is set alone. */
+START_TEST(a_failing_callback_leaves_registers_alone)
+{
+    GPR(RSI) = DATA;
+    GPR(RDI) = MMIO;
+    GPR(RCX) = 10;
+    m.good_memory = 4;
+    mmio(BYTES(0xf3, 0xa4)); /* rep movsb */
+    ck_status(MEMORY_FAILED);
+    ck_assert_uint_eq(m.sets, 0);
+    ck_assert_uint_eq(GPR(RCX), 10);
+    ck_assert_uint_eq(GPR(RDI), MMIO);
+    ck_assert_uint_eq(RIP, CODE);
+}
+END_TEST
+
 TCase *emulator_memory_case(void)
 {
     TCase *c = tcase_create("emulator memory");
@@ -339,5 +434,10 @@ TCase *emulator_memory_case(void)
     tcase_add_test(c, page_faults_are_the_guests);
     tcase_add_test(c, undefined_opcodes_are_the_guests);
     tcase_add_test(c, what_leaves_cannot_be_emulated);
+    tcase_add_test(c, a_single_step_traps_behind_it);
+    tcase_add_test(c, data_breakpoints_are_met);
+    tcase_add_test(c, a_load_of_SS_casts_its_shadow);
+    tcase_add_test(c, what_callbacks_lack_is_refused);
+    tcase_add_test(c, a_failing_callback_leaves_registers_alone);
     return c;
 }

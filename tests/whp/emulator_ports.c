@@ -94,6 +94,78 @@ START_TEST(rip_wraps_with_the_code_size)
 }
 END_TEST
 
+START_TEST(strings_go_between_ports_and_devices)
+{
+    GPR(RSI) = MMIO;
+    GPR(RDX) = 0x3f8;
+    GPR(RCX) = 2;
+    port_exit(true, 4, true, true, BYTES(0xf3, 0x6f)); /* rep outsd */
+    ck_status(SUCCESSFUL);
+    ck_asked(2, ASKED_READ, MMIO + 4, 4, 0x55667788);
+    ck_asked(3, ASKED_OUT, 0x3f8, 4, 0x55667788);
+
+    RIP = CODE;
+    GPR(RDI) = MMIO + 0xfff;
+    GPR(RCX) = 1;
+    port_exit(false, 2, true, true, BYTES(0xf3, 0x66, 0x6d)); /* rep insw, across pages */
+    ck_status(SUCCESSFUL);
+    ck_assert_uint_eq(m.logged, 3);
+    ck_asked(1, ASKED_WRITE, MMIO + 0xfff, 1, 0xa5);
+    ck_asked(2, ASKED_WRITE, MMIO + 0x1000, 1, 0xa5);
+    ck_assert_uint_eq(GPR(RDI), MMIO + 0x1001);
+}
+END_TEST
+
+/* The memory of a round is looked at before its port, so that no input is lost. */
+START_TEST(a_fault_comes_before_its_rounds_port)
+{
+    GPR(RDI) = 0x4ffe;
+    GPR(RDX) = 0x3f8;
+    GPR(RCX) = 4;
+    m.absent = 0x5000;
+    port_exit(false, 1, true, true, BYTES(0xf3, 0x6c)); /* rep insb */
+    ck_event(VECTOR_PF, 1, PF_W, 0x5000);
+    ck_assert_uint_eq(m.logged, 4); /* two rounds */
+    ck_assert_uint_eq(GPR(RCX), 2);
+    ck_assert_uint_eq(GPR(RDI), 0x5000);
+}
+END_TEST
+
+START_TEST(a_failing_port_leaves_registers_alone)
+{
+    GPR(RSI) = DATA;
+    GPR(RDX) = 0x3f8;
+    GPR(RCX) = 5;
+    m.good_io = 3;
+    port_exit(true, 1, true, true, BYTES(0xf3, 0x6e)); /* rep outsb */
+    ck_status(IO_FAILED);
+    ck_assert_uint_eq(m.sets, 0);
+    ck_assert_uint_eq(GPR(RCX), 5);
+    ck_assert_uint_eq(GPR(RSI), DATA);
+}
+END_TEST
+
+START_TEST(ports_are_single_stepped)
+{
+    FLAGS_OF |= TF;
+    GPR(RDX) = 0x3f8;
+    port_exit(false, 1, false, false, BYTES(0xec)); /* in al, dx */
+    ck_status(SUCCESSFUL);
+    ck_assert_uint_eq(GPR(RAX), 0xa5);
+    ck_assert_uint_eq(m.pending_debug, 16);
+
+    RIP = CODE;
+    m.pending_debug = 0;
+    GPR(RSI) = DATA;
+    GPR(RCX) = 5;
+    port_exit(true, 1, true, true, BYTES(0xf3, 0x6e)); /* rep outsb: a round */
+    ck_status(SUCCESSFUL);
+    ck_assert_uint_eq(GPR(RCX), 4);
+    ck_assert_uint_eq(m.pending_debug, 16);
+    ck_assert_uint_eq(RIP, CODE);
+}
+END_TEST
+
 TCase *emulator_port_case(void)
 {
     TCase *c = tcase_create("emulator ports");
@@ -105,5 +177,9 @@ TCase *emulator_port_case(void)
     tcase_add_test(c, outs_reads_memory_and_writes_ports);
     tcase_add_test(c, ins_reads_ports_and_writes_memory);
     tcase_add_test(c, rip_wraps_with_the_code_size);
+    tcase_add_test(c, strings_go_between_ports_and_devices);
+    tcase_add_test(c, a_fault_comes_before_its_rounds_port);
+    tcase_add_test(c, a_failing_port_leaves_registers_alone);
+    tcase_add_test(c, ports_are_single_stepped);
     return c;
 }

@@ -9,6 +9,7 @@ WHV_MEMORY_ACCESS_CONTEXT access_context;
 WHV_X64_IO_PORT_ACCESS_CONTEXT io;
 WHV_EMULATOR_STATUS status;
 int token;
+bool debug_active;
 
 static void note(int what, u64 address, unsigned size, u64 data)
 {
@@ -23,7 +24,7 @@ static HRESULT CALLBACK on_port(VOID *context, WHV_EMULATOR_IO_ACCESS_INFO *info
     if (info->Direction == 0)
         info->Data = 0xa5a5a5a5;
     note(info->Direction ? ASKED_OUT : ASKED_IN, info->Port, info->AccessSize, info->Data);
-    return m.fail_io;
+    return m.good_io && !--m.good_io ? E_FAIL : m.fail_io;
 }
 
 static HRESULT CALLBACK on_memory(VOID *context, WHV_EMULATOR_MEMORY_ACCESS_INFO *info)
@@ -46,7 +47,7 @@ static HRESULT CALLBACK on_memory(VOID *context, WHV_EMULATOR_MEMORY_ACCESS_INFO
         memcpy(info->Data, &m.device, info->AccessSize);
     memcpy(&data, info->Data, info->AccessSize);
     note(info->Direction ? ASKED_WRITE : ASKED_READ, info->GpaAddress, info->AccessSize, data);
-    return m.fail_memory;
+    return m.good_memory && !--m.good_memory ? E_FAIL : m.fail_memory;
 }
 
 static WHV_REGISTER_VALUE *find(WHV_REGISTER_NAME name, u64 **q, WHV_X64_SEGMENT_REGISTER **s)
@@ -59,6 +60,10 @@ static WHV_REGISTER_VALUE *find(WHV_REGISTER_NAME name, u64 **q, WHV_X64_SEGMENT
         *s = &m.segment[name - WHvX64RegisterEs];
         return NULL;
     }
+    if ((u32)name >> 16 == 0x5357) {
+        m.asked_for_ours++;
+        return (u32)name - SwhpX64RegisterYmmHigh0 < 18 ? &m.ours[(u32)name - SwhpX64RegisterYmmHigh0] : NULL;
+    }
     if (name >= WHvX64RegisterXmm0 && name <= WHvX64RegisterXmm15)
         return &m.fx[10 + name - WHvX64RegisterXmm0];
     if (name >= WHvX64RegisterFpMmx0 && name <= WHvX64RegisterFpMmx7)
@@ -70,6 +75,14 @@ static WHV_REGISTER_VALUE *find(WHV_REGISTER_NAME name, u64 **q, WHV_X64_SEGMENT
     case WHvX64RegisterFpControlStatus: return &m.fx[0];
     case WHvX64RegisterXmmControlStatus: return &m.fx[1];
     case WHvRegisterPendingEvent: return &m.event;
+    case WHvX64RegisterXCr0: *q = &m.xcr0; return NULL;
+    case WHvX64RegisterDr0:
+    case WHvX64RegisterDr1:
+    case WHvX64RegisterDr2:
+    case WHvX64RegisterDr3:
+    case WHvX64RegisterDr7: *q = &m.dr[name - WHvX64RegisterDr0]; return NULL;
+    case WHvRegisterInterruptState: *q = &m.interrupt_state; return NULL;
+    case WHvX64RegisterPendingDebugException: *q = &m.pending_debug; return NULL;
     default: return NULL;
     }
 }
@@ -84,6 +97,8 @@ static HRESULT CALLBACK on_get(VOID *context, const WHV_REGISTER_NAME *names, UI
         u64 *q;
         const WHV_REGISTER_VALUE *v = find(names[i], &q, &s);
 
+        if (m.has_table && (u32)names[i] >> 16 == 0x5357)
+            return WHV_E_INVALID_VP_REGISTER_NAME;
         memset(&values[i], 0, sizeof values[i]);
         if (v)
             values[i] = *v;
@@ -133,6 +148,8 @@ static HRESULT CALLBACK on_translate(VOID *context, WHV_GUEST_VIRTUAL_ADDRESS gv
     *result = WHvTranslateGvaResultSuccess;
     if (m.absent && gva == m.absent) {
         *result = m.absent_result;
+        if (m.gone_wrong)
+            *gpa = m.gone_wrong;
         return S_OK;
     }
     *gpa = gva + (m.misaligned && gva == m.misaligned ? 4 : 0);
@@ -184,6 +201,7 @@ void exit_context(unsigned length)
     vp.ExecutionState.AsUINT16 = 0;
     vp.ExecutionState.Cr0Pe = m.cr0 & 1;
     vp.ExecutionState.EferLma = (m.efer & EFER_LMA) != 0;
+    vp.ExecutionState.DebugActive = debug_active;
     vp.InstructionLength = length & 15;
     vp.Cs = m.segment[CS];
     vp.Rip = m.general[16].Reg64;

@@ -25,12 +25,18 @@ extern struct machine {
     u64 cr0, cr4, efer;
     WHV_REGISTER_VALUE fx[26]; /* FpControlStatus, XmmControlStatus, FpMmx, Xmm */
     WHV_REGISTER_VALUE event;
+    u64 xcr0, dr[8], interrupt_state, pending_debug;
+    WHV_REGISTER_VALUE ours[18];   /* by private names */
+    bool has_table;                /* of the published names alone: others are refused */
+    unsigned asked_for_ours;
+    u64 gone_wrong;                /* of these translations comes absent_result, and this page */
     u8 ram[RAM];
     u64 device; /* what reading MMIO gives */
     struct asked log[EVENTS];
     unsigned logged;
     unsigned gets, sets, translations;
     HRESULT fail_io, fail_memory, fail_get, fail_set, fail_translate;
+    unsigned good_io, good_memory; /* so many accesses to ports, to devices are well before one fails; 0: all are */
     u64 misaligned, absent; /* pages: Gpa not aligned, not present */
     WHV_TRANSLATE_GVA_RESULT_CODE absent_result;
 } m;
@@ -41,6 +47,7 @@ extern WHV_MEMORY_ACCESS_CONTEXT access_context;
 extern WHV_X64_IO_PORT_ACCESS_CONTEXT io;
 extern WHV_EMULATOR_STATUS status;
 extern int token;
+extern bool debug_active; /* exits say so */
 
 extern const WHV_EMULATOR_CALLBACKS callbacks;
 

@@ -149,6 +149,10 @@ static const struct change changes[] = {
     { REG(FpMmx7), 0xc000000000000000, 0x4000, 0xc000000000000000, 0x4000 },
     { REG(FpControlStatus), 0x07ff00ff3800037f, 0x12345678, 0x07ff00ff3800037f, 0x12345678 },
     { REG(XmmControlStatus), 0x1000, 0x0000000000001fa0, 0x1000, 0x0002ffff00001fa0 },
+    { SwhpX64RegisterYmmHigh0, 0x1122334455667788, 0x99aabbccddeeff00, 0x1122334455667788, 0x99aabbccddeeff00 },
+    { SwhpX64RegisterYmmHigh15, 1, 2, 1, 2 },
+    { SwhpX64RegisterPkru, 0x55555554, 9, 0x55555554, 0 },
+    { SwhpX64RegisterFpSelectors, 0x002b0033, 0, 0x002b0033, 0 },
     { WHvRegisterPendingInterruption, 0xabcd000d0017, 0, 0xabcd000d0017, 0 }, /* #GP with an error code */
     { WHvRegisterPendingInterruption, 0x0000001000210001, 0, 0x00210001, 0 },
     { WHvRegisterPendingInterruption, 0x00030000 | 1 | 6 << 1 | 1 << 5, 0, 0x00030000 | 1 | 6 << 1 | 1 << 5,
@@ -195,6 +199,51 @@ START_TEST(an_empty_batch_is_fine)
 {
     ck_ok(WHvSetVirtualProcessorRegisters(g.partition, 0, NULL, 0, NULL));
     ck_ok(WHvGetVirtualProcessorRegisters(g.partition, 0, NULL, 0, NULL));
+}
+END_TEST
+
+START_TEST(our_own_names_end_where_they_do)
+{
+    static const u32 none[] = { 0x535700ff, 0x53570112, 0x53570000, 0x53571100, 0x5357ffff };
+    const u64 away[GUEST_BANKS] = { 0, 0, (u64)1 << 0 }; /* XSAVE, and with it AVX and PKU */
+    u64 wide[2] = { (u64)1 << 32, 0 };
+    WHV_REGISTER_VALUE v;
+
+    for (unsigned i = 0; i < sizeof none / sizeof *none; i++) {
+        WHV_REGISTER_NAME name = (WHV_REGISTER_NAME)none[i];
+
+        ck_hr(WHvGetVirtualProcessorRegisters(g.partition, 0, &name, 1, &v), WHV_E_INVALID_VP_REGISTER_NAME);
+    }
+    ck_hr(set(SwhpX64RegisterPkru, wide), (HRESULT)0xC0350050u);
+    ck_hr(set(SwhpX64RegisterFpSelectors, wide), (HRESULT)0xC0350050u);
+
+    WHV_PARTITION_HANDLE p = partition_without(away);
+
+    ck_ok(WHvCreateVirtualProcessor(p, 0, 0));
+    for (u32 n = SwhpX64RegisterYmmHigh0; n <= SwhpX64RegisterPkru; n++) {
+        WHV_REGISTER_NAME name = (WHV_REGISTER_NAME)n;
+
+        ck_hr(WHvGetVirtualProcessorRegisters(p, 0, &name, 1, &v), WHV_E_INVALID_VP_REGISTER_NAME);
+    }
+    ck_ok(WHvDeletePartition(p));
+}
+END_TEST
+
+/* FpControlStatus has no room for them in long mode: writing it leaves them with their pointer. */
+START_TEST(x87_selectors_stay_with_their_pointers)
+{
+    u64 efer[2] = { 0xd00 }, selectors[2] = { 0x002b0033 };
+    WHV_REGISTER_VALUE v;
+
+    ck_ok(set(REG(Efer), efer));
+    ck_ok(set(SwhpX64RegisterFpSelectors, selectors));
+    v = get(REG(FpControlStatus));
+    v.FpControlStatus.FpStatus = 0x3800;
+    ck_ok(set(REG(FpControlStatus), &v));
+    ck_assert_uint_eq(get(SwhpX64RegisterFpSelectors).Reg64, 0x002b0033);
+    v.FpControlStatus.LastFpRip = 0x1000;
+    ck_ok(set(REG(FpControlStatus), &v));
+    ck_assert_uint_eq(get(SwhpX64RegisterFpSelectors).Reg64, 0x002b0000);
 }
 END_TEST
 
@@ -250,6 +299,8 @@ TCase *register_case(void)
     tcase_add_loop_test(t, registers_read_back, 0, sizeof changes / sizeof changes[0]);
     tcase_add_test(t, st_registers_stay_in_place_when_top_comes_after_them);
     tcase_add_test(t, an_empty_batch_is_fine);
+    tcase_add_test(t, our_own_names_end_where_they_do);
+    tcase_add_test(t, x87_selectors_stay_with_their_pointers);
     tcase_add_test(t, apic_registers_are_denied_without_an_apic);
     tcase_add_test(t, xsave_size_zero_tells_the_size);
     tcase_add_test(t, xsave_and_registers_show_the_same_state);
