@@ -143,8 +143,10 @@ unsigned needs_now(const struct emulator *e, const struct known *k)
     const struct vcpu *cpu = e->cpu;
     unsigned needs = k->needs & ~(unsigned)NEEDS_MORE;
 
-    if (likely(!(needs & (NEEDS_SELECTORS | NEEDS_COMPONENTS))))
+    if (likely(!(needs & (NEEDS_SELECTORS | NEEDS_COMPONENTS | NEEDS_YMM))))
         return needs;
+    if (!(e->needs & NEEDS_XCR0) || k->in.run) /* without AVX in XCR0 it's #UD, which needs no upper halves */
+        needs &= ~(unsigned)NEEDS_YMM;
     if (!e->vp->ExecutionState.EferLma) /* FpControlStatus and XmmControlStatus bring them */
         needs &= ~(unsigned)NEEDS_SELECTORS;
     if (needs & NEEDS_COMPONENTS && e->needs & NEEDS_XCR0) {
