@@ -8,7 +8,7 @@ static void probe(CPU, IN, unsigned distance, unsigned access)
     struct place p;
     u64 offset = (operand_offset(cpu, in) + distance) & ones(width_bits(in->address));
 
-    place_segment(cpu, &p, in->segment, offset, 1, access | ACCESS_PLAIN);
+    place_segment(cpu, &p, in->segment, offset, 1, access | ACCESS_PLAIN | ACCESS_PROBE);
 }
 
 void area_open(CPU, IN, struct area *a, unsigned size, unsigned alignment, unsigned access)
@@ -43,32 +43,43 @@ void area_reach(CPU, struct area *a, unsigned from, unsigned end, unsigned acces
     for (unsigned size; from < end; from += size) {
         size = end - from < PIECE ? end - from : PIECE;
         a->piece[a->pieces].from = from;
+        a->piece[a->pieces].written = 0;
         place_linear(cpu, &a->piece[a->pieces].place, a->linear + from, size, access | ACCESS_PLAIN);
         a->pieces++;
     }
 }
 
-/* The bytes of an offset, and how many there are of them in a row, at most `size`. */
-static u8 *bytes_at(const struct area *a, unsigned offset, unsigned *size)
+/* The piece of an offset, and how many bytes there are of it in a row, at most `size`. */
+static unsigned piece_of(const struct area *a, unsigned offset, unsigned *size)
 {
     for (unsigned i = 0; i < a->pieces; i++) {
         unsigned past = offset - a->piece[i].from, room = a->piece[i].place.size;
 
         if (past < room) {
             *size = *size < room - past ? *size : room - past;
-            return a->piece[i].place.bytes + past;
+            return i;
         }
     }
     __builtin_unreachable(); /* nobody asks for what wasn't reached */
+}
+
+void area_refresh(CPU, struct area *a, unsigned offset, unsigned size)
+{
+    struct place p, *to = &a->piece[piece_of(a, offset, &size)].place;
+
+    if (!cpu->seam)
+        return;
+    place_linear(cpu, &p, a->linear + offset, size, ACCESS_READ | ACCESS_PLAIN);
+    memcpy(to->bytes + (a->linear + offset - to->linear), p.bytes, size);
 }
 
 void area_read(const struct area *a, unsigned offset, void *to, unsigned size)
 {
     for (unsigned done = 0, n; done < size; done += n) {
         n = size - done;
-        const u8 *bytes = bytes_at(a, offset + done, &n);
+        unsigned i = piece_of(a, offset + done, &n);
 
-        memcpy((u8 *)to + done, bytes, n);
+        memcpy((u8 *)to + done, a->piece[i].place.bytes + (offset + done - a->piece[i].from), n);
     }
 }
 
@@ -76,14 +87,15 @@ void area_write(struct area *a, unsigned offset, const void *from, unsigned size
 {
     for (unsigned done = 0, n; done < size; done += n) {
         n = size - done;
-        u8 *bytes = bytes_at(a, offset + done, &n);
+        unsigned i = piece_of(a, offset + done, &n), past = offset + done - a->piece[i].from;
 
-        memcpy(bytes, (const u8 *)from + done, n);
+        memcpy(a->piece[i].place.bytes + past, (const u8 *)from + done, n);
+        a->piece[i].written |= ones(n) << past;
     }
 }
 
 void area_commit(CPU, struct area *a)
 {
     for (unsigned i = 0; i < a->pieces; i++)
-        place_commit(cpu, &a->piece[i].place);
+        place_commit_masked(cpu, &a->piece[i].place, a->piece[i].written);
 }

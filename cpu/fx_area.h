@@ -27,6 +27,7 @@ struct area {
     unsigned pieces;
     struct {
         unsigned from;
+        u64 written; /* its bytes that area_write() wrote */
         struct place place;
     } piece[PIECES];
 };
@@ -44,6 +45,9 @@ void area_grow(CPU, IN, unsigned size, unsigned access);
 
 /* Resolves the bytes from..end. */
 void area_reach(CPU, struct area *a, unsigned from, unsigned end, unsigned access);
+
+/* Behind a seam a write reads nothing by itself: the bytes of before that are needed all the same, of one piece. */
+void area_refresh(CPU, struct area *a, unsigned offset, unsigned size);
 
 /* What was reached is there to be read and written; the rest of a write stays as it was. */
 void area_read(const struct area *a, unsigned offset, void *to, unsigned size);

@@ -183,6 +183,9 @@ u64 next_rip(CPU, IN);
  */
 void x87_pending(CPU);
 
+/* Between two rounds of a REP instruction, whose registers are as after the first: gives the loop its turn. */
+NORETURN void string_pause(CPU);
+
 /* Jumps near, for bodies with ENDS: checks limit or canonical form first (#GP(0)), then sets cpu->rip. */
 void jump_near(CPU, u64 rip);
 

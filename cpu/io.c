@@ -109,6 +109,9 @@ static void port_string(CPU, IN, bool is_write)
     for (u64 left = reg_read(cpu, RCX * 8, width); left > 0; left--) {
         one_round(cpu, in, is_write, port, size);
         reg_write(cpu, RCX * 8, width, left - 1);
+        cpu->running_rf = left > 1; /* shows, should a later round not come to its end */
+        if (left > 1 && ((cpu->attention & ATTENTION_NOW) || cpu->trap_due))
+            string_pause(cpu);
     }
 }
 

@@ -144,19 +144,22 @@ static void move_masked(CPU, IN, unsigned size)
 {
     union vector v, mask;
     struct place p[2];
-    u64 rdi = cpu->gpr[RDI], address_mask = ones(16u << (in->address - W16));
+    u64 rdi = cpu->gpr[RDI], address_mask = ones(16u << (in->address - W16)), written[2] = { 0 };
 
     vector_get(cpu, in->dst, &v);
     vector_get(cpu, in->src, &mask);
     if (is_mmx(in->dst))
         mmx_enter(cpu);
     for (unsigned i = 0; i < size / 8; i++)
-        place_segment(cpu, &p[i], in->segment, (rdi + 8 * i) & address_mask, 8, ACCESS_WRITE | ACCESS_READ_TOO);
+        place_segment(cpu, &p[i], in->segment, (rdi + 8 * i) & address_mask, 8,
+                      ACCESS_WRITE | ACCESS_READ_TOO | ACCESS_PROBE);
     for (unsigned i = 0; i < size; i++)
-        if (mask.b[i] >> 7)
+        if (mask.b[i] >> 7) {
             p[i / 8].bytes[i % 8] = v.b[i];
+            written[i / 8] |= (u64)1 << i % 8;
+        }
     for (unsigned i = 0; i < size / 8; i++)
-        place_commit(cpu, &p[i]);
+        place_commit_masked(cpu, &p[i], written[i]);
 }
 
 void op_maskmovdqu(CPU, IN)

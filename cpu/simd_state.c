@@ -131,7 +131,7 @@ static void fxsave(CPU, IN, bool is_64)
     struct area a;
 
     area_open(cpu, in, &a, FX_SIZE, 16, ACCESS_WRITE);
-    area_reach(cpu, &a, 0, FX_SIZE, ACCESS_WRITE | ACCESS_READ_TOO);
+    area_reach(cpu, &a, 0, FX_SIZE, ACCESS_WRITE | ACCESS_READ_TOO | ACCESS_PROBE);
     fp_sync(cpu);
     fx_put_x87(cpu, &a, is_64);
     if (cpu->cr4 & CR4_OSFXSR) {

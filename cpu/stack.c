@@ -130,7 +130,7 @@ void op_enter(CPU, IN)
     if (level > 0)
         frame_write(cpu, sp -= size, size, frame);
     sp = (sp - (u16)in->imm) & ones(stack_width(cpu));
-    place_segment(cpu, &end, SS, sp, size, ACCESS_WRITE | ACCESS_READ_TOO);
+    place_segment(cpu, &end, SS, sp, size, ACCESS_WRITE | ACCESS_READ_TOO | ACCESS_PROBE);
     reg_write(cpu, RBP * 8, width, frame);
     stack_set_pointer(cpu, sp);
 }

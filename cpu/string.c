@@ -240,7 +240,7 @@ static u64 budget(const struct vcpu *cpu, const struct insn *in)
  * Between two rounds: gives the loop its turn, with RIP at the instruction. vcpu_rewind() takes back what
  * the block counted ahead; the rounds that are done stay counted. A single-step trap comes after each round.
  */
-static NORETURN COLD void string_pause(CPU)
+NORETURN COLD void string_pause(CPU)
 {
     u64 met = cpu->pending_debug; /* by the rounds that are done */
 

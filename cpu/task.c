@@ -2,6 +2,7 @@
 /* Hardware task switches. SDM 3A 7.3, APM 2 12.3. */
 #include "cpu/descriptor.h"
 #include "cpu/event.h"
+#include "exits/exit.h"
 #include "mem/tlb.h"
 #include "mem/walk.h"
 
@@ -223,6 +224,9 @@ static void load_registers(CPU, const struct task *t, bool is32, bool nested)
 
 void task_switch(CPU, u16 selector, enum task_source source, u64 back, const u32 *error)
 {
+    if (cpu->seam) /* a new CR3 and DR7 are more than the emulator library's callbacks are asked for */
+        exit_unsupported(cpu, WHvUnsupportedFeatureTaskSwitchTss, selector);
+
     struct descriptor to = check_tss(cpu, selector, source), from;
     bool is32 = is_tss32(raw_type(to.raw)), nested = source == TASK_CALL || source == TASK_GATE;
     bool frees = source == TASK_JMP || source == TASK_IRET; /* the old task isn't busy any more */

@@ -295,8 +295,9 @@ static struct vcpu *run_to_exit(struct run *r)
     for (;;) {
         other = find_canceled(r);
         if (unlikely(other != NULL)) {
-            execute(r, other, NEVER);
-            return other;
+            if (execute(r, other, other->count) != TURN_OVER)
+                return other;
+            continue;
         }
         if (!counts_to_end(r)) {
             cpu = current(r);

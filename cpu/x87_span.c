@@ -21,14 +21,11 @@ void span_open(CPU, IN, struct span *s, unsigned size, unsigned first, unsigned 
     } else {
         /*
          * Zen looks at the first field and at the last byte before it moves anything: that tells which page
-         * faults, and only the first field's alignment counts. The emulator library's memory is asked once
-         * only.
+         * faults, and only the first field's alignment counts.
          */
         s->first = size < sizeof(s->part[0].bounce) ? size : sizeof(s->part[0].bounce);
-        if (!cpu->seam) {
-            place_segment(cpu, &s->part[0], in->segment, offset, first, access);
-            place_segment(cpu, &s->part[0], in->segment, span_offset(in, offset, size - 1), 1, access);
-        }
+        place_segment(cpu, &s->part[0], in->segment, offset, first, access | ACCESS_PROBE);
+        place_segment(cpu, &s->part[0], in->segment, span_offset(in, offset, size - 1), 1, access | ACCESS_PROBE);
         access |= ACCESS_PLAIN;
     }
     place_segment(cpu, &s->part[0], in->segment, offset, s->first, access);

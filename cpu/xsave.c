@@ -160,7 +160,8 @@ static void xsave(CPU, IN, bool is_64, bool optimized)
     used = xstate_in_use(cpu);
     area_open(cpu, in, &a, xstate_end(0, wanted), 64, ACCESS_WRITE);
     moved = optimized ? wanted & used & ~unmodified(cpu, a.linear, 0) : wanted;
-    reach(cpu, &a, 0, moved, ACCESS_WRITE | ACCESS_READ_TOO);
+    reach(cpu, &a, 0, moved, ACCESS_WRITE | ACCESS_READ_TOO | ACCESS_PROBE);
+    area_refresh(cpu, &a, XSTATE_BV, 8);
     area_read(&a, XSTATE_BV, &bits, 8);
     bits = (bits & ~wanted) | (wanted & used);
     area_write(&a, XSTATE_BV, &bits, 8);
@@ -186,7 +187,7 @@ static void xsave_compacted(CPU, IN, bool is_64, bool optimized)
     layout = XCOMP_COMPACTED | wanted;
     area_open(cpu, in, &a, xstate_end(layout, wanted), 64, ACCESS_WRITE);
     moved = optimized ? used & ~unmodified(cpu, a.linear, layout) : used;
-    reach(cpu, &a, layout, moved, ACCESS_WRITE | ACCESS_READ_TOO);
+    reach(cpu, &a, layout, moved, ACCESS_WRITE | ACCESS_READ_TOO | ACCESS_PROBE);
     area_write(&a, XSTATE_BV, &used, 8);
     area_write(&a, XCOMP_BV, &layout, 8);
     if (moved & STATE_SSE)

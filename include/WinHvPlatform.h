@@ -241,3 +241,95 @@ HRESULT WINAPI WHvAcceptPartitionMigration(HANDLE MigrationHandle, WHV_PARTITION
 #endif
 
 #endif /* _WINHVAPI_H_ */
+
+/*
+ * Is a function there? All of them are, unless the environment asks for an older API level (softwhp.h): then those that
+ * came later say FALSE. Under the guard of the published header's own part.
+ */
+#ifndef ext_ms_win_hyperv_hvplatform_l1_1_5_query_routines
+#define ext_ms_win_hyperv_hvplatform_l1_1_5_query_routines
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__) && !defined(_WIN32)
+#pragma GCC visibility push(default)
+#endif
+
+BOOLEAN WINAPI IsWHvGetCapabilityPresent(VOID);
+BOOLEAN WINAPI IsWHvCreatePartitionPresent(VOID);
+BOOLEAN WINAPI IsWHvSetupPartitionPresent(VOID);
+BOOLEAN WINAPI IsWHvResetPartitionPresent(VOID);
+BOOLEAN WINAPI IsWHvDeletePartitionPresent(VOID);
+BOOLEAN WINAPI IsWHvGetPartitionPropertyPresent(VOID);
+BOOLEAN WINAPI IsWHvSetPartitionPropertyPresent(VOID);
+BOOLEAN WINAPI IsWHvSuspendPartitionTimePresent(VOID);
+BOOLEAN WINAPI IsWHvResumePartitionTimePresent(VOID);
+BOOLEAN WINAPI IsWHvMapGpaRangePresent(VOID);
+BOOLEAN WINAPI IsWHvMapGpaRange2Present(VOID);
+BOOLEAN WINAPI IsWHvUnmapGpaRangePresent(VOID);
+BOOLEAN WINAPI IsWHvTranslateGvaPresent(VOID);
+BOOLEAN WINAPI IsWHvCreateVirtualProcessorPresent(VOID);
+BOOLEAN WINAPI IsWHvCreateVirtualProcessor2Present(VOID);
+BOOLEAN WINAPI IsWHvDeleteVirtualProcessorPresent(VOID);
+BOOLEAN WINAPI IsWHvRunVirtualProcessorPresent(VOID);
+BOOLEAN WINAPI IsWHvCancelRunVirtualProcessorPresent(VOID);
+BOOLEAN WINAPI IsWHvGetVirtualProcessorRegistersPresent(VOID);
+BOOLEAN WINAPI IsWHvSetVirtualProcessorRegistersPresent(VOID);
+BOOLEAN WINAPI IsWHvGetVirtualProcessorInterruptControllerStatePresent(VOID);
+BOOLEAN WINAPI IsWHvSetVirtualProcessorInterruptControllerStatePresent(VOID);
+BOOLEAN WINAPI IsWHvRequestInterruptPresent(VOID);
+BOOLEAN WINAPI IsWHvGetVirtualProcessorXsaveStatePresent(VOID);
+BOOLEAN WINAPI IsWHvSetVirtualProcessorXsaveStatePresent(VOID);
+BOOLEAN WINAPI IsWHvQueryGpaRangeDirtyBitmapPresent(VOID);
+BOOLEAN WINAPI IsWHvGetPartitionCountersPresent(VOID);
+BOOLEAN WINAPI IsWHvGetVirtualProcessorCountersPresent(VOID);
+BOOLEAN WINAPI IsWHvGetVirtualProcessorInterruptControllerState2Present(VOID);
+BOOLEAN WINAPI IsWHvSetVirtualProcessorInterruptControllerState2Present(VOID);
+BOOLEAN WINAPI IsWHvRegisterPartitionDoorbellEventPresent(VOID);
+BOOLEAN WINAPI IsWHvUnregisterPartitionDoorbellEventPresent(VOID);
+BOOLEAN WINAPI IsWHvAdviseGpaRangePresent(VOID);
+BOOLEAN WINAPI IsWHvReadGpaRangePresent(VOID);
+BOOLEAN WINAPI IsWHvWriteGpaRangePresent(VOID);
+BOOLEAN WINAPI IsWHvSignalVirtualProcessorSynicEventPresent(VOID);
+BOOLEAN WINAPI IsWHvGetVirtualProcessorStatePresent(VOID);
+BOOLEAN WINAPI IsWHvSetVirtualProcessorStatePresent(VOID);
+BOOLEAN WINAPI IsWHvAllocateVpciResourcePresent(VOID);
+BOOLEAN WINAPI IsWHvCreateVpciDevicePresent(VOID);
+BOOLEAN WINAPI IsWHvDeleteVpciDevicePresent(VOID);
+BOOLEAN WINAPI IsWHvGetVpciDevicePropertyPresent(VOID);
+BOOLEAN WINAPI IsWHvGetVpciDeviceNotificationPresent(VOID);
+BOOLEAN WINAPI IsWHvMapVpciDeviceMmioRangesPresent(VOID);
+BOOLEAN WINAPI IsWHvUnmapVpciDeviceMmioRangesPresent(VOID);
+BOOLEAN WINAPI IsWHvSetVpciDevicePowerStatePresent(VOID);
+BOOLEAN WINAPI IsWHvReadVpciDeviceRegisterPresent(VOID);
+BOOLEAN WINAPI IsWHvWriteVpciDeviceRegisterPresent(VOID);
+BOOLEAN WINAPI IsWHvMapVpciDeviceInterruptPresent(VOID);
+BOOLEAN WINAPI IsWHvUnmapVpciDeviceInterruptPresent(VOID);
+BOOLEAN WINAPI IsWHvRetargetVpciDeviceInterruptPresent(VOID);
+BOOLEAN WINAPI IsWHvRequestVpciDeviceInterruptPresent(VOID);
+BOOLEAN WINAPI IsWHvGetVpciDeviceInterruptTargetPresent(VOID);
+BOOLEAN WINAPI IsWHvCreateTriggerPresent(VOID);
+BOOLEAN WINAPI IsWHvUpdateTriggerParametersPresent(VOID);
+BOOLEAN WINAPI IsWHvDeleteTriggerPresent(VOID);
+BOOLEAN WINAPI IsWHvCreateNotificationPortPresent(VOID);
+BOOLEAN WINAPI IsWHvSetNotificationPortPropertyPresent(VOID);
+BOOLEAN WINAPI IsWHvDeleteNotificationPortPresent(VOID);
+BOOLEAN WINAPI IsWHvPostVirtualProcessorSynicMessagePresent(VOID);
+BOOLEAN WINAPI IsWHvGetVirtualProcessorCpuidOutputPresent(VOID);
+BOOLEAN WINAPI IsWHvGetInterruptTargetVpSetPresent(VOID);
+BOOLEAN WINAPI IsWHvStartPartitionMigrationPresent(VOID);
+BOOLEAN WINAPI IsWHvCancelPartitionMigrationPresent(VOID);
+BOOLEAN WINAPI IsWHvCompletePartitionMigrationPresent(VOID);
+BOOLEAN WINAPI IsWHvAcceptPartitionMigrationPresent(VOID);
+
+#if defined(__GNUC__) && !defined(_WIN32)
+#pragma GCC visibility pop
+#endif
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -108,6 +108,10 @@ typedef enum _DEVICE_POWER_STATE {
 
 #endif /* SOFTWHP_NO_BASE_TYPES */
 
+#ifndef BOOLEAN /* it came later: who declares the others may not know of it */
+typedef unsigned char BOOLEAN;
+#endif
+
 /* There is one calling convention on x64; on Linux it is the host's. */
 #ifndef WINAPI
 #define WINAPI

@@ -27,13 +27,34 @@ enum {
     SwhpPartitionPropertyCodeClockRate = 0x53570002,       /* UINT32: TSC ticks for one count, 1 to 65536 */
     SwhpPartitionPropertyCodeSeed = 0x53570003,            /* UINT64: where RDRAND, RDSEED and the turns of SwhpRunPartition come from */
     SwhpPartitionPropertyCodeProfile = 0x53570004,         /* char[32]: the processor's name, "zen" or "intel" */
-    SwhpPartitionPropertyCodeUndefinedResults = 0x53570005 /* UINT32: SWHP_UNDEFINED_RESULTS */
+    SwhpPartitionPropertyCodeUndefinedResults = 0x53570005, /* UINT32: SWHP_UNDEFINED_RESULTS */
+    /*
+     * UINT32, a build of Windows: 17763, 19041, 20348, 22000 or 26100, which is everything and the default. The partition
+     * answers as that build would: what came later is unknown (functions: E_NOTIMPL), and not among its bits. Set it first:
+     * it puts the processor's feature banks back, and is refused once something is set that it hasn't. The environment's
+     * SOFTWHP=api= sets it too, and rules what belongs to no partition: WHvGetCapability, IsWHv...Present.
+     */
+    SwhpPartitionPropertyCodeApiLevel = 0x53570006
 };
 
 typedef enum SWHP_CLOCK {
     SwhpClockHost = 0,   /* TSC and timers follow the host's clock: the default */
     SwhpClockVirtual = 1 /* they follow the count of instructions: the same run every time */
 } SWHP_CLOCK;
+
+/*
+ * Private register names, for WHvGetVirtualProcessorRegisters and WHvSetVirtualProcessorRegisters (as WHV_REGISTER_NAME):
+ * state that programs can reach and the API has no names for. Of the features that a partition lacks they aren't there.
+ * The emulator library asks its callbacks for them, where the instruction needs them: a callback that hands names on gets
+ * them for nothing.
+ */
+enum {
+    SwhpX64RegisterYmmHigh0 = 0x53570100, /* Reg128: bits 255 to 128 of YMM0; the low half is WHvX64RegisterXmm0 */
+    SwhpX64RegisterYmmHigh15 = 0x5357010F,
+    SwhpX64RegisterPkru = 0x53570110,      /* Reg64: 32 bits */
+    SwhpX64RegisterFpSelectors = 0x53570111 /* Reg64: the x87's last code (15:0) and data selector (31:16), for which
+                                               FpControlStatus and XmmControlStatus have no room in long mode */
+};
 
 /* What flags and results become that the manuals leave undefined. */
 typedef enum SWHP_UNDEFINED_RESULTS {

@@ -94,6 +94,7 @@ bool place_compare_exchange(struct vcpu *cpu, struct place *p, u128 *expected, u
     else
         same = exchange_slowly(cpu, p, old, desired, &was);
     if (!same) {
+        place_written_back(cpu, p);
         *expected = was;
         return false;
     }

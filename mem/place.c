@@ -237,7 +237,9 @@ static COLD void place_seam(struct vcpu *cpu, struct place *p)
         vcpu_land(cpu);
     if (rest && !seam->translate(seam->context, cpu, next_page(cpu, p->linear, p->access), right, &p->gpa[1]))
         vcpu_land(cpu);
-    if (!is_write || p->access & ACCESS_READ_TOO) {
+    if (p->access & ACCESS_PROBE) {
+        memset(p->bounce, 0, p->size);
+    } else if (!is_write || p->access & ACCESS_READ_TOO) {
         if (!seam->read(seam->context, p->gpa[0], p->bounce, p->first))
             vcpu_land(cpu);
         if (rest && !seam->read(seam->context, p->gpa[1], p->bounce + p->first, rest))
@@ -245,6 +247,8 @@ static COLD void place_seam(struct vcpu *cpu, struct place *p)
     }
     if (is_write)
         p->notice = NOTICE_BOUNCE;
+    else
+        meet_breakpoints(cpu, p->linear, p->size, p->access);
 }
 
 /*
@@ -335,6 +339,7 @@ static COLD void commit_bounce(struct vcpu *cpu, const struct place *p)
         if (!seam->write(seam->context, p->gpa[0], p->bounce, p->first) ||
             (rest && !seam->write(seam->context, p->gpa[1], p->bounce + p->first, rest)))
             vcpu_land(cpu);
+        meet_breakpoints(cpu, p->linear, p->size, p->access);
         return;
     }
     if (p->host[0])
@@ -371,6 +376,47 @@ void place_commit(struct vcpu *cpu, struct place *p)
         part_written(cpu, next_page(cpu, p->linear, p->access), p->gpa[1], p->size - p->first, p->access);
     if (notice & (NOTICE_FIRST | NOTICE_SECOND))
         meet_breakpoints(cpu, p->linear, p->size, p->access);
+}
+
+/* Memory has the value; whoever watches the bytes sees a write. Seen on a Zen 3: a data breakpoint on writes traps. */
+void place_written_back(struct vcpu *cpu, struct place *p)
+{
+    if (unlikely(cpu->seam != NULL))
+        place_commit(cpu, p);
+    else if (p->notice & (NOTICE_FIRST | NOTICE_SECOND))
+        meet_breakpoints(cpu, p->linear, p->size, p->access);
+}
+
+/* Bytes of one part that follow each other, by the seam. */
+static void write_stretch(struct vcpu *cpu, const struct place *p, unsigned from, unsigned size)
+{
+    const struct seam *seam = cpu->seam;
+    u64 gpa = from < p->first ? p->gpa[0] + from : p->gpa[1] + (from - p->first);
+
+    if (!seam->write(seam->context, gpa, p->bounce + from, size))
+        vcpu_land(cpu);
+}
+
+void place_commit_masked(struct vcpu *cpu, struct place *p, u64 mask)
+{
+    unsigned from, end;
+
+    if (likely(!cpu->seam)) {
+        place_commit(cpu, p);
+        return;
+    }
+    p->notice = 0;
+    for (from = 0; from < p->size; from = end) {
+        unsigned part = from < p->first ? p->first : p->size;
+
+        for (end = from; end < part && mask >> end & 1; end++)
+            ;
+        if (end > from)
+            write_stretch(cpu, p, from, end - from);
+        else
+            end++;
+    }
+    meet_breakpoints(cpu, p->linear, p->size, p->access);
 }
 
 /* ---- shorthands ---- */

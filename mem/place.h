@@ -24,7 +24,8 @@ enum access {
     ACCESS_READ_TOO = 1 << 5, /* with WRITE: the old bytes are needed (a seam then reads them first) */
     /* with WRITE: the instruction's (or the round's) only store, committed before anything else has changed. It may ring
      * a doorbell; the commit may leave, where the value rings none */
-    ACCESS_RINGS = 1 << 6
+    ACCESS_RINGS = 1 << 6,
+    ACCESS_PROBE = 1 << 7    /* whether it is allowed is all that counts: a seam reads nothing */
 };
 
 INLINE struct tlb_entry *tlb_entry(const struct vcpu *cpu, u64 linear)
@@ -59,6 +60,12 @@ void place_segment(struct vcpu *cpu, struct place *p, unsigned segment, u64 offs
 /* After p->bytes was stored to: makes it so in guest memory, tells whoever wants to know. Can't fail, but for
  * ACCESS_RINGS. */
 void place_commit(struct vcpu *cpu, struct place *p);
+
+/* For a locked access that found another value than it expected: it writes that back, SDM 2A CMPXCHG. */
+void place_written_back(struct vcpu *cpu, struct place *p);
+
+/* The same where of the bytes only those of `mask` were stored: a seam writes no others. */
+void place_commit_masked(struct vcpu *cpu, struct place *p, u64 mask);
 
 /*
  * LOCK: p (resolved with WRITE | READ_TOO) gets `desired` if it holds `expected`, atomically between processors.

@@ -51,6 +51,8 @@ struct partition {
     u32 processors;               /* the ProcessorCount property; 0: not set yet */
     bool is_set_up;
 
+    u32 api_level;                /* whp/level.h; 0 in those that no API made */
+    u32 api_needed;               /* the oldest level that has all that was set */
     WHV_EXTENDED_VM_EXITS exits;
     u64 exception_bitmap;
     WHV_X64_MSR_EXIT_BITMAP msr_bitmap;
@@ -94,6 +96,7 @@ struct partition {
 
     u64 reference_offset;         /* ReferenceTime as the caller set it, less what the clock said then */
     bool is_suspended;            /* atomic; time stands still until the next Run */
+    bool is_special;              /* atomic: it is suspended, or has exit contexts of an old level; Run looks closer */
     u64 suspended_at;             /* host clock: the host's nanoseconds when time was suspended; 0: it runs */
     u16 numa_node;                /* hints that a caller may read back */
     u32 separate_domain;

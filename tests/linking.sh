@@ -27,7 +27,7 @@ claim() {
     fi
 }
 
-grep -ho '\(WHv\|Swhp\)[A-Za-z0-9]*(' include/WinHvPlatform.h include/WinHvEmulation.h include/softwhp.h |
+grep -ho '\(IsWHv\|WHv\|Swhp\)[A-Za-z0-9]*(' include/WinHvPlatform.h include/WinHvEmulation.h include/softwhp.h |
     tr -d '(' | sort -u >"$work/declared"
 nm -D --defined-only "$build/libsoftwhp.so" | awk '$2 != "A" { print $NF }' >"$work/versioned"
 sed 's/@.*//' "$work/versioned" | sort >"$work/shared"

@@ -181,11 +181,13 @@ static void on_freeze(struct processor *cpu)
     m->has_halted = true;
 }
 
-/* The first processor sees to the devices' time. */
+/* Of threads the first processor's sees to the devices' time. */
 static void serve(struct processor *cpu)
 {
-    if (cpu->index)
+    if (cpu->index && cpu->machine->is_threaded)
         return;
+    if (cpu->machine->is_in_turns)
+        machine_note_leaps(cpu->machine);
     machine_serve(cpu->machine);
     if (cpu->machine->has_apic)
         machine_check_sleepers(cpu->machine);
@@ -197,7 +199,10 @@ static void on_count(struct processor *cpu)
     UINT64 count = 0;
 
     if (m->options->max_insns != UINT64_MAX) {
-        SwhpGetInstructionCount(m->partition, cpu->index, &count);
+        if (m->is_in_turns)
+            count = machine_instructions(m);
+        else
+            SwhpGetInstructionCount(m->partition, cpu->index, &count);
         if (count >= m->options->max_insns) {
             machine_end(m, STATUS_WELL, "--max-insns was reached");
             return;

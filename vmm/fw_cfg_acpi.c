@@ -10,9 +10,9 @@
 #include "board.h"
 
 enum {
-    TABLES_AT = 0x40, /* behind the RSDP, where acpi_build() puts the rest */
-    TABLES_GPA = 0,   /* so that pointers say where in the piece the tables are */
     RSDP_SIZE = 36,
+    RSDP_CHECKSUM = 8, /* of the first 20 bytes */
+    RSDP_CHECKSUM_ALL = 32,
     HEADER_CHECKSUM = 9,
 
     ALLOCATE = 1,
@@ -73,35 +73,22 @@ static void allocate(struct loader *l, const char *file, uint8_t zone)
     c->allocate.zone = zone;
 }
 
-/* The file that a byte of the piece is in, whose offset *offset becomes. */
-static const char *file_of(uint32_t *offset)
+/* The pointer holds an offset into the tables, to which their place is added. */
+static void mend(struct loader *l, const char *file, uint32_t offset, uint8_t size)
 {
-    if (*offset < TABLES_AT)
-        return rsdp_file;
-    *offset -= TABLES_AT;
-    return tables_file;
-}
-
-/* Makes a pointer that lies in the piece relative to the tables, and has it mended. */
-static void mend(struct loader *l, uint8_t *piece, uint32_t at, uint8_t size)
-{
-    uint8_t *pointer = piece + at;
-    const char *file = file_of(&at);
     struct command *c = next(l, ADD_POINTER, file);
-    uint64_t value = 0;
 
-    memcpy(&value, pointer, size);
-    value = htole64(le64toh(value) - TABLES_AT);
-    memcpy(pointer, &value, size);
     strcpy(c->pointer.to, tables_file);
-    c->pointer.offset = htole32(at);
+    c->pointer.offset = htole32(offset);
     c->pointer.size = size;
 }
 
-static void sum_up(struct loader *l, const char *file, unsigned checksum, unsigned start, unsigned length)
+/* A checksum is zero until it is made. */
+static void sum_up(struct loader *l, const char *file, uint8_t *bytes, uint32_t checksum, uint32_t start, uint32_t length)
 {
     struct command *c = next(l, ADD_CHECKSUM, file);
 
+    bytes[checksum] = 0;
     c->checksum.offset = htole32(checksum);
     c->checksum.start = htole32(start);
     c->checksum.length = htole32(length);
@@ -111,22 +98,23 @@ bool fw_cfg_add_acpi(struct fw_cfg *f, unsigned processors, bool has_apic, struc
 {
     struct acpi_tables t;
     struct loader l = {0};
+    uint8_t rsdp[RSDP_SIZE];
 
-    acpi_build(&t, TABLES_GPA, processors, has_apic);
+    acpi_build(&t, 0, processors, has_apic);
     allocate(&l, rsdp_file, ZONE_F_SEGMENT);
     allocate(&l, tables_file, ZONE_HIGH);
     for (unsigned i = 0; i < t.pointer_count; i++)
-        mend(&l, t.bytes, t.pointer[i].offset, t.pointer[i].size);
-    for (unsigned i = 0; i < t.table_count; i++) {
-        uint32_t start = t.table[i].offset - TABLES_AT;
-
-        if (memcmp(t.table[i].signature, "FACS", 4) != 0) /* the one table without a checksum */
-            sum_up(&l, tables_file, start + HEADER_CHECKSUM, start, t.table[i].size);
-    }
-    sum_up(&l, rsdp_file, 8, 0, 20);
-    sum_up(&l, rsdp_file, 32, 0, RSDP_SIZE);
-    return (!l.too_many && fw_cfg_add_file(f, rsdp_file, t.bytes, RSDP_SIZE) &&
-            fw_cfg_add_file(f, tables_file, t.bytes + TABLES_AT, t.size - TABLES_AT) &&
-            fw_cfg_add_file(f, "etc/table-loader", l.command, l.count * sizeof l.command[0])) ||
-           problem_is(problem, STATUS_HOST, "the host has no memory for the ACPI tables");
+        mend(&l, t.pointer[i].offset < RSDP_SIZE ? rsdp_file : tables_file, t.pointer[i].offset, t.pointer[i].size);
+    for (unsigned i = 0; i < t.table_count; i++)
+        if (memcmp(t.table[i].signature, "FACS", 4) != 0) /* which has none */
+            sum_up(&l, tables_file, t.bytes, t.table[i].offset + HEADER_CHECKSUM, t.table[i].offset, t.table[i].size);
+    memcpy(rsdp, t.bytes, sizeof rsdp);
+    memset(t.bytes, 0, sizeof rsdp); /* one is enough; its room keeps the offsets what they are */
+    sum_up(&l, rsdp_file, rsdp, RSDP_CHECKSUM, 0, 20);
+    sum_up(&l, rsdp_file, rsdp, RSDP_CHECKSUM_ALL, 0, RSDP_SIZE);
+    if (!l.too_many && fw_cfg_add_file(f, rsdp_file, rsdp, sizeof rsdp) &&
+        fw_cfg_add_file(f, tables_file, t.bytes, t.size) &&
+        fw_cfg_add_file(f, "etc/table-loader", l.command, l.count * sizeof l.command[0]))
+        return true;
+    return problem_is(problem, STATUS_HOST, "the host has no memory for the ACPI tables");
 }

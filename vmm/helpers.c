@@ -31,7 +31,7 @@ static void *wait_for_signals(void *context)
             terminal_restore();
             _exit(128 + number);
         }
-        h->signal_seen = number;
+        __atomic_store_n(&h->signal_seen, number, __ATOMIC_RELEASE);
         WHvCancelRunVirtualProcessor(m->partition, 0, 0);
     }
 }

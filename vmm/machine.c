@@ -357,7 +357,8 @@ bool machine_make(struct machine *m, const struct options *options, struct probl
     m->started = host_time();
     m->processor_count = options->cpus;
     m->has_apic = options->apic != APIC_NONE;
-    m->is_threaded = options->cpus > 1;
+    m->is_threaded = options->cpus > 1 && options->host_clock;
+    m->is_in_turns = options->cpus > 1 && !options->host_clock;
     pthread_mutex_init(&m->lock, NULL);
     m->how = "it was not run";
     if (!memory_make(&m->memory, options->memory, problem) || !load_guest(m, &start, problem) ||

@@ -44,7 +44,7 @@ struct helpers {
     pthread_t signals, timer;
     bool has_signals, has_timer;
     sigset_t signal_set;
-    volatile sig_atomic_t signal_seen;
+    int signal_seen; /* atomic */
     bool ends;
     uint64_t wake_time; /* the host's, under the lock; UINT64_MAX: never */
     pthread_mutex_t lock;
@@ -60,7 +60,7 @@ struct machine;
 struct processor {
     struct machine *machine;
     unsigned index;
-    char on[24]; /* " on processor N" where there are several */
+    char on[28]; /* " on processor N" where there are several */
     bool is_created, has_thread;
     pthread_t thread;
 
@@ -91,6 +91,7 @@ struct machine {
 
     /* Several processors run on a thread each, without the lock; all else that they do is under it. */
     bool is_threaded;
+    bool is_in_turns; /* all processors on this thread, by SwhpRunPartition */
     pthread_mutex_t lock;
     bool pic_is_told; /* the one that is to take the 8259A's request knows of it */
 
@@ -117,7 +118,7 @@ struct machine {
     uint64_t ns_per_count; /* with 32 fractional bits */
     uint64_t offset;       /* the virtual clock less the one processor's count */
     uint64_t leapt;        /* with a local APIC, how far its sleeps have moved the clock, in counts */
-    uint64_t until;        /* its count at which devices want to be looked at */
+    uint64_t until;        /* its count at which devices want to be looked at; in turns: the clock */
     uint64_t deadline;     /* the same as time */
     uint64_t poll_time;    /* when input is looked for next */
     uint64_t look_time;    /* the host's, when sleepers are looked at next */

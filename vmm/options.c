@@ -21,7 +21,8 @@ const char options_help[] =
     "  --kernel-args TEXT     the kernel's command line (console=ttyS0)\n"
     "  --initrd FILE          the initial file system; the module, for multiboot and PVH\n"
     "  --memory SIZE          the guest's memory, with K, M or G (256M)\n"
-    "  --cpus N               processors, 1 to 64 (1); several run on a thread each, with --clock host\n"
+    "  --cpus N               processors, 1 to 64 (1); several run in turns that follow from the seed,\n"
+    "                         with --clock host on a thread each\n"
     "  --apic MODE            none: interrupts come by the 8259A alone; xapic or x2apic: by local APICs and\n"
     "                         an I/O APIC too, and x2apic lets the guest switch to that mode\n"
     "                         (none; xapic with several processors)\n"
@@ -32,8 +33,9 @@ const char options_help[] =
     "\n"
     "  --clock CLOCK          virtual: time follows the instructions, and each run is the same;\n"
     "                         host: it follows the host's clock (virtual)\n"
-    "  --seed N               where the guest's random numbers come from (0)\n"
-    "  --max-insns N          stop when a processor has retired so many instructions\n"
+    "  --seed N               where the guest's random numbers and the turns come from (0)\n"
+    "  --max-insns N          stop when so many instructions have retired: of all processors, with --clock host\n"
+    "                         of one\n"
     "\n"
     "  --summary              at the end, exits by reason and counts, on standard error\n"
     "  --hash                 at the end, a digest of processor and memory: hash HEX\n"
@@ -283,9 +285,6 @@ static bool check(struct options *options, struct problem *problem)
         return problem_is(problem, STATUS_USAGE, "--hyperv: its interrupts need local APICs: --apic xapic or x2apic");
     if (options->cpus > 1 && options->apic == APIC_NONE)
         return problem_is(problem, STATUS_USAGE, "--cpus: several processors need local APICs, not --apic none");
-    if (options->cpus > 1 && !options->host_clock)
-        return problem_is(problem, STATUS_USAGE,
-                          "--cpus: several processors run on a thread each, which needs --clock host");
     if (options->firmware && options->file)
         return problem_is(problem, STATUS_USAGE,
                           "give either FILE or --firmware FILE: firmware finds no kernel here");

@@ -24,8 +24,10 @@ void machine_check_devices(struct machine *m)
 
 void machine_check_user(struct machine *m)
 {
-    if (m->helpers.signal_seen) {
-        machine_end(m, 128 + m->helpers.signal_seen, "a signal ended it");
+    int number = __atomic_load_n(&m->helpers.signal_seen, __ATOMIC_ACQUIRE);
+
+    if (number) {
+        machine_end(m, 128 + number, "a signal ended it");
     } else if (m->terminal.wants_interrupt) {
         machine_end(m, STATUS_INTERRUPTED, "Ctrl-C ended it");
     } else if (m->terminal.wants_leave) {
@@ -115,6 +117,44 @@ static void loop(struct processor *cpu)
     processor_flush(cpu);
 }
 
+/* ---- Turns ---- */
+
+/* Up to the end of the next exit of any processor. */
+static bool turn_of_all(struct machine *m)
+{
+    WHV_RUN_VP_EXIT_CONTEXT context;
+    struct processor *cpu;
+    UINT32 index = 0;
+    HRESULT result;
+
+    if (m->current->halted) { /* frozen at an x87 exception, while all others may sleep */
+        machine_wait(m);
+        m->current->halted = false;
+    }
+    if (pic_is_requesting(&m->pic))
+        processor_offer(&m->processors[machine_pic_target(m)]);
+    for (unsigned i = 0; i < m->processor_count; i++)
+        if (!processor_flush(&m->processors[i]))
+            return false;
+    result = SwhpRunPartition(m->partition, m->until, &index, &context, sizeof context);
+    if (result != S_OK) {
+        machine_fail(m, "SwhpRunPartition", result);
+        return false;
+    }
+    cpu = m->current = &m->processors[index];
+    cpu->exit = context;
+    processor_exited(cpu);
+    return true;
+}
+
+static void loop_over_all(struct machine *m)
+{
+    while (!m->ended && turn_of_all(m))
+        ;
+    for (unsigned i = 0; i < m->processor_count; i++)
+        processor_flush(&m->processors[i]);
+}
+
 /* ---- Threads ---- */
 
 static void *run_thread(void *context)
@@ -160,6 +200,8 @@ void machine_run(struct machine *m)
         machine_start_time(m);
         if (m->is_threaded)
             run_threads(m);
+        else if (m->is_in_turns)
+            loop_over_all(m);
         else
             loop(&m->processors[0]);
     }

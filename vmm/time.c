@@ -64,6 +64,18 @@ void machine_schedule(struct machine *m)
         return;
     }
     counts = machine_counts(m, m->deadline);
+    if (m->is_in_turns) {
+        m->until = counts;
+        if (m->options->max_insns != UINT64_MAX) { /* the clock takes leaps too, so it is there before the count is */
+            UINT64 clock = 0, done = machine_instructions(m), left;
+
+            SwhpGetClock(m->partition, &clock);
+            left = m->options->max_insns > done ? m->options->max_insns - done : 0;
+            if (counts - clock > left)
+                m->until = clock + left;
+        }
+        return;
+    }
     m->until = counts > m->offset ? counts - m->offset : 0;
     if (m->until > m->options->max_insns)
         m->until = m->options->max_insns;

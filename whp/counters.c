@@ -5,8 +5,9 @@
  */
 #include "state/clock.h"
 #include "whp/handle.h"
+#include "whp/level.h"
 
-enum { INTERCEPTS_OF_1809 = 11 }; /* rows that the set had at first */
+enum { INTERCEPTS_OF_1809 = 11, INTERCEPTS_GREW = 18362 }; /* rows that the set had at first, and until which build */
 
 _Static_assert(sizeof(WHV_PROCESSOR_ACTIVITY_COUNTERS) == INTERCEPTS * sizeof(WHV_PROCESSOR_INTERCEPT_COUNTER) &&
                    offsetof(WHV_PROCESSOR_ACTIVITY_COUNTERS, IoInstructions) == COUNT_IO * 16 &&
@@ -24,7 +25,8 @@ _Static_assert(sizeof(WHV_PROCESSOR_SYNTHETIC_FEATURES_COUNTERS) == (COUNTERS - 
 static HRESULT give_intercepts(const struct vcpu *cpu, void *buffer, u32 size, u32 *written)
 {
     WHV_PROCESSOR_INTERCEPT_COUNTER rows[INTERCEPTS] = { 0 };
-    bool is_old = size >= INTERCEPTS_OF_1809 * sizeof rows[0] && size < sizeof rows;
+    bool is_old = (size >= INTERCEPTS_OF_1809 * sizeof rows[0] && size < sizeof rows) ||
+                  cpu->partition->api_level < INTERCEPTS_GREW;
 
     for (unsigned i = 0; i < INTERCEPTS; i++)
         rows[i].Count = cpu->counters[i];
@@ -33,6 +35,9 @@ static HRESULT give_intercepts(const struct vcpu *cpu, void *buffer, u32 size, u
 
 static HRESULT give_set(struct vcpu *cpu, u32 set, void *buffer, u32 size, u32 *written)
 {
+    if (set < 32 && !(level_bits(cpu->partition->api_level, LEVEL_COUNTERS) >> set & 1))
+        return fail(WHV_E_UNKNOWN_PROPERTY, "CounterSet: there is no %#x at the API level %u", set,
+                    cpu->partition->api_level);
     switch (set) {
     case WHvProcessorCounterSetRuntime: {
         WHV_PROCESSOR_RUNTIME_COUNTERS runtime = { .TotalRuntime100ns = clock_runtime(cpu) };

@@ -6,8 +6,6 @@
  */
 #include "whp/emulator.h"
 
-#include <Zydis/Mnemonic.h>
-
 #include "cpu/fp.h"
 #include "cpu/handler.h"
 #include "whp/error.h"
@@ -27,26 +25,6 @@ static unsigned fetch(struct emulator *e, u64 linear, u8 *bytes, unsigned had)
         vcpu_land(cpu);
     e->touched = false; /* that was code */
     return had + n;
-}
-
-/* What an instruction needs beyond general registers, by its row. */
-static unsigned needs_of(const struct insn *in, u32 a)
-{
-    bool is_system = (a & (CPL0 | PROTECTED | UMIP)) || ((a & ENDS) && !(a & BRANCH));
-    bool is_xsave = in->op >= ZYDIS_MNEMONIC_XRSTOR && in->op <= ZYDIS_MNEMONIC_XSAVES64;
-    unsigned needs = a & (FPU | MMX | WAITS) || is_xsave ? NEEDS_X87 : 0;
-
-    if (a & (SSE | AVX) || is_xsave || in->op == ZYDIS_MNEMONIC_FXSAVE || in->op == ZYDIS_MNEMONIC_FXSAVE64 ||
-        in->op == ZYDIS_MNEMONIC_FXRSTOR || in->op == ZYDIS_MNEMONIC_FXRSTOR64)
-        needs |= NEEDS_XMM;
-
-    if (is_system || is_xsave)
-        needs |= NEEDS_SYSTEM;
-    if (is_system || in->segment >= FS || in->op == PSEUDO_PUSH_SEGMENT)
-        needs |= NEEDS_SEGMENTS;
-    if (needs || in->run || a & (STRING | OPSIZE)) /* these may have a second memory operand */
-        needs |= NEEDS_CONTROL;
-    return needs;
 }
 
 static struct known *known_at(struct emulator *e, u64 linear)
@@ -82,7 +60,7 @@ static struct known *instruction(struct emulator *e, u64 linear)
     k->mode = cpu->mode;
     k->offset = (u16)offset;
     k->size = k->in.length;
-    k->needs = (u8)needs_of(&k->in, k->decoded.attributes);
+    k->needs = (u16)needs_of(&k->in, k->decoded.attributes);
     memcpy(k->bytes, bytes, k->size);
     return k;
 }
@@ -106,25 +84,13 @@ static struct known *prepare(struct emulator *e)
 {
     for (;;) {
         struct known *k = instruction(e, code_linear(e));
-        unsigned more = k->needs & ~e->needs;
+        unsigned more = needs_now(e, k) & ~e->needs;
 
-        if (e->is_port)
-            more |= (NEEDS_SYSTEM | NEEDS_SEGMENTS | NEEDS_CONTROL) & ~e->needs;
         if (likely(!more))
             return k;
-        if (!state_load_more(e, more))
+        if (!state_load_more(e, more)) /* which may show another mode, where the bytes mean something else */
             vcpu_land(e->cpu);
-        if (k->mode == e->cpu->mode)
-            return k;
     }
-}
-
-/* The callbacks have no names for the upper halves of YMM registers: what reads or clears them can't be had. */
-static bool beyond_callbacks(const struct vcpu *cpu, const struct insn *in)
-{
-    bool is_xsave = in->op >= ZYDIS_MNEMONIC_XRSTOR && in->op <= ZYDIS_MNEMONIC_XSAVES64;
-
-    return ops[in->op].attributes & AVX || (is_xsave && cpu->xcr0 & ~(u64)3);
 }
 
 /* May land, with a status, a fault, a reason to leave, or (a long REP) nothing of these. */
@@ -138,12 +104,12 @@ static void carry_out(struct emulator *e)
     e->touched = false;
     cpu->code_base = cpu->rip - k->offset;
     cpu->at = in;
-    if (beyond_callbacks(cpu, in)) {
-        e->status.InternalEmulationFailure = 1;
-        vcpu_land(cpu);
-    }
     if (in->run && in->run != run_mf_or_body) { /* forbidden here: raises or leaves */
         in->run(cpu, in);
+        vcpu_land(cpu);
+    }
+    if (is_beyond_callbacks(in)) {
+        e->status.InternalEmulationFailure = 1;
         vcpu_land(cpu);
     }
     if (unlikely(e->needs & NEEDS_FP)) {
@@ -157,6 +123,8 @@ static void carry_out(struct emulator *e)
 
     u64 past = next_rip(cpu, in);
 
+    cpu->running_rf = cpu->rflags & RF; /* for this one, and back if it doesn't come to its end; IRET may set it anew */
+    cpu->rflags &= ~(u64)RF;
     if (a & (ENDS | BRANCH)) {
         cpu->rip = past;
         ops[in->op].body(cpu, in);
@@ -165,7 +133,8 @@ static void carry_out(struct emulator *e)
         cpu->rip = past;
     }
     cpu->at = NULL;
-    cpu->rflags &= ~(u64)RF;
+    if (unlikely(cpu->trap_due) && !cpu->shadow_ss) /* the shadow holds it, and the next instruction has its own */
+        cpu->pending_debug |= DR6_BS;
 }
 
 /* False: it landed. No local lives across. */
@@ -212,6 +181,18 @@ static void emulate(struct emulator *e)
 
 /* ---- the calls ---- */
 
+/* What no exit of a processor looks like; NULL: one may. */
+static const char *malformed(const WHV_VP_EXIT_CONTEXT *vp)
+{
+    const WHV_X64_VP_EXECUTION_STATE s = vp->ExecutionState;
+
+    if (s.Reserved0 || s.Reserved1)
+        return "reserved bits of ExecutionState are set";
+    if (!s.Cr0Pe && (s.EferLma || s.Cpl))
+        return "ExecutionState has Cpl or EferLma without Cr0Pe";
+    return NULL;
+}
+
 /* The arguments that both calls have. */
 static HRESULT begin(WHV_EMULATOR_HANDLE handle, VOID *context, const WHV_VP_EXIT_CONTEXT *vp,
                      const void *access, const char *access_name, const UINT8 *bytes, unsigned size,
@@ -222,6 +203,11 @@ static HRESULT begin(WHV_EMULATOR_HANDLE handle, VOID *context, const WHV_VP_EXI
     if (size > 16)
         return fail(E_INVALIDARG, "InstructionByteCount: %u, at most 16", size);
 
+    const char *why = malformed(vp);
+
+    if (why)
+        return fail(E_INVALIDARG, "VpContext: %s", why);
+
     HRESULT hr = emulator_enter(handle, e);
 
     if (FAILED(hr))
@@ -231,7 +217,6 @@ static HRESULT begin(WHV_EMULATOR_HANDLE handle, VOID *context, const WHV_VP_EXI
     (*e)->given = bytes;
     (*e)->given_size = size;
     (*e)->status.AsUINT32 = 0;
-    (*e)->is_port = false;
     (*e)->ports = 0;
     (*e)->status.InterruptCausedIntercept = vp->ExecutionState.InterruptionPending;
     return S_OK;
@@ -251,6 +236,10 @@ HRESULT WINAPI WHvEmulatorTryMmioEmulation(WHV_EMULATOR_HANDLE Emulator, VOID *C
 {
     const WHV_MEMORY_ACCESS_CONTEXT *m = MmioInstructionContext;
     struct emulator *e;
+
+    if (m && (m->AccessInfo.Reserved || m->AccessInfo.AccessType > WHvMemoryAccessExecute))
+        return fail(E_INVALIDARG, "MmioInstructionContext: AccessInfo is %#x", m->AccessInfo.AsUINT32);
+
     HRESULT hr = begin(Emulator, Context, VpContext, m, "MmioInstructionContext", m ? m->InstructionBytes : NULL,
                        m ? m->InstructionByteCount : 0, EmulatorReturnStatus, &e);
 
@@ -302,16 +291,17 @@ HRESULT WINAPI WHvEmulatorTryIoEmulation(WHV_EMULATOR_HANDLE Emulator, VOID *Con
 
     if (size != 1 && size != 2 && size != 4)
         return fail(E_INVALIDARG, "IoInstructionContext: AccessSize is %u, must be 1, 2 or 4", size);
+    if (io && io->AccessInfo.Reserved)
+        return fail(E_INVALIDARG, "IoInstructionContext: AccessInfo is %#x", io->AccessInfo.AsUINT32);
 
     HRESULT hr = begin(Emulator, Context, VpContext, io, "IoInstructionContext", io ? io->InstructionBytes : NULL,
                        io ? io->InstructionByteCount : 0, EmulatorReturnStatus, &e);
 
     if (FAILED(hr))
         return hr;
-    e->is_port = true;
     if (e->status.AsUINT32)
         return end(Emulator, e, EmulatorReturnStatus);
-    if (!io->AccessInfo.StringOp && VpContext->InstructionLength)
+    if (!io->AccessInfo.StringOp && VpContext->InstructionLength && !(VpContext->Rflags & TF))
         plain_port(e, io);
     else
         emulate(e);

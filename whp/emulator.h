@@ -20,20 +20,29 @@ enum {
     AT_CR4,
     AT_EFER,
     AT_SEGMENTS,                 /* ES SS DS FS GS */
-    AT_SYSTEM = AT_SEGMENTS + 5, /* CR3 GDTR IDTR LDTR TR XCR0 */
-    ASKED = AT_SYSTEM + 6
+    AT_SYSTEM = AT_SEGMENTS + 5, /* CR3 GDTR IDTR LDTR TR */
+    AT_XCR0 = AT_SYSTEM + 5,
+    AT_PKRU, /* ours */
+    AT_SELECTORS, /* the x87's: ours */
+    AT_INTERRUPT_STATE,
+    AT_PENDING_DEBUG,
+    AT_DEBUG, /* DR0 to DR3, DR7 */
+    ASKED = AT_DEBUG + 5
 };
 
-/* x87, MMX and SSE registers in the order of FXSAVE's image, whose first bytes their values are. */
-enum { FX_NAMES = 2 + 8 + 16 };
+/*
+ * x87, MMX and vector registers in the order of FXSAVE's image, in lines of 16 bytes, which their values begin with: two
+ * of control, ST0 to 7, XMM0 to 15, nothing, and then what FXSAVE hasn't, the upper halves of YMM0 to 15.
+ */
+enum { LINE_ST = 2, LINE_XMM = 10, LINE_NONE = 26, LINE_YMM = 32, LINES = 48, FX_NAMES = 2 + 8 + 16 + 16 };
 
 /* The instruction bytes of earlier calls, decoded. */
 struct known {
     u32 mode;
     u16 offset;
-    u8 size;  /* 0: nothing */
-    u8 needs; /* enum needs */
-    u8 bytes[16];
+    u16 needs; /* enum needs */
+    u8 size;   /* 0: nothing */
+    u8 bytes[15];
     struct insn in;
     struct decoded decoded;
 };
@@ -48,7 +57,15 @@ enum needs {
     NEEDS_SYSTEM = 4,
     NEEDS_XMM = 8,
     NEEDS_X87 = 16,
-    NEEDS_FP = NEEDS_XMM | NEEDS_X87
+    NEEDS_YMM = 32,
+    NEEDS_FP = NEEDS_XMM | NEEDS_X87 | NEEDS_YMM,
+    NEEDS_XCR0 = 64,
+    NEEDS_PKRU = 128,
+    NEEDS_SELECTORS = 256,
+    NEEDS_INTERRUPT_STATE = 512,
+    NEEDS_PENDING_DEBUG = 1024,
+    NEEDS_DEBUG = 2048,
+    NEEDS_COMPONENTS = 4096 /* not asked for: whatever of the last XCR0 and EDX:EAX name */
 };
 
 struct emulator {
@@ -66,14 +83,13 @@ struct emulator {
     unsigned needs;               /* enum needs: what was asked for */
     bool touched;                 /* memory or a port */
     bool in_fp;                   /* the host's control words are the guest's */
-    bool is_port;                 /* the exit was a port's */
     unsigned ports;               /* port callbacks so far */
     WHV_RUN_VP_EXIT_CONTEXT exit; /* of instructions that leave, which nobody looks at */
     WHV_REGISTER_VALUE asked[ASKED];
-    _Alignas(16) u8 fx[FX_SIZE];
+    _Alignas(16) u8 fx[16 * LINES];
 
-    WHV_REGISTER_NAME names[ASKED + FX_NAMES + 4];
-    WHV_REGISTER_VALUE values[ASKED + FX_NAMES + 4];
+    WHV_REGISTER_NAME names[ASKED + FX_NAMES + 5]; /* RIP, RFLAGS, CS, CR8, PendingEvent */
+    WHV_REGISTER_VALUE values[ASKED + FX_NAMES + 5];
     unsigned changed;
 
     struct known known[KNOWN];
@@ -85,6 +101,11 @@ void emulator_leave(WHV_EMULATOR_HANDLE handle);
 
 /* Where the caller's callbacks stand for memory and ports: emulator_seam.c. */
 void seam_init(struct emulator *e);
+
+/* What an instruction needs by its row, what it needs now, and whether callbacks can have it: emulator_needs.c. */
+unsigned needs_of(const struct insn *in, u32 attributes);
+unsigned needs_now(const struct emulator *e, const struct known *k);
+bool is_beyond_callbacks(const struct insn *in);
 
 /*
  * Fetching registers, emulator_state.c: first the general ones and what is told beforehand, then more. False:

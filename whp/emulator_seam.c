@@ -59,10 +59,18 @@ static bool seam_translate(void *context, struct vcpu *cpu, u64 linear, unsigned
         vcpu_raise_page_fault(cpu, linear, page_fault_error(cpu, access, PF_P));
     case WHvTranslateGvaResultInvalidPageTableFlags:
         vcpu_raise_page_fault(cpu, linear, page_fault_error(cpu, access, PF_P | PF_RSVD));
-    case WHvTranslateGvaResultSuccess:
-    case WHvTranslateGvaResultGpaNoReadAccess: /* what the page is for the partition is the memory callback's
-                                                  matter */
-    case WHvTranslateGvaResultGpaNoWriteAccess: break;
+    case WHvTranslateGvaResultSuccess: break;
+    case WHvTranslateGvaResultGpaUnmapped:
+    case WHvTranslateGvaResultGpaNoReadAccess:
+    case WHvTranslateGvaResultGpaNoWriteAccess:
+        /*
+         * Of the final page, by a caller's own walk: what it is for the partition is the memory callback's matter. Of a
+         * page of tables there is no address (WHvTranslateGva writes none, and callers begin with zero).
+         */
+        if (page != ~(u64)0 && page != 0)
+            break;
+        e->status.TranslateGvaPageCallbackFailed = 1;
+        return false;
     default: e->status.TranslateGvaPageCallbackFailed = 1; return false;
     }
     if (page & ~PAGE_MASK) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Registers of an emulated instruction: from the caller's callback, and what changed back to it. */
+#include "include/softwhp.h"
 #include "state/flags.h"
 #include "state/profile.h"
 #include "whp/emulator.h"
@@ -10,7 +11,12 @@ static const WHV_REGISTER_NAME asked_names[ASKED] = {
     WHvX64RegisterR10,  WHvX64RegisterR11,  WHvX64RegisterR12,  WHvX64RegisterR13,  WHvX64RegisterR14,
     WHvX64RegisterR15,  WHvX64RegisterCr0,  WHvX64RegisterCr4,  WHvX64RegisterEfer, WHvX64RegisterEs,
     WHvX64RegisterSs,   WHvX64RegisterDs,   WHvX64RegisterFs,   WHvX64RegisterGs,   WHvX64RegisterCr3,
-    WHvX64RegisterGdtr, WHvX64RegisterIdtr, WHvX64RegisterLdtr, WHvX64RegisterTr,   WHvX64RegisterXCr0
+    WHvX64RegisterGdtr, WHvX64RegisterIdtr, WHvX64RegisterLdtr, WHvX64RegisterTr,   WHvX64RegisterXCr0,
+    (WHV_REGISTER_NAME)SwhpX64RegisterPkru,
+    (WHV_REGISTER_NAME)SwhpX64RegisterFpSelectors,
+    WHvRegisterInterruptState,
+    WHvX64RegisterPendingDebugException,
+    WHvX64RegisterDr0,  WHvX64RegisterDr1,  WHvX64RegisterDr2,  WHvX64RegisterDr3,  WHvX64RegisterDr7
 };
 static const u8 asked_segments[] = { ES, SS, DS, FS, GS };
 
@@ -51,7 +57,8 @@ static void take_control(struct emulator *e)
 static void assume_control(struct vcpu *cpu, bool am)
 {
     cpu->cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG | (am ? CR0_AM : 0);
-    cpu->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT;
+    cpu->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE;
+    cpu->xcr0 = 7;
     cpu->efer = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
 }
 
@@ -61,37 +68,101 @@ static void take_segments(struct emulator *e)
         put_segment(&e->cpu->seg[asked_segments[i]], &e->asked[AT_SEGMENTS + i].Segment);
 }
 
-static bool load_system(struct emulator *e)
+static void take_system(struct emulator *e)
 {
     struct vcpu *cpu = e->cpu;
     const WHV_REGISTER_VALUE *v = e->asked + AT_SYSTEM;
 
-    if (!ask(e, AT_SYSTEM, ASKED))
-        return false;
     cpu->cr3 = v[0].Reg64;
     cpu->gdtr = (struct table){ v[1].Table.Base, v[1].Table.Limit };
     cpu->idtr = (struct table){ v[2].Table.Base, v[2].Table.Limit };
     put_segment(&cpu->seg[LDTR], &v[3].Segment);
     put_segment(&cpu->seg[TR], &v[4].Segment);
-    cpu->xcr0 = v[5].Reg64;
-    return true;
 }
 
-/* The names of FXSAVE's lines that are needed, in order, and which line each is. Both sets bring MXCSR. */
+static void take_xcr0(struct emulator *e)
+{
+    e->cpu->xcr0 = e->asked[AT_XCR0].Reg64;
+}
+
+static void take_pkru(struct emulator *e)
+{
+    e->cpu->pkru = (u32)e->asked[AT_PKRU].Reg64;
+}
+
+static void take_selectors(struct emulator *e)
+{
+    e->cpu->x87.fcs = (u16)e->asked[AT_SELECTORS].Reg64;
+    e->cpu->x87.fds = (u16)(e->asked[AT_SELECTORS].Reg64 >> 16);
+}
+
+static void take_interrupt_state(struct emulator *e)
+{
+    e->cpu->nmi_masked = e->asked[AT_INTERRUPT_STATE].InterruptState.NmiMasked;
+}
+
+static void take_pending_debug(struct emulator *e)
+{
+    u64 v = e->asked[AT_PENDING_DEBUG].Reg64;
+
+    e->cpu->pending_debug = e->cpu->debug_before = (v & 15) | (v & 16 ? DR6_BS : 0);
+}
+
+static void take_debug(struct emulator *e)
+{
+    for (unsigned i = 0; i < 4; i++)
+        e->cpu->dr[i] = e->asked[AT_DEBUG + i].Reg64;
+    e->cpu->dr[7] = e->asked[AT_DEBUG + 4].Reg64;
+}
+
+/* What is asked for together, in the order of the names. */
+static const struct group {
+    u16 need;
+    u8 from, to;
+    void (*take)(struct emulator *e);
+} groups[] = {
+    { NEEDS_CONTROL, AT_CONTROL, AT_SEGMENTS, take_control },
+    { NEEDS_SEGMENTS, AT_SEGMENTS, AT_SYSTEM, take_segments },
+    { NEEDS_SYSTEM, AT_SYSTEM, AT_XCR0, take_system },
+    { NEEDS_XCR0, AT_XCR0, AT_PKRU, take_xcr0 },
+    { NEEDS_PKRU, AT_PKRU, AT_SELECTORS, take_pkru },
+    { NEEDS_SELECTORS, AT_SELECTORS, AT_INTERRUPT_STATE, take_selectors },
+    { NEEDS_INTERRUPT_STATE, AT_INTERRUPT_STATE, AT_PENDING_DEBUG, take_interrupt_state },
+    { NEEDS_PENDING_DEBUG, AT_PENDING_DEBUG, AT_DEBUG, take_pending_debug },
+    { NEEDS_DEBUG, AT_DEBUG, ASKED, take_debug },
+};
+enum { GROUPS = sizeof groups / sizeof *groups };
+
+/* The names of the lines that are needed, in order, and which line each is. All sets bring MXCSR. */
 static unsigned fx_names(unsigned needs, WHV_REGISTER_NAME names[FX_NAMES], u8 lines[FX_NAMES])
 {
     unsigned n = 0;
 
-    for (u8 line = 0; line < FX_NAMES; line++) {
-        if (!(needs & (line < 1 ? NEEDS_X87 : line < 2 ? NEEDS_FP : line < 10 ? NEEDS_X87 : NEEDS_XMM)))
+    for (u8 line = 0; line < LINES; line++) {
+        unsigned wanted = line == 0            ? NEEDS_X87
+                          : line < LINE_ST   ? NEEDS_FP
+                          : line < LINE_XMM  ? NEEDS_X87
+                          : line < LINE_NONE ? NEEDS_XMM
+                          : line < LINE_YMM  ? 0
+                                             : NEEDS_YMM;
+
+        if (!(needs & wanted))
             continue;
         lines[n] = line;
-        names[n++] = (WHV_REGISTER_NAME)(line == 0   ? WHvX64RegisterFpControlStatus
-                                         : line == 1 ? WHvX64RegisterXmmControlStatus
-                                         : line < 10 ? WHvX64RegisterFpMmx0 + line - 2
-                                                     : WHvX64RegisterXmm0 + line - 10);
+        names[n++] = (WHV_REGISTER_NAME)(line == 0          ? WHvX64RegisterFpControlStatus
+                                         : line < LINE_ST   ? WHvX64RegisterXmmControlStatus
+                                         : line < LINE_XMM  ? WHvX64RegisterFpMmx0 + line - LINE_ST
+                                         : line < LINE_NONE ? WHvX64RegisterXmm0 + line - LINE_XMM
+                                                            : SwhpX64RegisterYmmHigh0 + line - LINE_YMM);
     }
     return n;
+}
+
+static void store_lines(const struct vcpu *cpu, u8 image[16 * LINES])
+{
+    fx_store(cpu, image);
+    for (unsigned i = 0; i < 16; i++)
+        memcpy(image + 16 * (LINE_YMM + i), cpu->vec[i].b + 16, 16);
 }
 
 static bool load_fx(struct emulator *e)
@@ -106,7 +177,7 @@ static bool load_fx(struct emulator *e)
         e->status.GetVirtualProcessorRegistersCallbackFailed = 1;
         return false;
     }
-    fx_store(e->cpu, e->fx); /* what isn't asked for compares equal afterwards */
+    store_lines(e->cpu, e->fx); /* what isn't asked for compares equal afterwards */
     for (unsigned i = 0; i < n; i++)
         memcpy(e->fx + 16 * lines[i], &values[i], 16);
     if (load_bytes(e->fx + FX_MXCSR, 4) & ~(u64)e->partition.mxcsr_mask) {
@@ -114,26 +185,39 @@ static bool load_fx(struct emulator *e)
         return false;
     }
     fx_load(e->cpu, e->fx);
-    fx_store(e->cpu, e->fx); /* as we write it */
+    for (unsigned i = 0; i < 16; i++)
+        memcpy(e->cpu->vec[i].b + 16, e->fx + 16 * (LINE_YMM + i), 16);
+    if (e->needs & NEEDS_SELECTORS)
+        take_selectors(e);
+    store_lines(e->cpu, e->fx); /* as we write it */
     return true;
 }
 
 bool state_load_more(struct emulator *e, unsigned needs)
 {
-    unsigned control = needs & NEEDS_CONTROL, segments = needs & NEEDS_SEGMENTS;
-
     e->needs |= needs;
-    if ((control || segments) &&
-        !ask(e, control ? AT_CONTROL : AT_SEGMENTS, segments ? AT_SYSTEM : AT_SEGMENTS))
-        return false;
-    if (control)
-        take_control(e);
-    if (segments)
-        take_segments(e);
-    if ((needs & NEEDS_SYSTEM && !load_system(e)) || (needs & NEEDS_FP && !load_fx(e)))
+    for (unsigned i = 0, end; i < GROUPS; i = end) { /* neighbours by one call */
+        for (end = i; end < GROUPS && groups[end].need & needs; end++)
+            ;
+        if (end == i)
+            end++;
+        else if (!ask(e, groups[i].from, groups[end - 1].to))
+            return false;
+    }
+    for (unsigned i = 0; i < GROUPS; i++)
+        if (groups[i].need & needs)
+            groups[i].take(e);
+    if (needs & NEEDS_FP && !load_fx(e)) /* under the control registers, which tell the image's form */
         return false;
     mode_update(e->cpu);
     return true;
+}
+
+/* TF and data breakpoints, which ask for more of the state than instructions do. */
+static bool load_traps(struct emulator *e)
+{
+    e->cpu->trap_due = e->vp->Rflags & TF;
+    return state_load_more(e, NEEDS_PENDING_DEBUG | (e->vp->ExecutionState.DebugActive ? NEEDS_DEBUG : 0));
 }
 
 bool state_load(struct emulator *e, unsigned needs)
@@ -157,8 +241,11 @@ bool state_load(struct emulator *e, unsigned needs)
     cpu->fault.pending = false;
     cpu->exit_reason = 0;
     cpu->attention = 0;
-    cpu->in_delivery = cpu->shadow = cpu->running_rf = cpu->running_shadow = cpu->trap_due = false;
+    cpu->in_delivery = cpu->shadow = cpu->shadow_ss = cpu->running_rf = cpu->running_shadow = cpu->trap_due = false;
     cpu->between_rounds = false;
+    cpu->dr[7] = DR7_FIXED;
+    cpu->pending_debug = 0;
+    cpu->restored.components = 0; /* what the processor knows of that, nobody tells */
     cpu->count = 1;
     cpu->limit = MOST_ROUNDS;
     e->needs = needs;
@@ -167,7 +254,7 @@ bool state_load(struct emulator *e, unsigned needs)
     if (needs & NEEDS_SEGMENTS)
         take_segments(e);
     mode_update(cpu);
-    return true;
+    return likely(!(vp->Rflags & TF) && !vp->ExecutionState.DebugActive) || load_traps(e);
 }
 
 /* ---- registers out ---- */
@@ -222,7 +309,6 @@ static void change_system(struct emulator *e)
     change_table(e, WHvX64RegisterIdtr, &v[2].Table, &cpu->idtr);
     change_segment(e, WHvX64RegisterLdtr, &v[3].Segment, LDTR);
     change_segment(e, WHvX64RegisterTr, &v[4].Segment, TR);
-    change_64(e, WHvX64RegisterXCr0, v[5].Reg64, cpu->xcr0);
     change_64(e, WHvX64RegisterCr0, e->asked[AT_CR0].Reg64, cpu->cr0);
     change_64(e, WHvX64RegisterCr4, e->asked[AT_CR4].Reg64, cpu->cr4);
     change_64(e, WHvX64RegisterEfer, e->asked[AT_EFER].Reg64, cpu->efer);
@@ -233,16 +319,36 @@ static void change_fx(struct emulator *e)
 {
     WHV_REGISTER_NAME names[FX_NAMES];
     u8 lines[FX_NAMES];
-    _Alignas(16) u8 now[FX_SIZE];
+    _Alignas(16) u8 now[16 * LINES] = { 0 };
     unsigned n = fx_names(e->needs, names, lines);
 
-    fx_store(e->cpu, now);
+    store_lines(e->cpu, now);
     for (unsigned i = 0; i < n; i++) {
         u8 *was = e->fx + 16 * lines[i], *is = now + 16 * lines[i];
 
         if (memcmp(is, was, 16) != 0)
             memcpy(change(e, names[i]), is, 16);
     }
+}
+
+/* The rest of what an instruction may bring about, behind all else. */
+static void change_others(struct emulator *e)
+{
+    struct vcpu *cpu = e->cpu;
+    const WHV_REGISTER_VALUE *was = e->asked;
+    u64 debug = (cpu->pending_debug & 15) | (cpu->pending_debug & DR6_BS ? 16 : 0);
+
+    if (e->needs & NEEDS_PKRU)
+        change_64(e, (WHV_REGISTER_NAME)SwhpX64RegisterPkru, was[AT_PKRU].Reg64, cpu->pkru);
+    if (e->needs & NEEDS_SELECTORS) /* setting FpControlStatus may have cleared them */
+        change(e, (WHV_REGISTER_NAME)SwhpX64RegisterFpSelectors)->Reg64 = cpu->x87.fcs | (u64)cpu->x87.fds << 16;
+    if (e->needs & NEEDS_INTERRUPT_STATE) { /* an earlier shadow lasts: reference 5.2 */
+        u64 state = was[AT_INTERRUPT_STATE].Reg64;
+
+        change_64(e, WHvRegisterInterruptState, state, (state & ~(u64)2) | cpu->shadow | (u64)cpu->nmi_masked << 1);
+    }
+    if (e->needs & NEEDS_PENDING_DEBUG)
+        change_64(e, WHvX64RegisterPendingDebugException, was[AT_PENDING_DEBUG].Reg64, debug);
 }
 
 /* A fault of the guest's becomes a pending event; the platform delivers it at the next Run. */
@@ -281,6 +387,7 @@ void state_store(struct emulator *e)
         }
         if (e->needs & NEEDS_FP)
             change_fx(e);
+        change_others(e);
     }
     if (faulted)
         change_event(e);

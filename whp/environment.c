@@ -2,7 +2,7 @@
 /*
  * The environment variable SOFTWHP, for programs that know nothing of our properties:
  *
- *   SOFTWHP=clock=virtual,rate=1,seed=7,profile=zen,undefined=hardware,trace=exit:FILE
+ *   SOFTWHP=clock=virtual,rate=1,seed=7,profile=zen,api=26100,undefined=hardware,trace=exit:FILE
  *
  * A trace goes to the file, or to standard error without one.
  */
@@ -67,6 +67,7 @@ static const struct choice choices[] = {
     { "rate", SwhpPartitionPropertyCodeClockRate, 4, { NULL } },
     { "seed", SwhpPartitionPropertyCodeSeed, 8, { NULL } },
     { "profile", SwhpPartitionPropertyCodeProfile, 0, { NULL } },
+    { "api", SwhpPartitionPropertyCodeApiLevel, 4, { NULL } },
     { "undefined", SwhpPartitionPropertyCodeUndefinedResults, 4, { "hardware", "zero", "seeded" } },
 };
 
@@ -107,7 +108,7 @@ static HRESULT apply_word(struct partition *p, char *word)
         if (strlen(choices[i].name) == length && !memcmp(word, choices[i].name, length))
             return apply_choice(p, &choices[i], word, equals + 1);
     }
-    return refuse(word, "the names are clock, rate, seed, profile, undefined, trace");
+    return refuse(word, "the names are api, clock, rate, seed, profile, undefined, trace");
 }
 
 HRESULT environment_apply(struct partition *p)

@@ -4,6 +4,7 @@
 
 #include "cpu/apic.h"
 #include "whp/handle.h"
+#include "whp/level.h"
 
 static HRESULT no_apic(void)
 {
@@ -99,6 +100,8 @@ HRESULT WINAPI WHvGetInterruptTargetVpSet(WHV_PARTITION_HANDLE Partition, UINT64
 {
     struct partition *p;
 
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
     if (!TargetVpCount || (VpCount && !TargetVps))
         return fail(E_POINTER, "TargetVps or TargetVpCount is NULL");
     if ((u32)DestinationMode > WHvX64InterruptDestinationModeLogical)
@@ -205,18 +208,25 @@ static HRESULT state_set(struct vcpu *cpu, const void *state, u32 size, bool is_
     return S_OK;
 }
 
+static HRESULT interrupt_state_get(WHV_PARTITION_HANDLE handle, u32 index, void *state, u32 size, u32 *written)
+{
+    struct reading r;
+    HRESULT hr = vcpu_read_begin(handle, index, &r);
+
+    if (FAILED(hr))
+        return hr;
+    hr = state_get(r.cpu, state, size, written);
+    vcpu_read_end(&r);
+    return hr;
+}
+
 HRESULT WINAPI WHvGetVirtualProcessorInterruptControllerState2(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex,
                                                                VOID *State, UINT32 StateSize,
                                                                UINT32 *WrittenSize)
 {
-    struct reading r;
-    HRESULT hr = vcpu_read_begin(Partition, VpIndex, &r);
-
-    if (FAILED(hr))
-        return hr;
-    hr = state_get(r.cpu, State, StateSize, WrittenSize);
-    vcpu_read_end(&r);
-    return hr;
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
+    return interrupt_state_get(Partition, VpIndex, State, StateSize, WrittenSize);
 }
 
 HRESULT interrupt_state_set(WHV_PARTITION_HANDLE Partition, u32 VpIndex, const void *State, u32 StateSize, bool is_exact)
@@ -238,6 +248,8 @@ HRESULT interrupt_state_set(WHV_PARTITION_HANDLE Partition, u32 VpIndex, const v
 HRESULT WINAPI WHvSetVirtualProcessorInterruptControllerState2(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex,
                                                                const VOID *State, UINT32 StateSize)
 {
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
     return interrupt_state_set(Partition, VpIndex, State, StateSize, false);
 }
 
@@ -247,11 +259,11 @@ HRESULT WINAPI WHvGetVirtualProcessorInterruptControllerState(WHV_PARTITION_HAND
                                                               VOID *State, UINT32 StateSize,
                                                               UINT32 *WrittenSize)
 {
-    return WHvGetVirtualProcessorInterruptControllerState2(Partition, VpIndex, State, StateSize, WrittenSize);
+    return interrupt_state_get(Partition, VpIndex, State, StateSize, WrittenSize);
 }
 
 HRESULT WINAPI WHvSetVirtualProcessorInterruptControllerState(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex,
                                                               const VOID *State, UINT32 StateSize)
 {
-    return WHvSetVirtualProcessorInterruptControllerState2(Partition, VpIndex, State, StateSize);
+    return interrupt_state_set(Partition, VpIndex, State, StateSize, false);
 }

@@ -3,6 +3,7 @@
 #include "mem/ram.h"
 
 #include "mem/translate.h"
+#include "whp/level.h"
 #include "whp/memory.h"
 #include "whp/processor.h"
 
@@ -96,6 +97,8 @@ HRESULT WINAPI WHvMapGpaRange2(WHV_PARTITION_HANDLE Partition, HANDLE Process, V
                                WHV_MAP_GPA_RANGE_FLAGS Flags)
 {
     /* -1 is GetCurrentProcess() */
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
     if (Process && (intptr_t)Process != -1)
         return fail(E_INVALIDARG,
                     "Process: %p; only memory of the calling process, NULL or -1, can be mapped", Process);
@@ -225,6 +228,8 @@ HRESULT WINAPI WHvReadGpaRange(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex,
                                WHV_GUEST_PHYSICAL_ADDRESS GuestAddress, WHV_ACCESS_GPA_CONTROLS Controls,
                                PVOID Data, UINT32 DataSizeInBytes)
 {
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
     if (!Data)
         return fail(E_POINTER, "Data is NULL");
     return access_gpa(Partition, VpIndex, GuestAddress, Controls, Data, NULL, DataSizeInBytes);
@@ -234,6 +239,8 @@ HRESULT WINAPI WHvWriteGpaRange(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex,
                                 WHV_GUEST_PHYSICAL_ADDRESS GuestAddress, WHV_ACCESS_GPA_CONTROLS Controls,
                                 const VOID *Data, UINT32 DataSizeInBytes)
 {
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
     if (!Data)
         return fail(E_POINTER, "Data is NULL");
     return access_gpa(Partition, VpIndex, GuestAddress, Controls, NULL, Data, DataSizeInBytes);
@@ -266,6 +273,8 @@ HRESULT WINAPI WHvAdviseGpaRange(WHV_PARTITION_HANDLE Partition, const WHV_MEMOR
 {
     struct partition *p;
 
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
     if (GpaRangesCount && !GpaRanges)
         return fail(E_POINTER, "GpaRanges is NULL");
 

@@ -12,6 +12,7 @@
 #include "state/host.h"
 #include "state/port.h"
 #include "state/profile.h"
+#include "whp/level.h"
 #include "whp/processor.h"
 
 static void destroy(struct partition *p)
@@ -40,6 +41,7 @@ HRESULT WINAPI WHvCreatePartition(WHV_PARTITION_HANDLE *Partition)
         return fail(E_OUTOFMEMORY, "no memory for a partition");
     profile_use(p, profile_find("zen"));
     p->msr_bitmap.UnhandledMsrs = 1;
+    p->api_level = LEVEL_NEWEST;
     p->rate = 1;
     p->host_start = host_nanoseconds();
     p->ram = ram_new();
@@ -87,6 +89,10 @@ HRESULT WINAPI WHvResetPartition(WHV_PARTITION_HANDLE Partition)
 {
     struct partition *p;
     u64 held;
+
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
+
     HRESULT hr = partition_enter(Partition, &p);
 
     if (FAILED(hr))
@@ -144,6 +150,7 @@ void partition_resume_time(struct partition *p)
             p->host_start += host_nanoseconds() - p->suspended_at;
         p->suspended_at = 0;
         __atomic_store_n(&p->is_suspended, false, __ATOMIC_RELAXED);
+        __atomic_store_n(&p->is_special, level_has_old_context(p), __ATOMIC_RELEASE); /* Run reads it, then the rest */
     }
     host_unlock(&p->lock);
 }
@@ -152,6 +159,10 @@ HRESULT WINAPI WHvSuspendPartitionTime(WHV_PARTITION_HANDLE Partition)
 {
     struct partition *p;
     u64 held;
+
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
+
     HRESULT hr = partition_enter(Partition, &p);
 
     if (FAILED(hr))
@@ -163,8 +174,9 @@ HRESULT WINAPI WHvSuspendPartitionTime(WHV_PARTITION_HANDLE Partition)
     } else {
         host_lock(&p->lock);
         if (!p->is_suspended)
-            p->suspended_at = p->clock == SwhpClockHost ? host_nanoseconds() : 0;
+            p->suspended_at = host_nanoseconds(); /* for a virtual clock too: before Setup it may become the host's */
         __atomic_store_n(&p->is_suspended, true, __ATOMIC_RELAXED);
+        __atomic_store_n(&p->is_special, true, __ATOMIC_RELEASE);
         host_unlock(&p->lock);
         partition_go(Partition, held);
     }
@@ -175,6 +187,10 @@ HRESULT WINAPI WHvSuspendPartitionTime(WHV_PARTITION_HANDLE Partition)
 HRESULT WINAPI WHvResumePartitionTime(WHV_PARTITION_HANDLE Partition)
 {
     struct partition *p;
+
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
+
     HRESULT hr = partition_enter(Partition, &p);
 
     if (FAILED(hr))

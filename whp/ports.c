@@ -4,6 +4,7 @@
 
 #include "mem/ram.h"
 #include "state/host.h"
+#include "whp/level.h"
 #include "whp/memory.h"
 #include "whp/processor.h"
 
@@ -102,6 +103,8 @@ HRESULT WINAPI WHvRegisterPartitionDoorbellEvent(WHV_PARTITION_HANDLE Partition,
     struct partition *p;
     void *event = NULL;
 
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
     if (!MatchData)
         return fail(E_POINTER, "MatchData is NULL");
 
@@ -148,6 +151,8 @@ HRESULT WINAPI WHvUnregisterPartitionDoorbellEvent(WHV_PARTITION_HANDLE Partitio
 {
     struct partition *p;
 
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
     if (!MatchData)
         return fail(E_POINTER, "MatchData is NULL");
 
@@ -231,6 +236,8 @@ HRESULT WINAPI WHvCreateNotificationPort(WHV_PARTITION_HANDLE Partition,
     void *event = NULL;
     u64 number = 0;
 
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
     if (!Parameters || !PortHandle)
         return fail(E_POINTER, "Parameters or PortHandle is NULL");
 
@@ -301,6 +308,10 @@ HRESULT WINAPI WHvSetNotificationPortProperty(WHV_PARTITION_HANDLE Partition, WH
 {
     struct partition *p;
     struct found f;
+
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
+
     HRESULT hr = partition_enter(Partition, &p);
 
     if (FAILED(hr))
@@ -318,6 +329,10 @@ HRESULT WINAPI WHvDeleteNotificationPort(WHV_PARTITION_HANDLE Partition, WHV_NOT
 {
     struct partition *p;
     struct found f;
+
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
+
     HRESULT hr = partition_enter(Partition, &p);
 
     if (FAILED(hr))

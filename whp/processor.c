@@ -2,6 +2,8 @@
 /* Creating, running, cancelling and deleting virtual processors. */
 #include "whp/processor.h"
 
+#include "whp/level.h"
+
 #include "cpu/apic.h"
 #include "cpu/fp.h"
 #include "cpu/run.h"
@@ -102,11 +104,29 @@ static HRESULT create(WHV_PARTITION_HANDLE handle, struct partition *p, u32 inde
     return S_OK;
 }
 
+static HRESULT create_new(WHV_PARTITION_HANDLE handle, u32 index)
+{
+    struct partition *p;
+    HRESULT hr = partition_enter(handle, &p);
+
+    if (FAILED(hr))
+        return hr;
+    if (meet_begin(p)) { /* running processors look at each other's counts */
+        hr = create(handle, p, index);
+        meet_end(p);
+    } else {
+        hr = fail_inside();
+    }
+    partition_leave(handle);
+    return hr;
+}
+
 HRESULT WINAPI WHvCreateVirtualProcessor2(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex,
                                           const WHV_VIRTUAL_PROCESSOR_PROPERTY *Properties,
                                           UINT32 PropertyCount)
 {
-    struct partition *p;
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
 
     if (PropertyCount && !Properties)
         return fail(E_POINTER, "Properties is NULL");
@@ -119,25 +139,14 @@ HRESULT WINAPI WHvCreateVirtualProcessor2(WHV_PARTITION_HANDLE Partition, UINT32
                         Properties[i].NumaNode);
     }
 
-    HRESULT hr = partition_enter(Partition, &p);
-
-    if (FAILED(hr))
-        return hr;
-    if (meet_begin(p)) { /* running processors look at each other's counts */
-        hr = create(Partition, p, VpIndex);
-        meet_end(p);
-    } else {
-        hr = fail_inside();
-    }
-    partition_leave(Partition);
-    return hr;
+    return create_new(Partition, VpIndex);
 }
 
 HRESULT WINAPI WHvCreateVirtualProcessor(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex, UINT32 Flags)
 {
     if (Flags)
         return fail(E_INVALIDARG, "Flags: %#x, must be 0", Flags);
-    return WHvCreateVirtualProcessor2(Partition, VpIndex, NULL, 0);
+    return create_new(Partition, VpIndex);
 }
 
 HRESULT WINAPI WHvDeleteVirtualProcessor(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex)
@@ -192,7 +201,7 @@ static COLD void step_back(WHV_PARTITION_HANDLE handle, u32 index, struct vcpu *
     vcpu_unpin(handle, index);
 }
 
-/* Whatever is rarely due before a Run. */
+/* Whatever is rarely due before a Run. S_FALSE: the exit's context is to be an old one. */
 static COLD HRESULT prepare(struct vcpu *cpu, bool is_exclusive)
 {
     struct partition *p = cpu->partition;
@@ -215,7 +224,7 @@ static COLD HRESULT prepare(struct vcpu *cpu, bool is_exclusive)
         partition_resume_time(p);
     if (cpu->load_pdptes)
         processor_load_pdptes(cpu);
-    return S_OK;
+    return level_has_old_context(p) ? S_FALSE : S_OK;
 }
 
 static COLD HRESULT enter_to_run(WHV_PARTITION_HANDLE handle, u32 index, struct vcpu **cpu)
@@ -249,9 +258,13 @@ INLINE HRESULT run(WHV_PARTITION_HANDLE handle, u32 index, u64 until, WHV_RUN_VP
     bool is_exclusive = p->clock == SwhpClockVirtual && __atomic_load_n(&p->created, __ATOMIC_RELAXED) > 1;
 
     __atomic_store_n(&door->thread, thread_mark(), __ATOMIC_RELAXED);
-    if (unlikely(is_exclusive || __atomic_load_n(&p->is_suspended, __ATOMIC_RELAXED) || cpu->load_pdptes))
+    if (unlikely(is_exclusive || __atomic_load_n(&p->is_special, __ATOMIC_ACQUIRE) || cpu->load_pdptes))
         hr = prepare(cpu, is_exclusive);
     if (likely(SUCCEEDED(hr))) {
+        u8 behind[CONTEXT_SIZE - CONTEXT_SIZE_OLD];
+
+        if (unlikely(hr == S_FALSE))
+            memcpy(behind, (char *)context + CONTEXT_SIZE_OLD, sizeof behind);
         cpu->exit = context;
         cpu->until = until;
         if (unlikely(cpu->is_timed))
@@ -263,6 +276,10 @@ INLINE HRESULT run(WHV_PARTITION_HANDLE handle, u32 index, u64 until, WHV_RUN_VP
         if (unlikely(p->trace != NULL))
             trace_exit(cpu);
         __atomic_store_n(&cpu->is_running, 0, __ATOMIC_RELAXED);
+        if (unlikely(hr == S_FALSE)) {
+            memcpy((char *)context + CONTEXT_SIZE_OLD, behind, sizeof behind);
+            hr = S_OK;
+        }
     }
     __atomic_store_n(&door->thread, NULL, __ATOMIC_RELAXED);
     vcpu_leave_door(handle, index);
@@ -373,6 +390,8 @@ HRESULT WINAPI WHvGetVirtualProcessorCpuidOutput(WHV_PARTITION_HANDLE Partition,
     struct reading r;
     u32 out[4];
 
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
     if (!CpuidOutput)
         return fail(E_POINTER, "CpuidOutput is NULL");
 

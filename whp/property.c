@@ -3,6 +3,7 @@
 #include "cpu/synthetic.h"
 #include "state/clock.h"
 #include "state/profile.h"
+#include "whp/level.h"
 #include "whp/partition.h"
 
 enum when { SETUP, ALWAYS }; /* settable before Setup only, or afterwards too while no processor runs */
@@ -42,8 +43,7 @@ static const char *check_count(const struct partition *p, u64 v)
 
 static const char *check_exits(const struct partition *p, u64 v)
 {
-    (void)p;
-    return v & ~(u64)OFFERED_EXITS ? "exits that the capability ExtendedVmExits doesn't offer" : NULL;
+    return v & ~(OFFERED_EXITS & level_bits(p->api_level, LEVEL_EXITS)) ? "exits that the capability ExtendedVmExits doesn't offer" : NULL;
 }
 
 static const char *check_exceptions(const struct partition *p, u64 v)
@@ -67,13 +67,13 @@ static const char *check_action(const struct partition *p, u64 v)
 
 static const char *check_features(const struct partition *p, u64 v)
 {
-    return v & ~p->profile->features ? "features that the processor lacks; bits can only be taken away"
+    return v & ~(p->profile->features & level_bits(p->api_level, LEVEL_PROCESSOR)) ? "features that the processor lacks; bits can only be taken away"
                                      : NULL;
 }
 
 static const char *check_xsave_features(const struct partition *p, u64 v)
 {
-    return v & ~p->profile->xsave_features ? "features that the processor lacks; bits can only be taken away"
+    return v & ~(p->profile->xsave_features & level_bits(p->api_level, LEVEL_XSAVE)) ? "features that the processor lacks; bits can only be taken away"
                                            : NULL;
 }
 
@@ -85,8 +85,7 @@ static const char *check_line(const struct partition *p, u64 v)
 
 static const char *check_apic(const struct partition *p, u64 v)
 {
-    (void)p;
-    return v > WHvX64LocalApicEmulationModeX2Apic ? "none of WHV_X64_LOCAL_APIC_EMULATION_MODE" : NULL;
+    return v > 31 || !(level_bits(p->api_level, LEVEL_APIC_MODES) >> v & 1) ? "none of WHV_X64_LOCAL_APIC_EMULATION_MODE" : NULL;
 }
 
 static const char *check_frequency(const struct partition *p, u64 v)
@@ -110,6 +109,13 @@ static const char *check_rate(const struct partition *p, u64 v)
 {
     (void)p;
     return v < 1 || v > 65536 ? "1 to 65536" : NULL;
+}
+
+static const char *check_level(const struct partition *p, u64 v)
+{
+    if (v >> 32 || !level_is_known((u32)v))
+        return "none of 17763, 19041, 20348, 22000 and 26100";
+    return v < p->api_needed ? "a property that is set already, or a bit of it, came later" : NULL;
 }
 
 static const char *check_any(const struct partition *p, u64 v)
@@ -160,6 +166,7 @@ static const struct property properties[] = {
     OWN(Clock, 4, AT(clock), check_clock),
     OWN(ClockRate, 4, AT(rate), check_rate),
     OWN(Seed, 8, AT(seed), check_any),
+    OWN(ApiLevel, 4, AT(api_level), check_level),
     OWN(UndefinedResults, 4, AT(undefined), check_undefined),
 };
 
@@ -203,8 +210,9 @@ static HRESULT set_banks(struct partition *p, const void *buffer, u32 size, bool
     if (size < 8 + 8 * head)
         return fail(WHV_E_INSUFFICIENT_BUFFER, "%s: %u bytes for %u banks", name, size, (u32)head);
     memcpy(bank, (const char *)buffer + 8, 8 * head);
-    if (bank[0] & ~(synthetic ? SYNTHETIC_OFFERED : p->profile->features) ||
-        bank[1] & ~(synthetic ? 0 : p->profile->features1))
+    if (bank[0] & ~(synthetic ? SYNTHETIC_OFFERED & level_bits(p->api_level, LEVEL_SYNTHETIC)
+                              : p->profile->features & level_bits(p->api_level, LEVEL_PROCESSOR)) ||
+        bank[1] & ~(synthetic ? 0 : p->profile->features1 & level_bits(p->api_level, LEVEL_PROCESSOR1)))
         return fail(E_INVALIDARG, "%s: features that the capability of that name doesn't offer", name);
     if (synthetic) {
         p->synthetic.asked = bank[0];
@@ -227,6 +235,7 @@ static HRESULT set_profile(struct partition *p, const void *buffer, u32 size)
     if (!profile)
         return fail(E_INVALIDARG, "Profile: there is no processor \"%s\"; \"zen\" is one", name);
     profile_use(p, profile);
+    level_use(p);
     return S_OK;
 }
 
@@ -242,7 +251,7 @@ static HRESULT set_time(struct partition *p, const void *buffer, u32 size)
     return S_OK;
 }
 
-HRESULT property_set(struct partition *p, u32 code, const void *buffer, u32 size)
+static HRESULT set_any(struct partition *p, u32 code, const void *buffer, u32 size)
 {
     const struct property *row = find(code);
     bool is_late = (row && row->when == ALWAYS) || code == WHvPartitionPropertyCodeCpuidExitList ||
@@ -278,12 +287,46 @@ HRESULT property_set(struct partition *p, u32 code, const void *buffer, u32 size
     }
 }
 
+static HRESULT too_new(const struct partition *p, u32 code)
+{
+    return fail(WHV_E_UNKNOWN_PROPERTY, "PropertyCode: %#x is there from build %u on; the partition's ApiLevel is %u",
+                code, level_of_property(code), p->api_level);
+}
+
+/* The first level that has what the property was just set to. */
+static u32 level_needed(const struct partition *p, u32 code)
+{
+    u32 level = level_of_property(code), bits = 0;
+
+    if (code == WHvPartitionPropertyCodeExtendedVmExits)
+        bits = level_of_bits(LEVEL_EXITS, p->exits.AsUINT64);
+    else if (code == WHvPartitionPropertyCodeLocalApicEmulationMode)
+        bits = level_of_bits(LEVEL_APIC_MODES, (u64)1 << p->apic_mode);
+    return level > bits ? level : bits;
+}
+
+HRESULT property_set(struct partition *p, u32 code, const void *buffer, u32 size)
+{
+    if (level_of_property(code) > p->api_level)
+        return too_new(p, code);
+
+    HRESULT hr = set_any(p, code, buffer, size);
+
+    if (SUCCEEDED(hr) && level_needed(p, code) > p->api_needed)
+        p->api_needed = level_needed(p, code);
+    if (SUCCEEDED(hr) && code == SwhpPartitionPropertyCodeApiLevel)
+        level_use(p);
+    return hr;
+}
+
 static HRESULT property_get(struct partition *p, u32 code, void *buffer, u32 size, u32 *written)
 {
     const struct property *row = find(code);
     u64 value[3] = { 0 };
     char name[32] = { 0 };
 
+    if (level_of_property(code) > p->api_level)
+        return too_new(p, code);
     if (row) {
         if (row->where)
             memcpy(value, (char *)p + row->where, row->size);

@@ -52,6 +52,7 @@ static void read_wide(const struct vcpu *cpu, unsigned kind, u64 where, WHV_REGI
         break;
     }
     case KIND_XMM: memcpy(v, cpu->vec[where].b, 16); break;
+    case KIND_YMM_HIGH: memcpy(v, cpu->vec[where].b + 16, 16); break;
     case KIND_ST: read_fx(cpu, FX_ST + (unsigned)where * 16, v); break;
     case KIND_X87_STATUS: read_fx(cpu, FX_STATUS, v); break;
     case KIND_MXCSR: read_fx(cpu, FX_MXCSR_LINE, v); break;
@@ -103,8 +104,11 @@ struct register_bytes register_read(struct vcpu *cpu, unsigned kind, u64 where)
     case KIND_DEBUG: return of_64((cpu->pending_debug & 15) | (cpu->pending_debug & DR6_BS ? 16 : 0));
     case KIND_NO_EVENT: return of_64(0);
     case KIND_APIC: return of_64(where == APIC_ICR ? cpu->apic->icr : apic_read(cpu, (unsigned)where));
+    case KIND_PKRU: return of_64(cpu->pkru);
+    case KIND_FP_SELECTORS: return of_64(cpu->x87.fcs | (u64)cpu->x87.fds << 16);
     case KIND_TABLE:
     case KIND_XMM:
+    case KIND_YMM_HIGH:
     case KIND_ST:
     case KIND_X87_STATUS:
     case KIND_MXCSR:
@@ -257,6 +261,8 @@ static const char *check_value(struct vcpu *cpu, unsigned kind, u64 where, const
     case KIND_SEQUENCE: return q >> 32 ? "a sequence has 32 bits" : NULL;
     case KIND_NOTIFICATIONS: return check_notifications(cpu, q);
     case KIND_DEBUG: return q & ~(u64)0x1f ? "reserved bits are set" : NULL;
+    case KIND_PKRU:
+    case KIND_FP_SELECTORS: return q >> 32 ? "it has 32 bits" : NULL;
     default: return NULL;
     }
 }
@@ -289,11 +295,16 @@ HRESULT register_check(struct vcpu *cpu, unsigned kind, u64 where, u32 name, con
 /* As a part of the whole image, so that FpMmx n stays ST(n) whatever order TOP and the registers come in. */
 static unsigned write_fx(struct vcpu *cpu, unsigned offset, const WHV_REGISTER_VALUE *v, unsigned size)
 {
+    const struct x87 was = cpu->x87;
     u8 image[FX_SIZE];
 
     fx_store(cpu, image);
     memcpy(image + offset, v, size);
     fx_load(cpu, image);
+    if (cpu->efer & EFER_LMA) { /* the image has no selectors: they stay with the pointers */
+        cpu->x87.fcs = cpu->x87.fip == was.fip ? was.fcs : 0;
+        cpu->x87.fds = cpu->x87.fdp == was.fdp ? was.fds : 0;
+    }
     return EFFECT_MODE;
 }
 
@@ -387,6 +398,16 @@ unsigned register_write(struct vcpu *cpu, unsigned kind, u64 where, const WHV_RE
     case KIND_DR: return write_dr(cpu, where, q);
     case KIND_XCR0: return write_control(&cpu->xcr0, q, EFFECT_MODE);
     case KIND_XMM: memcpy(cpu->vec[where].b, v, 16); return 0;
+    case KIND_YMM_HIGH: memcpy(cpu->vec[where].b + 16, v, 16); return 0;
+    case KIND_PKRU:
+        if (cpu->pkru == (u32)q)
+            return 0;
+        cpu->pkru = (u32)q;
+        return EFFECT_TLB;
+    case KIND_FP_SELECTORS:
+        cpu->x87.fcs = (u16)q;
+        cpu->x87.fds = (u16)(q >> 16);
+        return 0;
     case KIND_ST: return write_fx(cpu, FX_ST + (unsigned)where * 16, v, 10);
     case KIND_X87_STATUS: return write_fx(cpu, FX_STATUS, v, 16);
     case KIND_MXCSR: return write_fx(cpu, FX_MXCSR_LINE, v, 12);

@@ -2,8 +2,11 @@
 /* The table of register names, and WHvGet- and WHvSetVirtualProcessorRegisters on it. */
 #include "whp/registers.h"
 
+#include "include/softwhp.h"
+#include "state/partition.h"
 #include "state/profile.h"
 #include "whp/handle.h"
+#include "whp/level.h"
 
 #define AT(field) offsetof(struct vcpu, field)
 
@@ -90,23 +93,28 @@ struct row {
     X(WHvRegisterPendingEvent1, 1, KIND_NO_EVENT, 0, 0)                                                      \
     X(WHvX64RegisterDeliverabilityNotifications, 1, KIND_NOTIFICATIONS, 0, 0)                                \
     X(WHvRegisterInternalActivityState, 1, KIND_ACTIVITY, 0, 0)                                              \
-    X(WHvX64RegisterPendingDebugException, 1, KIND_DEBUG, 0, 0)
+    X(WHvX64RegisterPendingDebugException, 1, KIND_DEBUG, 0, 0)                                              \
+    X(SwhpX64RegisterYmmHigh0, 16, KIND_YMM_HIGH, 1, 0)                                                      \
+    X(SwhpX64RegisterPkru, 1, KIND_PKRU, 0, 0)                                                               \
+    X(SwhpX64RegisterFpSelectors, 1, KIND_FP_SELECTORS, 0, 0)
 
 #define ROW_NUMBER(first, ...) ROW_##first,
 #define ROW(first, ...) { first, __VA_ARGS__ },
 
 /*
- * Where a name stands in the index: names come in groups of up to 256, by their upper bits, and 16 that
- * begin with the highest one.
+ * Where a name stands in the index: names come in groups of up to 256, by their upper bits, 16 that begin with the
+ * highest one, and 32 of our own.
  */
 enum { GROUPS = 6 };
 #define INDEX(name)                                                                                          \
-    ((u32)(name) >> 31 ? GROUPS * 256 + ((u32)(name) & 15) : ((u32)(name) >> 12) * 256 + ((u32)(name) & 255))
+    ((u32)(name) >> 31             ? GROUPS * 256 + ((u32)(name) & 15)                                       \
+     : (u32)(name) >> 16 == 0x5357 ? GROUPS * 256 + 16 + ((u32)(name) & 31)                                  \
+                                   : ((u32)(name) >> 12) * 256 + ((u32)(name) & 255))
 #define INDEXED(first, count, ...) [INDEX(first) ... INDEX(first) + count - 1] = ROW_##first,
 
 enum { ROW_NONE, ROWS(ROW_NUMBER) };
 static const struct row rows[] = { { 0 }, ROWS(ROW) };
-static const u8 row_of[GROUPS * 256 + 16] = { ROWS(INDEXED) };
+static const u8 row_of[GROUPS * 256 + 16 + 32] = { ROWS(INDEXED) };
 
 /* The row of a name, and `where` of the one register. NULL: this processor has none of that name. */
 INLINE const struct row *find(struct vcpu *cpu, u32 name, u64 *where)
@@ -122,12 +130,18 @@ INLINE const struct row *find(struct vcpu *cpu, u32 name, u64 *where)
 
     if (unlikely(n >= row->count))
         return NULL;
+    if (unlikely(cpu->partition->api_level < LEVEL_NEWEST) && level_of_register(name) > cpu->partition->api_level)
+        return NULL;
     *where = row->where + (u64)n * row->step;
     if (row->kind == KIND_APIC) {
         if (!(row->where >> n & 1))
             return NULL;
         *where = n;
     }
+    if (row->kind == KIND_YMM_HIGH && !has(&cpu->partition->has, HAS_AVX))
+        return NULL;
+    if (row->kind == KIND_PKRU && !has(&cpu->partition->has, HAS_PKU))
+        return NULL;
     if (row->kind == KIND_MSR && msr_read(cpu, (u32)*where, &ignored) == MSR_UNKNOWN)
         return NULL;
     if ((row->kind == KIND_SYNTHETIC || row->kind == KIND_SEQUENCE) && !synthetic_is_there(cpu->partition, (u32)*where))

@@ -19,6 +19,9 @@ enum kind {
     KIND_DR, /* `where`: its number */
     KIND_XCR0,
     KIND_XMM,
+    KIND_YMM_HIGH,
+    KIND_PKRU,
+    KIND_FP_SELECTORS,
     KIND_ST,
     KIND_X87_STATUS,
     KIND_MXCSR,

@@ -5,6 +5,7 @@
 #include "cpu/synthetic.h"
 #include "state/clock.h"
 #include "whp/handle.h"
+#include "whp/level.h"
 
 /* ---- messages and events, while the processor runs or not ---- */
 
@@ -15,7 +16,7 @@ static bool has_synic(const struct vcpu *cpu)
 
 static HRESULT is_off(void)
 {
-    return fail(HV_INVALID_SYNIC_STATE, "the guest hasn't enabled the SynIC, the page or the source that this is for");
+    return fail(HV_INVALID_SYNIC_STATE, "VpIndex: its guest hasn't enabled the SynIC, the page or the source");
 }
 
 HRESULT WINAPI WHvPostVirtualProcessorSynicMessage(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex, UINT32 SintIndex,
@@ -25,6 +26,8 @@ HRESULT WINAPI WHvPostVirtualProcessorSynicMessage(WHV_PARTITION_HANDLE Partitio
     u8 message[WHV_SYNIC_MESSAGE_SIZE];
     struct vcpu *cpu;
 
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
     if (!Message)
         return fail(E_POINTER, "Message is NULL");
     if (SintIndex >= SYNIC_SOURCES)
@@ -61,6 +64,8 @@ HRESULT WINAPI WHvSignalVirtualProcessorSynicEvent(WHV_PARTITION_HANDLE Partitio
     struct vcpu *cpu;
     bool is_new = false;
 
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
     if (SynicEvent.TargetVtl)
         return fail(E_INVALIDARG, "SynicEvent: TargetVtl must be 0");
     if (SynicEvent.TargetSint >= SYNIC_SOURCES || SynicEvent.FlagNumber >= SYNIC_FLAGS)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The functions of the API that this version hasn't: they check the handle, change nothing and say so. */
 #include "whp/handle.h"
+#include "whp/level.h"
 
 static HRESULT not_here(const char *name)
 {
@@ -10,6 +11,10 @@ static HRESULT not_here(const char *name)
 static HRESULT refuse(WHV_PARTITION_HANDLE handle, const char *name)
 {
     struct partition *p;
+
+    if (level_lacks(handle, name))
+        return E_NOTIMPL;
+
     HRESULT hr = partition_enter(handle, &p);
 
     if (FAILED(hr))
@@ -61,12 +66,12 @@ LACKING_ALONE(WHvCompletePartitionMigration)
 HRESULT WINAPI WHvAllocateVpciResource(const GUID *a, WHV_ALLOCATE_VPCI_RESOURCE_FLAGS b, const VOID *c,
                                        UINT32 d, HANDLE *e)
 {
-    return not_here("WHvAllocateVpciResource");
+    return level_of_process_lacks(__func__) ? E_NOTIMPL : not_here(__func__);
 }
 
 HRESULT WINAPI WHvAcceptPartitionMigration(HANDLE a, WHV_PARTITION_HANDLE *b)
 {
-    return not_here("WHvAcceptPartitionMigration");
+    return level_of_process_lacks(__func__) ? E_NOTIMPL : not_here(__func__);
 }
 
 #pragma GCC diagnostic pop

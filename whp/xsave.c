@@ -8,6 +8,7 @@
 #include "whp/fx_image.h"
 #include "whp/handle.h"
 #include "whp/interrupt.h"
+#include "whp/level.h"
 #include "whp/synic.h"
 
 enum { HEADER_END = XSTATE_HEADER_END, MOST = HEADER_END + 256 + 8 };
@@ -172,6 +173,8 @@ HRESULT WINAPI WHvGetVirtualProcessorState(WHV_PARTITION_HANDLE Partition, UINT3
 {
     struct vcpu *cpu;
 
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
     if (StateType == WHvVirtualProcessorStateTypeInterruptControllerState2)
         return WHvGetVirtualProcessorInterruptControllerState2(Partition, VpIndex, Buffer, BufferSizeInBytes,
                                                                BytesWritten);
@@ -195,6 +198,8 @@ HRESULT WINAPI WHvSetVirtualProcessorState(WHV_PARTITION_HANDLE Partition, UINT3
 {
     struct vcpu *cpu;
 
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
     if (StateType == WHvVirtualProcessorStateTypeInterruptControllerState2)
         return interrupt_state_set(Partition, VpIndex, Buffer, BufferSizeInBytes, true);
     if ((u32)StateType <= WHvVirtualProcessorStateTypeSynicTimerState)

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # Local APICs and several processors on the tool: Debian's Linux kernel in both modes, with the 8259A behind a local
-# APIC, and with four processors; and small guests whose processors start, interrupt and end each other.
+# APIC, and with four processors, on threads and in turns; and small guests whose processors start, interrupt and end
+# each other.
 #
 #   apic.sh BUILD
 #
@@ -59,7 +60,7 @@ no_complaint() {
 
 # flat NAME STATUS OPTION...: protected mode at 1 MiB; the code, with the lines of $start before it, is on standard input.
 flat() {
-    name=$1 wanted=$2
+    name=$1.$clock wanted=$2
     shift 2
     guest=$name
     { printf "%s\n" "$start"; cat; } >"$work/$name.s"
@@ -109,13 +110,15 @@ there:
     out %al, $0xf4
     .endm'
 
+# The clock: host, a thread each; virtual, all in turns on one.
 run_flat() {
+    clock=$1
     if ! echo .code16 | as --64 -o "$work/probe.o" - 2>/dev/null; then
         skip "small guests: no assembler for x86"
         return
     fi
 
-    flat counted 7 --cpus 8 --clock host <<'END'
+    flat counted 7 --cpus 8 --clock "$clock" <<'END'
     start_others
 1:  pause
     cmpw $7, 0x9002
@@ -131,7 +134,7 @@ END
     claim "$guest: each of the others says so" is ooooooo.
     claim "$guest: counts all exits" tells '^ +9  X64IoPortAccess$'
 
-    flat locked 5 --cpus 4 --clock host <<'END'
+    flat locked 5 --cpus 4 --clock "$clock" <<'END'
     start_others
 1:  pause
     cmpw $3, 0x9002
@@ -154,7 +157,7 @@ there_end:
 END
 
     # In x2APIC mode, by MSRs; the others answer an IPI that finds them halted.
-    flat x2apic 7 --cpus 4 --clock host --apic x2apic <<'END'
+    flat x2apic 7 --cpus 4 --clock "$clock" --apic x2apic <<'END'
     mov $0x1b, %ecx
     rdmsr
     or $0x400, %eax
@@ -206,7 +209,7 @@ END
     claim "$guest: each of the others is interrupted" is '!!!'
 
     # A line that another processor raises: the 8259A's request reaches the first one in its HLT.
-    flat told 7 --cpus 2 --clock host <<'END'
+    flat told 7 --cpus 2 --clock "$clock" <<'END'
     lidt table
     movl $handler, 0xa000 + 0x24 * 8 # IRQ 4
     movl $handler, 0xa004 + 0x24 * 8
@@ -254,7 +257,7 @@ there_end:
 END
     claim "$guest: by an interrupt" is i
 
-    flat triple 4 --cpus 4 --clock host <<'END'
+    flat triple 4 --cpus 4 --clock "$clock" <<'END'
     start_others
 1:  pause
     jmp 1b
@@ -271,7 +274,7 @@ there_end:
 END
     claim "$guest: names the processor" tells '^softwhp: the guest ended in a triple fault at .* on processor [123]: #BP'
 
-    flat stopped 0 --cpus 4 --clock host <<'END'
+    flat stopped 0 --cpus 4 --clock "$clock" <<'END'
     start_others
 1:  pause
     cmpw $3, 0x9002
@@ -285,13 +288,13 @@ there_end:
 END
     claim "$guest: tells how it ended" tells '^softwhp: HLT with interrupts off'
 
-    flat waits 4 --cpus 2 --clock host <<'END'
+    flat waits 4 --cpus 2 --clock "$clock" <<'END'
     sti
     hlt
 END
     claim "$guest: tells that nothing can wake it" tells '^softwhp: .* on processor 0 to wait for an interrupt'
 
-    flat counts 0 --cpus 2 --clock host --max-insns 100000 <<'END'
+    flat counts 0 --cpus 2 --clock "$clock" --max-insns 100000 <<'END'
     start_others
     jmp .
     others
@@ -307,8 +310,8 @@ END
     jmp .
 there_end:
 END
-    guest=interrupted
-    "$tool" run --mode protected "$work/spin.bin" --cpus 4 --clock host --summary --hash --trace "exit:$work/trace" \
+    guest=interrupted.$clock
+    "$tool" run --mode protected "$work/spin.$clock.bin" --cpus 4 --clock "$clock" --summary --hash --trace "exit:$work/trace" \
         </dev/null >"$work/$guest.out" 2>"$work/$guest.err" &
     sleep 0.5
     kill -INT $!
@@ -354,9 +357,26 @@ boot_linux() {
     claim "$guest: it has 4 processors" count_processors 4
     claim "$guest: interrupts come by the I/O APIC" says '^ +4:( +[0-9]+){4} +IO-APIC +4-edge +ttyS0'
     claim "$guest: processors interrupt each other" says '^CAL:.* [1-9]'
+
+    # In turns all of them keep still, and the same run is the same run.
+    boot turns '' --cpus 4 --hash
+    claim "$guest: it has 4 processors" count_processors 4
+    claim "$guest: interrupts come by the I/O APIC" says '^ +4:( +[0-9]+){4} +IO-APIC +4-edge +ttyS0'
+    claim "$guest: processors interrupt each other" says '^CAL:.* [1-9]'
+    for turn in first second other; do
+        seed=7
+        [ $turn != other ] || seed=8
+        run "$turn" vmm/guest/boot.sh "$tool" "$guests" --cpus 4 --hash --seed $seed --max-insns 250000000 \
+            --kernel-args "console=ttyS0 cryptomgr.notests"
+        claim "$turn: ends with a digest" tells '^hash [0-9a-f]{32}$'
+    done
+    claim "$guest: its processors are up" says 'Brought up 1 node, 4 CPUs'
+    claim "the same digest twice" cmp "$work/first.err" "$work/second.err"
+    claim "another one by another seed" test "$(cat "$work/first.err")" != "$(cat "$work/other.err")"
 }
 
-run_flat
+run_flat host
+run_flat virtual
 [ -n "${NOBOOT:-}" ] || boot_linux
 echo "$passed passed, $failed failed$([ $skipped -eq 0 ] || echo ", $skipped skipped")"
 [ $failed -eq 0 ]

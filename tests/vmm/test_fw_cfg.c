@@ -208,9 +208,9 @@ START_TEST(tables_are_loaded_anywhere)
 {
     const struct fw_cfg_item *loader;
     const uint8_t *root, *table;
-    bool has_fadt = false;
+    bool has_fadt = false, has_madt = false;
 
-    ck_assert(fw_cfg_add_acpi(&f, 1, true, &problem));
+    ck_assert(fw_cfg_add_acpi(&f, 4, _i, &problem));
     loader = file("etc/table-loader");
     ck_assert_uint_eq(loader->size % 128, 0);
     for (size_t at = 0; at < loader->size; at += 128)
@@ -226,6 +226,7 @@ START_TEST(tables_are_loaded_anywhere)
             ck_assert_uint_lt(u32(root + at), places[1] + 0x1000);
             table = files[1] + (u32(root + at) - places[1]);
             ck_assert_uint_eq(sum(table, u32(table + 4)), 0);
+            has_madt |= memcmp(table, "APIC", 4) == 0;
             if (memcmp(table, "FACP", 4) != 0)
                 continue;
             has_fadt = true;
@@ -235,6 +236,7 @@ START_TEST(tables_are_loaded_anywhere)
         }
     }
     ck_assert(has_fadt);
+    ck_assert_int_eq(has_madt, _i);
 }
 END_TEST
 
@@ -247,6 +249,6 @@ TCase *fw_cfg_cases(void)
     tcase_add_test(cases, the_directory_tells_of_the_files);
     tcase_add_test(cases, transfers);
     tcase_add_test(cases, a_transfer_respects_the_shadow);
-    tcase_add_test(cases, tables_are_loaded_anywhere);
+    tcase_add_loop_test(cases, tables_are_loaded_anywhere, 0, 2); /* without APICs, with */
     return cases;
 }

@@ -60,6 +60,8 @@ START_TEST(apic_modes)
     ck_assert(read_words("--cpus 64 --clock host guest"));
     ck_assert_uint_eq(options.cpus, 64);
     ck_assert_int_eq(options.apic, APIC_XAPIC);
+    ck_assert(read_words("--cpus 2 guest"));
+    ck_assert(!options.host_clock);
     ck_assert(read_words("--cpus 2 --apic x2apic --clock host guest"));
     ck_assert_int_eq(options.apic, APIC_X2APIC);
     ck_assert(read_words("--apic none guest"));
@@ -99,7 +101,7 @@ static const char *const wrong[] = {
     "--memory 99999999999999999999 a",
     "--memory 17179869184G a",
     "--cpus 0 a",
-    "--cpus 2 a",
+    "--cpus 2 --apic none a",
     "--cpus x a",
     "--mode virtual a",
     "--base x a",

@@ -239,5 +239,6 @@ Suite *emulator_suite(void)
     suite_add_tcase(s, emulator_memory_case());
     suite_add_tcase(s, emulator_float_case());
     suite_add_tcase(s, emulator_port_case());
+    suite_add_tcase(s, emulator_form_case());
     return s;
 }

@@ -105,5 +105,6 @@ TCase *emulator_call_case(void);
 TCase *emulator_memory_case(void);
 TCase *emulator_float_case(void);
 TCase *emulator_port_case(void);
+TCase *emulator_form_case(void);
 
 #endif

@@ -10,9 +10,10 @@ enum { ROOM = 1 << 16 };
 
 struct caller {
     struct chance chance;
-    u64 rounds;
+    u64 rounds, done;
     u32 worst; /* an HRESULT that should not be */
     int worst_call;
+    int event; /* an eventfd */
     _Alignas(16) u8 room[ROOM + 64];
 };
 

@@ -157,36 +157,72 @@ static VOID CALLBACK on_trace(VOID *context, UINT32 vp, UINT64 count, UINT32 kin
     ck_assert_uint_lt(strlen(line), 256);
 }
 
-/* What makes events, with events that are no file of this process. */
+/* A doorbell that may be, mostly; the second half of a port's parameters too. */
+static void fill_bell(struct caller *a)
+{
+    struct chance *c = &a->chance;
+    WHV_DOORBELL_MATCH_DATA m;
+
+    memset(&m, 0, sizeof m);
+    m.GuestAddress = chance_below(c, 32 << 8) << 4;
+    if (chance_percent(c, 70)) {
+        m.Length = 1u << chance_below(c, 4);
+        m.MatchOnLength = 1;
+        m.MatchOnValue = chance_percent(c, 50);
+        m.Value = m.MatchOnValue ? chance_below(c, 3) : 0;
+    }
+    memcpy(a->room, &m, sizeof m);
+    spoil(a, chance_percent(c, 20) ? sizeof m : 0);
+}
+
+static HRESULT create_port(struct caller *a, HANDLE event)
+{
+    struct chance *c = &a->chance;
+    WHV_NOTIFICATION_PORT_PARAMETERS q;
+
+    fill_bell(a);
+    memset(&q, 0, sizeof q);
+    q.NotificationPortType = chance_percent(c, 50) ? WHvNotificationPortTypeEvent : WHvNotificationPortTypeDoorbell;
+    memcpy(&q.Doorbell, a->room, sizeof q.Doorbell);
+    if (chance_percent(c, 80) && q.NotificationPortType == WHvNotificationPortTypeEvent)
+        q.Event.ConnectionId = chance_below(c, 8);
+    memcpy(a->room, &q, sizeof q);
+    spoil(a, chance_percent(c, 20) ? sizeof q : 0);
+    return WHvCreateNotificationPort(garbage_partition(c), (void *)a->room, event, (void *)(a->room + 4096));
+}
+
+/* What is signalled and what signals, with an event, or with what is no file of this process. */
 static HRESULT events(struct caller *a)
 {
-    static const intptr_t handles[] = { 0, -1, 100000, INT32_MAX };
     struct chance *c = &a->chance;
-    HANDLE event = (HANDLE)CHANCE_OF(c, handles);
+    const intptr_t events[] = { a->event, a->event, a->event, 0, -1, 100000, INT32_MAX };
+    HANDLE event = (HANDLE)CHANCE_OF(c, events);
     WHV_PARTITION_HANDLE p = garbage_partition(c);
-    void *other = (void *)(uintptr_t)garbage_number(c);
+    void *other = (void *)(uintptr_t)(chance_percent(c, 50) ? chance_below(c, 40) << 4 : garbage_number(c));
 
     fill(a, 64);
-    switch (chance_below(c, 10)) {
-    case 0: return WHvRegisterPartitionDoorbellEvent(p, garbage_typed(a), event);
-    case 1: return WHvUnregisterPartitionDoorbellEvent(p, garbage_typed(a));
-    case 2: return WHvCreateNotificationPort(p, garbage_typed(a), event, (void *)(a->room + 4096));
+    switch (chance_below(c, 12)) {
+    case 0:
+    case 1: fill_bell(a); return WHvRegisterPartitionDoorbellEvent(p, garbage_typed(a), event);
+    case 2: fill_bell(a); return WHvUnregisterPartitionDoorbellEvent(p, garbage_typed(a));
     case 3:
+    case 4: return create_port(a, event);
+    case 5:
         return WHvSetNotificationPortProperty(p, other, (WHV_NOTIFICATION_PORT_PROPERTY_CODE)chance_below(c, 7),
                                               garbage_number(c));
-    case 4: return WHvDeleteNotificationPort(p, other);
-    case 5: {
+    case 6: return WHvDeleteNotificationPort(p, other);
+    case 7: {
         WHV_SYNIC_EVENT_PARAMETERS e = { .VpIndex = garbage_index(c),
                                          .TargetSint = (u8)chance_below(c, 20),
                                          .FlagNumber = (u16)garbage_number(c) };
 
         return WHvSignalVirtualProcessorSynicEvent(p, e, garbage_u32(a));
     }
-    case 6:
+    case 8:
         return WHvPostVirtualProcessorSynicMessage(p, garbage_index(c), chance_below(c, 20), garbage_place(a),
                                                    garbage_size(c));
-    case 7: return WHvCreateTrigger(p, garbage_typed(a), (void *)(a->room + 4096), (void *)(a->room + 4104));
-    case 8: return WHvUpdateTriggerParameters(p, garbage_typed(a), other);
+    case 9: return WHvCreateTrigger(p, garbage_typed(a), (void *)(a->room + 4096), (void *)(a->room + 4104));
+    case 10: return WHvUpdateTriggerParameters(p, garbage_typed(a), other);
     default: return WHvDeleteTrigger(p, other);
     }
 }

@@ -31,6 +31,7 @@ static void check_last(struct scene *s, bool is_cancelled)
     }
     ck_ok(WHvQueryGpaRangeDirtyBitmap(p[0], SCENE_TRACKED, 4096, &dirty, 8));
     ck_assert_uint_eq(dirty, 1);
+    scene_take_down(s);
 }
 
 START_TEST(misuse_is_refused_and_changes_nothing)

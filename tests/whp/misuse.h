@@ -27,7 +27,7 @@ enum state {
 /* And an emulator. */
 enum { EMULATOR_LIVES, EMULATOR_IN_USE, EMULATOR_DESTROYED, EMULATOR_STATES };
 
-enum { SCENE_PROCESSORS = 3, SCENE_ROOM = 8192, SCENE_TRACKED = 0xf000, SCENE_STUB = 0xffff0 };
+enum { SCENE_CONNECTION = 7, SCENE_PROCESSORS = 3, SCENE_ROOM = 8192, SCENE_TRACKED = 0xf000, SCENE_STUB = 0xffff0 };
 
 struct scene {
     WHV_PARTITION_HANDLE p; /* what calls are about */
@@ -36,6 +36,8 @@ struct scene {
 
     struct guest plain;                    /* no local APIC; processor 0 of 3 is there, in long mode */
     WHV_PARTITION_HANDLE apic, raw, fixed; /* with APICs and two processors; not set up; set up, nothing in it */
+    HANDLE event;                          /* and what hangs on it, from Setup on: */
+    WHV_NOTIFICATION_PORT_HANDLE port;     /* connection 7, and a doorbell in the hole, for 4 bytes of any value */
     u32 calls;                             /* of the emulator's callbacks */
     void (*meanwhile)(void *context);      /* called in the first of them */
     void *meanwhile_context;
@@ -55,6 +57,9 @@ void scene_close_in(struct scene *s, enum state state);
 
 /* Runs processor 0 to an OUT; the trace callback calls f. */
 void scene_inside(struct scene *s, void (*f)(void *context), void *context);
+
+/* What hangs on the event is still there; takes it away. */
+void scene_take_down(struct scene *s);
 
 WHV_EMULATOR_HANDLE scene_emulator(struct scene *s);
 
@@ -143,6 +148,7 @@ void register_rows(struct visit *v, struct scene *s);
 void state_rows(struct visit *v, struct scene *s);
 void interrupt_rows(struct visit *v, struct scene *s);
 void event_rows(struct visit *v, struct scene *s);
+void port_rows(struct visit *v, struct scene *s);
 void device_rows(struct visit *v, struct scene *s);
 void emulator_rows(struct visit *v, struct scene *s);
 void own_rows(struct visit *v, struct scene *s);

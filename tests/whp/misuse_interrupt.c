@@ -62,17 +62,29 @@ void interrupt_rows(struct visit *v, struct scene *s)
 
 void event_rows(struct visit *v, struct scene *s)
 {
-    static const WHV_DOORBELL_MATCH_DATA match = { .GuestAddress = GUEST_HOLE, .Length = 4 };
-    static const WHV_NOTIFICATION_PORT_PARAMETERS port = { .NotificationPortType = WHvNotificationPortTypeDoorbell };
     static const WHV_TRIGGER_PARAMETERS trigger = { .TriggerType = WHvTriggerTypeInterrupt };
 
-    UNSUPPORTED(WHvRegisterPartitionDoorbellEvent, (s->p, &match, NULL));
-    UNSUPPORTED(WHvUnregisterPartitionDoorbellEvent, (s->p, &match));
-    UNSUPPORTED(WHvCreateNotificationPort, (s->p, &port, NULL, (void *)s->room));
-    UNSUPPORTED(WHvSetNotificationPortProperty, (s->p, NULL, WHvNotificationPortPropertyPreferredTargetVp, 0));
-    UNSUPPORTED(WHvDeleteNotificationPort, (s->p, NULL));
-    UNSUPPORTED(WHvSignalVirtualProcessorSynicEvent, (s->p, (WHV_SYNIC_EVENT_PARAMETERS){ .TargetSint = 2 }, NULL));
-    UNSUPPORTED(WHvPostVirtualProcessorSynicMessage, (s->p, 0, 2, s->room, 16));
+    static const u32 message[64] = { 1 };
+
+    FUNCTION(WHvSignalVirtualProcessorSynicEvent, TAKES_VP, "XXSSSSI", "sets an event flag, where the guest enabled its SynIC",
+             (s->p, (WHV_SYNIC_EVENT_PARAMETERS){ .VpIndex = s->vp, .TargetSint = 2 }, NULL));
+    ROW("TargetVtl isn't 0", E_INVALIDARG, "TargetVtl", "1.5",
+        WHvSignalVirtualProcessorSynicEvent(s->p, (WHV_SYNIC_EVENT_PARAMETERS){ .TargetSint = 2, .TargetVtl = 1 }, NULL));
+    ROW("TargetSint is 16", E_INVALIDARG, "sources", "1.5",
+        WHvSignalVirtualProcessorSynicEvent(s->p, (WHV_SYNIC_EVENT_PARAMETERS){ .TargetSint = 16 }, NULL));
+    ROW("FlagNumber is 2048", E_INVALIDARG, "flags", "1.5",
+        WHvSignalVirtualProcessorSynicEvent(s->p, (WHV_SYNIC_EVENT_PARAMETERS){ .FlagNumber = 2048 }, NULL));
+    FUNCTION(WHvPostVirtualProcessorSynicMessage, TAKES_VP, "XXSSSSI", "a message into a source's slot, likewise",
+             (s->p, s->vp, 2, message, 256));
+    ROW("Message is NULL", E_POINTER, "Message", "1.5", WHvPostVirtualProcessorSynicMessage(s->p, 0, 2, NULL, 256));
+    ROW("SintIndex is 16", E_INVALIDARG, "SintIndex", "1.5",
+        WHvPostVirtualProcessorSynicMessage(s->p, 0, 16, message, 256));
+    ROW("more than 256 bytes", E_INVALIDARG, "MessageSizeInBytes", "1.5",
+        WHvPostVirtualProcessorSynicMessage(s->p, 0, 2, message, 257));
+    ROW("less than a header", E_INVALIDARG, "MessageSizeInBytes", "1.5",
+        WHvPostVirtualProcessorSynicMessage(s->p, 0, 2, message, 15));
+    ROW("a message of type 0", HV(5), "type", "1.5",
+        WHvPostVirtualProcessorSynicMessage(s->p, 0, 2, message + 1, 64));
     UNSUPPORTED(WHvCreateTrigger, (s->p, &trigger, (void *)s->room, (void *)(s->room + 8)));
     UNSUPPORTED(WHvUpdateTriggerParameters, (s->p, &trigger, NULL));
     UNSUPPORTED(WHvDeleteTrigger, (s->p, NULL));

@@ -13,7 +13,8 @@ const struct chapter chapters[] = {
     { "Registers", register_rows },
     { "State and counters", state_rows },
     { "Interrupts", interrupt_rows },
-    { "Doorbells, ports, synthetic interrupts, triggers", event_rows },
+    { "Doorbells and notification ports", port_rows },
+    { "Synthetic interrupts and triggers", event_rows },
     { "Virtual PCI and migration", device_rows },
     { "The emulator library", emulator_rows },
     { "softwhp.h", own_rows },
@@ -92,7 +93,8 @@ HRESULT answer_of(char letter)
 {
     switch (letter) {
     case '.': return S_OK;
-    case 'I': return E_INVALIDARG;
+    case 'I':
+    case 'A': return E_INVALIDARG;
     case 'P': return HV(7);
     case 'V': return WHV_E_INVALID_VP_STATE;
     case 'X': return WHV_E_VP_DOES_NOT_EXIST;

@@ -21,6 +21,7 @@ static const struct {
     { E_POINTER, "E_POINTER" },
     { E_OUTOFMEMORY, "E_OUTOFMEMORY" },
     { E_ACCESSDENIED, "E_ACCESSDENIED" },
+    { E_HANDLE, "E_HANDLE" },
     { NOT_SUPPORTED, "ERROR_NOT_SUPPORTED" },
     { (HRESULT)0x80070490u, "ERROR_NOT_FOUND" },
     { INVALID_STATE, "ERROR_INVALID_STATE" },
@@ -58,6 +59,8 @@ static const char *word_of(char letter)
     switch (letter) {
     case '.': return "ok";
     case 'I': return "gone";
+    case 'A': return "argument";
+    case 'F': return "not found";
     case 'P': return "order";
     case 'X': return "no VP";
     case 'V': return "runs";
@@ -106,7 +109,7 @@ static const char head[] =
 static void write_head(FILE *f)
 {
     fputs(head, f);
-    for (const char *letter = ".PXVTI"; *letter; letter++)
+    for (const char *letter = ".PXVTIAF"; *letter; letter++)
         fprintf(f, "| %s | %s | %08X |\n", word_of(*letter), name_of(answer_of(*letter)), (u32)answer_of(*letter));
 }
 

@@ -3,7 +3,9 @@
 #include "tests/whp/misuse.h"
 
 #include <pthread.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "tests/whp/chance.h"
 
@@ -158,6 +160,31 @@ static void add_second(struct scene *s)
     ck_ok(WHvSetVirtualProcessorRegisters(s->p, 1, &name, 1, &v));
 }
 
+static const WHV_DOORBELL_MATCH_DATA scene_bell = { .GuestAddress = GUEST_HOLE, .Length = 4, .MatchOnLength = 1 };
+
+static void hang_on(struct scene *s)
+{
+    WHV_NOTIFICATION_PORT_PARAMETERS port;
+    int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+
+    ck_assert_int_ge(fd, 0);
+    memset(&port, 0, sizeof port);
+    port.NotificationPortType = WHvNotificationPortTypeEvent;
+    port.Event.ConnectionId = SCENE_CONNECTION;
+    s->event = (HANDLE)(intptr_t)fd;
+    ck_ok(WHvRegisterPartitionDoorbellEvent(s->p, &scene_bell, s->event));
+    ck_ok(WHvCreateNotificationPort(s->p, &port, s->event, &s->port));
+}
+
+void scene_take_down(struct scene *s)
+{
+    u64 rings;
+
+    ck_ok(WHvUnregisterPartitionDoorbellEvent(s->plain.partition, &scene_bell));
+    ck_ok(WHvDeleteNotificationPort(s->plain.partition, s->port));
+    ck_assert_int_lt(read((int)(intptr_t)s->event, &rings, sizeof rings), 0); /* and never was signalled */
+}
+
 void scene_open(struct scene *s)
 {
     u64 one = 1;
@@ -170,6 +197,7 @@ void scene_open(struct scene *s)
     ck_ok(WHvWriteGpaRange(s->p, 0, SCENE_TRACKED, (WHV_ACCESS_GPA_CONTROLS){ .CacheType = WHvCacheTypeWriteBack },
                            &one, 8));
 
+    hang_on(s);
     s->apic = begin(WHvX64LocalApicEmulationModeX2Apic);
     ck_ok(WHvSetupPartition(s->apic));
     ck_ok(WHvCreateVirtualProcessor(s->apic, 0, 0));
@@ -186,6 +214,7 @@ void scene_close(struct scene *s)
     ck_ok(WHvDeletePartition(s->apic));
     ck_ok(WHvDeletePartition(s->raw));
     ck_ok(WHvDeletePartition(s->fixed));
+    close((int)(intptr_t)s->event);
     if (s->emulator)
         ck_ok(WHvEmulatorDestroyEmulator(s->emulator));
 }
@@ -236,6 +265,7 @@ void scene_open_in(struct scene *s, enum state state)
         guest_open_in(&s->plain, s->p, GUEST_LONG, scene_code, sizeof scene_code);
     }
     ck_ok(WHvMapGpaRange(s->p, s->plain.memory + SCENE_TRACKED, SCENE_TRACKED, 4096, (WHV_MAP_GPA_RANGE_FLAGS)15));
+    hang_on(s);
     if (state == STATE_RUNS) {
         guest_set(&s->plain, WHvX64RegisterRip, LOOP);
         start(s, 0);
@@ -259,6 +289,8 @@ void scene_close_in(struct scene *s, enum state state)
     ck_assert(hr == S_OK || hr == E_INVALIDARG); /* the call may have been that */
     if (s->plain.memory)
         munmap(s->plain.memory, GUEST_MEMORY);
+    if (s->event)
+        close((int)(intptr_t)s->event);
     if (s->emulator)
         WHvEmulatorDestroyEmulator(s->emulator);
 }

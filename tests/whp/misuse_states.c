@@ -21,7 +21,7 @@ static void call_inside(void *context)
     forget_text();
     c->answer = call_function(c->s, c->n);
     if (FAILED(c->answer))
-        check_text(functions[c->n]->name, "Partition|VpIndex|isn't there");
+        check_text(functions[c->n]->name, "Partition|VpIndex|PortHandle|MatchData|isn't there");
 }
 
 static void call_emulator(void *context)
@@ -64,7 +64,7 @@ static HRESULT try_in(enum state state, int n, const char *name)
     forget_text();
     HRESULT hr = call_function(&s, n);
     if (FAILED(hr)) {
-        check_text(name, "Partition|VpIndex|isn't there");
+        check_text(name, "Partition|VpIndex|PortHandle|MatchData|isn't there");
         survey_add(&after, s.p, is_moving);
         survey_same(&before, &after, name);
     }

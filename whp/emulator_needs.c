@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/* What an instruction needs of its processor's state, and which ones callbacks can't carry out. */
+#include <Zydis/Mnemonic.h>
+
+#include "state/xstate.h"
+#include "whp/emulator.h"
+
+static bool is_xsave(u16 op)
+{
+    return op >= ZYDIS_MNEMONIC_XRSTOR && op <= ZYDIS_MNEMONIC_XSAVES64;
+}
+
+/* The x87's last selectors go to memory, or come from there. */
+static bool has_selectors(u16 op)
+{
+    switch (op) {
+    case ZYDIS_MNEMONIC_FNSTENV:
+    case ZYDIS_MNEMONIC_FLDENV:
+    case ZYDIS_MNEMONIC_FNSAVE:
+    case ZYDIS_MNEMONIC_FRSTOR:
+    case ZYDIS_MNEMONIC_FXSAVE:
+    case ZYDIS_MNEMONIC_FXRSTOR:
+    case ZYDIS_MNEMONIC_XSAVE:
+    case ZYDIS_MNEMONIC_XSAVEC:
+    case ZYDIS_MNEMONIC_XSAVEOPT:
+    case ZYDIS_MNEMONIC_XSAVES:
+    case ZYDIS_MNEMONIC_XRSTOR:
+    case ZYDIS_MNEMONIC_XRSTORS: return true;
+    default: return false;
+    }
+}
+
+static unsigned float_needs(u16 op, u32 a)
+{
+    unsigned needs = a & (FPU | MMX | WAITS) ? NEEDS_X87 : 0;
+
+    if (a & (SSE | AVX))
+        needs |= NEEDS_XMM;
+    if (a & AVX)
+        needs |= NEEDS_YMM | NEEDS_XCR0;
+    if (is_xsave(op))
+        needs |= NEEDS_FP | NEEDS_XCR0 | NEEDS_COMPONENTS;
+    switch (op) {
+    case ZYDIS_MNEMONIC_FXSAVE:
+    case ZYDIS_MNEMONIC_FXSAVE64:
+    case ZYDIS_MNEMONIC_FXRSTOR:
+    case ZYDIS_MNEMONIC_FXRSTOR64: needs |= NEEDS_XMM; break;
+    default: break;
+    }
+    return needs | (has_selectors(op) ? NEEDS_SELECTORS : 0);
+}
+
+static bool is_port(u16 op)
+{
+    switch (op) {
+    case ZYDIS_MNEMONIC_IN:
+    case ZYDIS_MNEMONIC_OUT:
+    case ZYDIS_MNEMONIC_INSB:
+    case ZYDIS_MNEMONIC_INSW:
+    case ZYDIS_MNEMONIC_INSD:
+    case ZYDIS_MNEMONIC_OUTSB:
+    case ZYDIS_MNEMONIC_OUTSW:
+    case ZYDIS_MNEMONIC_OUTSD: return true;
+    default: return false;
+    }
+}
+
+/* IRET lets NMIs in again; STI and who loads SS keep interrupts out for an instruction. */
+static bool moves_interruptibility(const struct insn *in)
+{
+    switch (in->op) {
+    case ZYDIS_MNEMONIC_IRET:
+    case ZYDIS_MNEMONIC_IRETD:
+    case ZYDIS_MNEMONIC_IRETQ:
+    case ZYDIS_MNEMONIC_STI: return true;
+    case PSEUDO_MOV_SEGMENT: return in->imm && in->dst == SS;
+    case PSEUDO_POP_SEGMENT: return in->dst == SS;
+    default: return false;
+    }
+}
+
+unsigned needs_of(const struct insn *in, u32 a)
+{
+    bool is_float = a & (FPU | MMX | SSE | AVX) || is_xsave(in->op);
+    bool is_system = (a & (CPL0 | PROTECTED | UMIP)) ||
+                     ((a & ENDS) && !(a & BRANCH) && !is_float && !is_port(in->op));
+    unsigned needs = float_needs(in->op, a);
+
+    if (is_system)
+        needs |= NEEDS_SYSTEM;
+    if (is_system || in->segment >= FS || in->op == PSEUDO_PUSH_SEGMENT)
+        needs |= NEEDS_SEGMENTS;
+    if (moves_interruptibility(in))
+        needs |= NEEDS_INTERRUPT_STATE;
+    if (needs || in->run || is_port(in->op) ||
+        a & (STRING | OPSIZE)) /* these may have a second memory operand */
+        needs |= NEEDS_CONTROL;
+    return needs;
+}
+
+unsigned needs_now(const struct emulator *e, const struct known *k)
+{
+    const struct vcpu *cpu = e->cpu;
+    unsigned needs = k->needs;
+
+    if (likely(!(needs & (NEEDS_SELECTORS | NEEDS_COMPONENTS))))
+        return needs;
+    if (!e->vp->ExecutionState.EferLma) /* FpControlStatus and XmmControlStatus bring them */
+        needs &= ~(unsigned)NEEDS_SELECTORS;
+    if (needs & NEEDS_COMPONENTS && e->needs & NEEDS_XCR0) {
+        u64 moved = cpu->xcr0 & ((u32)cpu->gpr[RAX] | cpu->gpr[RDX] << 32);
+
+        needs |= (moved & STATE_AVX ? NEEDS_YMM : 0) | (moved & STATE_PKRU ? NEEDS_PKRU : 0);
+    }
+    return needs & ~(unsigned)NEEDS_COMPONENTS;
+}
+
+/*
+ * Time, randomness, MSRs, debug registers and the TLB are the processor's own; events go through more of it than
+ * callbacks know. But for INVPCID none of these touches data, so none is behind an exit of a partition's.
+ */
+bool is_beyond_callbacks(const struct insn *in)
+{
+    switch (in->op) {
+    case ZYDIS_MNEMONIC_CPUID:
+    case ZYDIS_MNEMONIC_INT:
+    case ZYDIS_MNEMONIC_INT1:
+    case ZYDIS_MNEMONIC_INT3:
+    case ZYDIS_MNEMONIC_INTO:
+    case ZYDIS_MNEMONIC_INVD:
+    case ZYDIS_MNEMONIC_INVLPG:
+    case ZYDIS_MNEMONIC_INVPCID:
+    case ZYDIS_MNEMONIC_RDMSR:
+    case ZYDIS_MNEMONIC_RDPID:
+    case ZYDIS_MNEMONIC_RDPKRU:
+    case ZYDIS_MNEMONIC_RDPMC:
+    case ZYDIS_MNEMONIC_RDPRU:
+    case ZYDIS_MNEMONIC_RDRAND:
+    case ZYDIS_MNEMONIC_RDSEED:
+    case ZYDIS_MNEMONIC_RDTSC:
+    case ZYDIS_MNEMONIC_RDTSCP:
+    case ZYDIS_MNEMONIC_SWAPGS:
+    case ZYDIS_MNEMONIC_SYSCALL:
+    case ZYDIS_MNEMONIC_SYSENTER:
+    case ZYDIS_MNEMONIC_SYSEXIT:
+    case ZYDIS_MNEMONIC_SYSRET:
+    case ZYDIS_MNEMONIC_WBINVD:
+    case ZYDIS_MNEMONIC_WRMSR:
+    case ZYDIS_MNEMONIC_WRPKRU:
+    case ZYDIS_MNEMONIC_XGETBV:
+    case ZYDIS_MNEMONIC_XSETBV:
+    case PSEUDO_MOV_CONTROL:
+    case PSEUDO_MOV_DEBUG: return true;
+    default: return false;
+    }
+}
