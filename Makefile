@@ -2,7 +2,9 @@
 # make            build/libsoftwhp.a, build/libsoftwhp.so and build/softwhp
 # make run        boots a Debian Linux kernel to a shell prompt (scripted where there is no terminal); KERNEL=FILE
 # make check      all tests; T=NAME runs one: a suite, a case, or a test that tests/run.sh names
+# make guests     Debian's firmware and small systems, the long ones too; the quick ones are in make check
 # make asan       the tests under the address and undefined-behaviour sanitizers
+# make tsan       what runs on several threads under the thread sanitizer; STRESS=seconds of each stress, TSAN=suites
 # make bench      benchmarks beside the peers that are installed; BENCH="--rounds 1 alu" as bench/bench.py takes it
 # make vectors    captures hardware vectors on this machine's processor: OUT=build/vectors SEED=1 PERCENT=100
 # make fuzz       random sequences against this machine's processor: FUZZ="--count 10000 --seed 1", docs/fuzzing.md
@@ -132,9 +134,23 @@ check: all
 	@CC="$(CC)" packaging/deps.sh check
 	+@CC="$(CC)" MAKE="$(MAKE)" GUESTS="$(GUESTS)" SANITIZE="$(SANITIZE)" tests/run.sh $B $(T)
 
+guests: all
+	@GUESTS="$(GUESTS)" tests/vmm/guests.sh $B all
+
 asan:
 	@$(MAKE) check B=$B/asan GUESTS=$(GUESTS) CFLAGS="-O1 -g" MODE="-DSWHP_LOOP -fno-omit-frame-pointer" \
 		SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined"
+
+# Where the host lays out addresses at random in more bits than the sanitizer's runtime knows, it runs without that.
+STRESS ?= 10
+TSAN ?= stress smp apic
+tsan:
+	@CC="$(CC)" packaging/deps.sh check
+	@$(MAKE) -s B=$B/tsan CFLAGS="-O1 -g" MODE="-DSWHP_LOOP -fno-omit-frame-pointer -Wno-tsan" \
+		SANITIZE="-fsanitize=thread" $B/tsan/tests/suites
+	@plain=$$(setarch $$(uname -m) -R true 2>/dev/null && echo setarch $$(uname -m) -R); for suite in $(TSAN); do \
+		STRESS=$(STRESS) CK_TIMEOUT_MULTIPLIER=20 TSAN_OPTIONS="halt_on_error=1 $$TSAN_OPTIONS" \
+			$$plain $B/tsan/tests/suites $$suite || exit 1; done
 
 bench: all $B/bench/exits $B/bench/mappings
 	@packaging/deps.sh bench
@@ -173,4 +189,4 @@ clean:
 
 -include $(patsubst %.o,%.d,$(OBJECTS) $(PORTABLE) $(VMM) $(TESTS) $(PROGRAMS))
 
-.PHONY: all deps run check asan bench vectors fuzz docs floors windows-syntax windows-objects libs install clean
+.PHONY: all deps run check guests asan tsan bench vectors fuzz docs floors windows-syntax windows-objects libs install clean

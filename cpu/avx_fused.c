@@ -138,7 +138,7 @@ void op_cvtps2ph(CPU, IN)
         r.w[i] = (u16)fp_narrow(&fp_single, &fp_half, v.d[i], &how, &flags);
     fp_flags(cpu, flags);
     if (in_memory) {
-        memcpy(p.bytes, r.b, size);
+        copy_bytes(p.bytes, r.b, size);
         place_commit(cpu, &p);
     } else {
         vector_put(cpu, in, &r, 16);

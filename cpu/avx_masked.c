@@ -28,7 +28,7 @@ static void masked_load(CPU, IN, unsigned piece)
         if (!is_set(mask, i, piece))
             continue;
         place_segment(cpu, &p, in->segment, cut(in, offset + i * piece), piece, ACCESS_READ | ACCESS_PLAIN);
-        memcpy(r.b + i * piece, p.bytes, piece);
+        copy_bytes(r.b + i * piece, p.bytes, piece);
     }
     vector_put(cpu, in, &r, size);
 }
@@ -47,7 +47,7 @@ static void masked_store(CPU, IN, unsigned piece)
                           ACCESS_WRITE | ACCESS_PLAIN);
     for (unsigned i = 0; i < size / piece; i++)
         if (is_set(mask, i, piece)) {
-            memcpy(p[i].bytes, v->b + i * piece, piece);
+            copy_bytes(p[i].bytes, v->b + i * piece, piece);
             place_commit(cpu, &p[i]);
         }
 }
@@ -89,7 +89,7 @@ static void gather(CPU, IN, unsigned piece, unsigned step)
 
         if (is_set(mask, i, piece)) {
             place_segment(cpu, &p, in->segment, cut(in, base + distance), piece, ACCESS_READ | ACCESS_PLAIN);
-            memcpy(to->b + i * piece, p.bytes, piece);
+            copy_bytes(to->b + i * piece, p.bytes, piece);
             cpu->has_gathered = true;
         }
         memset(mask->b + i * piece, 0, piece);

@@ -157,13 +157,14 @@ INLINE const struct insn *jump_find(CPU, u64 rip)
 INLINE bool push_return(CPU, IN)
 {
     u64 rsp = cpu->gpr[RSP] - 8;
-    u64 *m = place_hit(cpu, rsp, 8, true);
+    u8 *m = place_hit(cpu, rsp, 8, true);
 
     if (unlikely(!m))
         return false;
     struct return_to *r = &cpu->returns[cpu->returns_top++ % RETURNS];
 
-    *m = r->rip = cpu->code_base + in->offset + in->length;
+    r->rip = cpu->code_base + in->offset + in->length;
+    store_bytes(m, r->rip, 8);
     r->exits = (const struct exits *)(in + 1);
     cpu->gpr[RSP] = rsp;
     return true;

@@ -90,13 +90,13 @@ static void exchange_pair(CPU, IN, unsigned half)
     } else {
         u128 now = 0;
 
-        memcpy(&now, p.bytes, half / 4);
+        copy_bytes(&now, p.bytes, half / 4);
         equal = now == old;
         if (equal)
             now = desired;
         else
             old = now;
-        memcpy(p.bytes, &now, half / 4);
+        copy_bytes(p.bytes, &now, half / 4);
         place_commit(cpu, &p);
     }
     flags_change(cpu, ZF, equal ? ZF : 0);

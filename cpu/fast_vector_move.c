@@ -30,7 +30,7 @@ INLINE bool store(CPU, IN, enum form form, unsigned size, bool aligned, unsigned
 
     if (unlikely(!m))
         return false;
-    memcpy(m, &xmm(cpu, in->src)->q[half], size);
+    copy_bytes(m, &xmm(cpu, in->src)->q[half], size);
     return true;
 }
 
@@ -63,8 +63,8 @@ INLINE bool vex_store(CPU, IN, enum form form, bool aligned)
         return false;
     low = LANE(v, 0);
     high = LANE(v, 1);
-    memcpy(m, &low, 16);
-    memcpy(m + 16, &high, 16);
+    copy_bytes(m, &low, 16);
+    copy_bytes(m + 16, &high, 16);
     return true;
 }
 

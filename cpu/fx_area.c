@@ -79,7 +79,7 @@ void area_read(const struct area *a, unsigned offset, void *to, unsigned size)
         n = size - done;
         unsigned i = piece_of(a, offset + done, &n);
 
-        memcpy((u8 *)to + done, a->piece[i].place.bytes + (offset + done - a->piece[i].from), n);
+        copy_bytes((u8 *)to + done, a->piece[i].place.bytes + (offset + done - a->piece[i].from), n);
     }
 }
 
@@ -89,7 +89,7 @@ void area_write(struct area *a, unsigned offset, const void *from, unsigned size
         n = size - done;
         unsigned i = piece_of(a, offset + done, &n), past = offset + done - a->piece[i].from;
 
-        memcpy(a->piece[i].place.bytes + past, (const u8 *)from + done, n);
+        copy_bytes(a->piece[i].place.bytes + past, (const u8 *)from + done, n);
         a->piece[i].written |= ones(n) << past;
     }
 }

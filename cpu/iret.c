@@ -117,7 +117,7 @@ static struct popped pop_frame(CPU, u64 sp, unsigned size)
     const u64 *hit;
 
     if (size == 8 && in_code64(cpu) && (hit = place_hit(cpu, sp, 40, false)) != NULL) {
-        memcpy(&f, hit, 40);
+        copy_bytes(&f, hit, 40);
         f.whole = true;
         return f;
     }

@@ -179,7 +179,7 @@ void op_clzero(CPU, IN)
     u64 rax = cpu->gpr[RAX] & ones(16u << (in->address - W16));
 
     place_segment(cpu, &p, in->segment, rax & ~(u64)63, 64, ACCESS_WRITE | ACCESS_PLAIN);
-    memset(p.bytes, 0, 64);
+    fill_bytes(p.bytes, 0, 64);
     place_commit(cpu, &p);
 }
 

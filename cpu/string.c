@@ -7,6 +7,7 @@
  */
 #include "cpu/handler.h"
 #include "cpu/verbs.h"
+#include "state/partition.h"
 
 enum kind { MOVS, STOS, LODS, SCAS, CMPS };
 
@@ -71,18 +72,59 @@ static u64 span(CPU, IN, unsigned segment, u64 offset, unsigned access, u64 n, u
 }
 
 /*
+ * memmove() and memset() may store what lies in the middle twice, which another processor that answers at once could
+ * see: its own store is gone. So where there are others, the host's REP stores each element, once. The destination
+ * doesn't begin inside the source.
+ */
+INLINE bool has_others(CPU)
+{
+    return MAX_PROCESSORS > 1 && cpu->partition->processors > 1;
+}
+
+static void copy_once(u8 *to, const u8 *from, u64 n, unsigned size)
+{
+#ifdef __x86_64__
+    switch (size) {
+    case 1: __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(n) : : "memory"); break;
+    case 2: __asm__ volatile("rep movsw" : "+D"(to), "+S"(from), "+c"(n) : : "memory"); break;
+    case 4: __asm__ volatile("rep movsl" : "+D"(to), "+S"(from), "+c"(n) : : "memory"); break;
+    default: __asm__ volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(n) : : "memory"); break;
+    }
+#else
+    memmove(to, from, n * size);
+#endif
+}
+
+static void fill_once(u8 *to, u64 v, u64 n, unsigned size)
+{
+#ifdef __x86_64__
+    switch (size) {
+    case 1: __asm__ volatile("rep stosb" : "+D"(to), "+c"(n) : "a"(v) : "memory"); break;
+    case 2: __asm__ volatile("rep stosw" : "+D"(to), "+c"(n) : "a"(v) : "memory"); break;
+    case 4: __asm__ volatile("rep stosl" : "+D"(to), "+c"(n) : "a"(v) : "memory"); break;
+    default: __asm__ volatile("rep stosq" : "+D"(to), "+c"(n) : "a"(v) : "memory"); break;
+    }
+#else
+    for (u64 i = 0; i < n; i++)
+        store_bytes(to + i * size, v, size);
+#endif
+}
+
+/*
  * Copies n elements as one after the other would: where the destination begins inside the source, what was
  * written is read again, and a pattern repeats.
  */
-static void copy(u8 *to, const u8 *from, u64 n, unsigned size, bool down)
+static void copy(CPU, u8 *to, const u8 *from, u64 n, unsigned size, bool down)
 {
     u64 bytes = n * size, ahead;
 
     if (down) {
         to -= bytes - size;
         from -= bytes - size;
-        if ((u64)(from - to) >= bytes || to == from) {
-            memmove(to, from, bytes);
+        if ((u64)(from - to) >= bytes && (u64)(to - from) >= bytes && has_others(cpu)) {
+            copy_once(to, from, n, size);
+        } else if (((u64)(from - to) >= bytes || to == from) && !has_others(cpu)) {
+            move_bytes(to, from, bytes);
         } else {
             for (u64 i = n; i-- > 0;)
                 store_sized(to + i * size, load_sized(from + i * size, size), size);
@@ -91,26 +133,33 @@ static void copy(u8 *to, const u8 *from, u64 n, unsigned size, bool down)
     }
     ahead = (u64)(to - from);
     if (ahead >= bytes || ahead == 0) {
-        memmove(to, from, bytes);
-    } else if (ahead < size) {
+        if (has_others(cpu))
+            copy_once(to, from, n, size);
+        else
+            move_bytes(to, from, bytes);
+    } else if (ahead < size || has_others(cpu)) {
         for (u64 i = 0; i < n; i++)
             store_sized(to + i * size, load_sized(from + i * size, size), size);
     } else {
         for (u64 part; bytes; bytes -= part, to += part, ahead += part) {
             part = least(ahead, bytes);
-            memcpy(to, from, part);
+            copy_bytes(to, from, part);
         }
     }
 }
 
-static void fill(u8 *to, u64 v, u64 n, unsigned size, bool down)
+static void fill(CPU, u8 *to, u64 v, u64 n, unsigned size, bool down)
 {
     u64 bytes = n * size;
 
     if (down)
         to -= bytes - size;
+    if (has_others(cpu)) {
+        fill_once(to, v, n, size);
+        return;
+    }
     if (size == 1 || v == (v & 0xff) * (ones(8 * size) / 0xff)) {
-        memset(to, (u8)v, bytes);
+        fill_bytes(to, (u8)v, bytes);
         return;
     }
     for (; size < 8; size *= 2)
@@ -118,7 +167,7 @@ static void fill(u8 *to, u64 v, u64 n, unsigned size, bool down)
     for (; bytes >= 8; bytes -= 8, to += 8)
         store_bytes(to, v, 8);
     if (bytes)
-        memcpy(to, &v, bytes);
+        copy_bytes(to, &v, bytes);
 }
 
 /* What a comparing instruction looked at last. */
@@ -178,8 +227,8 @@ INLINE u64 chunk(CPU, IN, enum kind kind, u64 n, struct pair *last)
             return 0;
     }
     switch (kind) {
-    case MOVS: copy(destination, source, n, size, down); return n;
-    case STOS: fill(destination, cpu->gpr[RAX] & ones(8 * size), n, size, down); return n;
+    case MOVS: copy(cpu, destination, source, n, size, down); return n;
+    case STOS: fill(cpu, destination, cpu->gpr[RAX] & ones(8 * size), n, size, down); return n;
     case LODS: last->a = load_sized(down ? source - (n - 1) * size : source + (n - 1) * size, size); return n;
     default: return compare(last, source, destination, n, size, down, in->rep == REP_NE);
     }
@@ -295,10 +344,13 @@ INLINE bool quick(CPU, IN, enum kind kind, u64 n)
 
         if (!from || ((u64)(to - from) < bytes && to != from))
             return false;
-        memmove(to, from, size);
+        if (has_others(cpu))
+            copy_once(to, from, n, 1u << in->width);
+        else
+            move_bytes(to, from, size);
         cpu->gpr[RSI] += bytes;
     } else {
-        fill(to, cpu->gpr[RAX] & ones(8u << in->width), n, 1u << in->width, false);
+        fill(cpu, to, cpu->gpr[RAX] & ones(8u << in->width), n, 1u << in->width, false);
     }
     cpu->gpr[RDI] += bytes;
     return true;

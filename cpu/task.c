@@ -54,7 +54,7 @@ static void read_bytes(CPU, u64 linear, u8 *to, unsigned size)
 
         part = size - done < 64 ? size - done : 64;
         place_linear(cpu, &p, table_linear(cpu, linear, done), part, ACCESS_READ | ACCESS_SYSTEM);
-        memcpy(to + done, p.bytes, part);
+        copy_bytes(to + done, p.bytes, part);
     }
 }
 

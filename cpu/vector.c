@@ -12,11 +12,11 @@ static void check_aligned(CPU, IN, unsigned size)
 static void copy(void *to, const void *from, unsigned size)
 {
     switch (size) {
-    case 4: memcpy(to, from, 4); break;
-    case 8: memcpy(to, from, 8); break;
-    case 16: memcpy(to, from, 16); break;
-    case 32: memcpy(to, from, 32); break;
-    default: memcpy(to, from, size); break;
+    case 4: copy_bytes(to, from, 4); break;
+    case 8: copy_bytes(to, from, 8); break;
+    case 16: copy_bytes(to, from, 16); break;
+    case 32: copy_bytes(to, from, 32); break;
+    default: copy_bytes(to, from, size); break;
     }
 }
 

@@ -18,7 +18,7 @@ static void fetch(CPU, IN, struct x87_run *run)
     unsigned size = width_size(in->width);
 
     place_operand(cpu, in, &p, size, ACCESS_READ);
-    memcpy(&run->b, p.bytes, size);
+    copy_bytes(&run->b, p.bytes, size);
     x87_note_memory(cpu, in);
 }
 

@@ -49,7 +49,7 @@ static void fetch(CPU, IN, void *bytes, unsigned size)
         span_load(&s, bytes);
     } else {
         place_operand(cpu, in, &p, size, ACCESS_READ);
-        memcpy(bytes, p.bytes, size);
+        copy_bytes(bytes, p.bytes, size);
     }
 }
 
@@ -140,7 +140,7 @@ static void store(CPU, IN, x87_fn *f, unsigned size, const struct x87_register *
     x87_note_memory(cpu, in);
     if (!convert(cpu, f, indefinite, &run))
         return;
-    memcpy(p.bytes, &run.b, size);
+    copy_bytes(p.bytes, &run.b, size);
     place_commit(cpu, &p);
     if (pop)
         x87_pop(cpu);

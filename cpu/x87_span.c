@@ -36,17 +36,17 @@ void span_open(CPU, IN, struct span *s, unsigned size, unsigned first, unsigned 
 
 void span_load(const struct span *s, void *bytes)
 {
-    memcpy(bytes, s->part[0].bytes, s->first);
+    copy_bytes(bytes, s->part[0].bytes, s->first);
     if (s->size > s->first)
-        memcpy((u8 *)bytes + s->first, s->part[1].bytes, s->size - s->first);
+        copy_bytes((u8 *)bytes + s->first, s->part[1].bytes, s->size - s->first);
 }
 
 void span_store(CPU, struct span *s, const void *bytes)
 {
-    memcpy(s->part[0].bytes, bytes, s->first);
+    copy_bytes(s->part[0].bytes, bytes, s->first);
     place_commit(cpu, &s->part[0]);
     if (s->size > s->first) {
-        memcpy(s->part[1].bytes, (const u8 *)bytes + s->first, s->size - s->first);
+        copy_bytes(s->part[1].bytes, (const u8 *)bytes + s->first, s->size - s->first);
         place_commit(cpu, &s->part[1]);
     }
 }

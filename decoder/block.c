@@ -100,7 +100,7 @@ static void decode_crossing(struct vcpu *cpu, u32 mode, struct draft *draft, uns
     struct decoded *d = &draft->decoded[0];
     unsigned most = limit_bytes(cpu, draft->rip, 15);
 
-    memcpy(draft->text, draft->page + offset, first);
+    copy_bytes(draft->text, draft->page + offset, first);
     if (most <= first) { /* SDM 3A 5.3: the limit comes before the next page */
         put_fault(draft, in, d, run_gp);
         draft->n = 1;
@@ -109,7 +109,7 @@ static void decode_crossing(struct vcpu *cpu, u32 mode, struct draft *draft, uns
     const u8 *second = fetch_page(cpu, linear_of(cpu, draft->rip + first), &draft->second_gpa);
 
     code_claim(cpu, draft->second_gpa);
-    memcpy(draft->text + first, second, most - first);
+    copy_bytes(draft->text + first, second, most - first);
     switch (decode(&cpu->partition->has, mode, draft->text, most, offset, in, d)) {
     case DECODE_MORE:
     case DECODE_TOO_LONG:
@@ -169,7 +169,7 @@ static void decode_run(struct vcpu *cpu, u32 mode, struct draft *draft)
             return;
         room = PAGE_SIZE - offset < 15 ? PAGE_SIZE - offset : 15;
         size = limit_bytes(cpu, rip, room);
-        memcpy(draft->text + draft->bytes, draft->page + offset, size);
+        copy_bytes(draft->text + draft->bytes, draft->page + offset, size);
         switch (decode(&cpu->partition->has, mode, draft->text + draft->bytes, size, offset, in, d)) {
         case DECODE_MORE:
             if (draft->n > 0)
@@ -355,7 +355,7 @@ static bool crossing_is_current(struct vcpu *cpu, struct block *b)
     u64 second_gpa;
     const u8 *second = fetch_page(cpu, linear_of(cpu, b->rip + first), &second_gpa);
 
-    return !memcmp(b->host + offset, text, first) && !memcmp(second, text + first, b->bytes - first);
+    return block_is_same(b->host + offset, text, first) && block_is_same(second, text + first, b->bytes - first);
 }
 
 static bool is_current(struct vcpu *cpu, struct block *b)

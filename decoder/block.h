@@ -54,5 +54,6 @@ struct code_page *code_page_of(struct vcpu *cpu, u64 gpa, bool make);
 void block_mark(struct vcpu *cpu, struct block *b, u64 gpa, u64 granules);
 void block_kill(struct vcpu *cpu, struct block *b);
 bool block_is_current(struct vcpu *cpu, struct block *b);
+bool block_is_same(const u8 *memory, const u8 *text, unsigned size);
 
 #endif

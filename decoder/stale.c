@@ -104,7 +104,7 @@ void block_kill(struct vcpu *cpu, struct block *b)
 }
 
 /* memcmp() for what is mostly a few bytes: less than the call of it. */
-static bool is_same(const u8 *a, const u8 *b, unsigned size)
+bool block_is_same(const u8 *a, const u8 *b, unsigned size)
 {
     if (size > 8) {
         unsigned at = 0;
@@ -116,8 +116,8 @@ static bool is_same(const u8 *a, const u8 *b, unsigned size)
     }
     if (size >= 4)
         return load_bytes(a, 4) == load_bytes(b, 4) && load_bytes(a + size - 4, 4) == load_bytes(b + size - 4, 4);
-    return size < 2 ? !size || *a == *b
-                    : load_bytes(a, 2) == load_bytes(b, 2) && a[size - 1] == b[size - 1];
+    return size < 2 ? !size || load_bytes(a, 1) == *b
+                    : load_bytes(a, 2) == load_bytes(b, 2) && load_bytes(a + size - 1, 1) == b[size - 1];
 }
 
 /* The text that a block was decoded from is still in memory? */
@@ -128,7 +128,7 @@ bool block_is_current(struct vcpu *cpu, struct block *b)
     if (b->checked == cpu->run)
         return true;
     for (unsigned i = 0; i < b->ranges; i++) {
-        if (!is_same(b->host + b->range[i].offset, text, b->range[i].size))
+        if (!block_is_same(b->host + b->range[i].offset, text, b->range[i].size))
             return false;
         text += b->range[i].size;
     }

@@ -57,12 +57,12 @@ u8 context_bytes(const struct vcpu *cpu, UINT8 bytes[16])
         if (e->execute != ((linear + got) & PAGE_MASK))
             break;
         if (likely(part >= 16 && !got)) {
-            memcpy(bytes, (const u8 *)(linear + e->addend), 16);
+            copy_bytes(bytes, (const u8 *)(linear + e->addend), 16);
             return 16;
         }
         if (part > 16 - got)
             part = 16 - got;
-        memcpy(bytes + got, (const u8 *)(linear + got + e->addend), part);
+        copy_bytes(bytes + got, (const u8 *)(linear + got + e->addend), part);
         got += part;
     }
     return (u8)got;

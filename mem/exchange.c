@@ -62,17 +62,17 @@ static bool exchange_slowly(struct vcpu *cpu, struct place *p, u128 expected, u1
     if (is_copy) {
         memcpy(&now, p->bounce, p->size);
     } else {
-        memcpy(&now, p->host[0], p->first);
+        copy_bytes(&now, p->host[0], p->first);
         if (rest)
-            memcpy((u8 *)&now + p->first, p->host[1], rest);
+            copy_bytes((u8 *)&now + p->first, p->host[1], rest);
     }
     same = now == expected;
     if (same) {
         memcpy(p->bounce, &desired, p->size);
         if (!is_copy) {
-            memcpy(p->host[0], p->bounce, p->first);
+            copy_bytes(p->host[0], p->bounce, p->first);
             if (rest)
-                memcpy(p->host[1], p->bounce + p->first, rest);
+                copy_bytes(p->host[1], p->bounce + p->first, rest);
             p->notice &= (u8)~NOTICE_BOUNCE; /* done, while nobody looks */
         }
     }

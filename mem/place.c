@@ -196,9 +196,9 @@ static COLD void place_split(struct vcpu *cpu, struct place *p)
     /* An access that isn't inside one register of the APIC has no defined result: it reads zero and writes nothing. */
     memset(p->bounce, 0, p->size);
     if (p->host[0])
-        memcpy(p->bounce, p->host[0], p->first);
+        copy_bytes(p->bounce, p->host[0], p->first);
     if (p->host[1])
-        memcpy(p->bounce + p->first, p->host[1], (size_t)(p->size - p->first));
+        copy_bytes(p->bounce + p->first, p->host[1], (size_t)(p->size - p->first));
     if (access & ACCESS_WRITE)
         p->notice = (u8)(NOTICE_BOUNCE | (watched ? NOTICE_FIRST : 0) | (watched_second ? NOTICE_SECOND : 0));
     else if (watched || watched_second)
@@ -343,9 +343,9 @@ static COLD void commit_bounce(struct vcpu *cpu, const struct place *p)
         return;
     }
     if (p->host[0])
-        memcpy(p->host[0], p->bounce, p->first);
+        copy_bytes(p->host[0], p->bounce, p->first);
     if (p->host[1])
-        memcpy(p->host[1], p->bounce + p->first, rest);
+        copy_bytes(p->host[1], p->bounce + p->first, rest);
 }
 
 /* Reference 7.6. Nothing of the instruction has happened yet. */

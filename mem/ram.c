@@ -345,7 +345,7 @@ void ram_dirty(struct ram *ram, u64 gpa)
         return;
     }
     region = region_find(ram, gpa);
-    if (region && region->whole)
+    if (region && __atomic_load_n(&region->whole, __ATOMIC_RELAXED))
         __atomic_fetch_or(&region->whole, PAGE_DIRTY, __ATOMIC_ACQ_REL);
 }
 
@@ -405,12 +405,18 @@ bool ram_has_all(const struct ram *ram, u64 gpa, u64 size)
 
     for (u64 at = gpa; at < end; at += part) {
         const struct region *region = region_find(ram, at);
+        const struct page *leaf;
 
         part = part_of(at, end);
-        if (!region || (!region->whole && !region->leaf))
+        if (!region)
             return false;
-        for (u64 n = 0; !region->whole && n < part / PAGE_SIZE; n++) {
-            if (!(region->leaf[leaf_index(at) + n].host & ~(u64)PAGE_BELL))
+        if (__atomic_load_n(&region->whole, __ATOMIC_RELAXED))
+            continue;
+        leaf = __atomic_load_n(&region->leaf, __ATOMIC_ACQUIRE);
+        if (!leaf)
+            return false;
+        for (u64 n = 0; n < part / PAGE_SIZE; n++) { /* processors that run note facts meanwhile */
+            if (!(__atomic_load_n(&leaf[leaf_index(at) + n].host, __ATOMIC_RELAXED) & ~(u64)PAGE_BELL))
                 return false;
         }
     }
@@ -449,15 +455,18 @@ void ram_visit(struct ram *ram, ram_visit_fn *visit, void *context)
 
         for (u64 n = 0; middle && n < MIDDLE_REGIONS; n++) {
             u64 gpa = i << ROOT_SHIFT | n << MIDDLE_SHIFT;
-            const struct page *leaf = middle[n].leaf;
+            const struct page *leaf = __atomic_load_n(&middle[n].leaf, __ATOMIC_ACQUIRE);
+            u64 whole = __atomic_load_n(&middle[n].whole, __ATOMIC_RELAXED);
 
-            if (middle[n].whole) {
-                run_add(&run, gpa, REGION_SIZE, middle[n].whole, visit, context);
+            if (whole) {
+                run_add(&run, gpa, REGION_SIZE, whole, visit, context);
                 continue;
             }
-            for (u64 p = 0; leaf && p < LEAF_PAGES; p++) {
-                if (leaf[p].host & ~(u64)PAGE_BELL)
-                    run_add(&run, gpa | p << LEAF_SHIFT, PAGE_SIZE, leaf[p].host, visit, context);
+            for (u64 p = 0; leaf && p < LEAF_PAGES; p++) { /* processors that run note facts meanwhile */
+                u64 host = __atomic_load_n(&leaf[p].host, __ATOMIC_RELAXED);
+
+                if (host & ~(u64)PAGE_BELL)
+                    run_add(&run, gpa | p << LEAF_SHIFT, PAGE_SIZE, host, visit, context);
             }
         }
     }

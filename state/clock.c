@@ -31,9 +31,24 @@ static u64 virtual_counts(const struct partition *p)
     return sum;
 }
 
+/* One word, since others look while a Run resumes time: when it started, or, with the top bit, how far it had come. */
+#define STANDS ((u64)1 << 63)
+
 static u64 host_elapsed(const struct partition *p)
 {
-    return (p->suspended_at ? p->suspended_at : host_nanoseconds()) - p->host_start;
+    u64 start = __atomic_load_n(&p->host_start, __ATOMIC_RELAXED);
+
+    return start & STANDS ? start & ~STANDS : host_nanoseconds() - start;
+}
+
+void clock_suspend(struct partition *p)
+{
+    __atomic_store_n(&p->host_start, host_elapsed(p) | STANDS, __ATOMIC_RELAXED);
+}
+
+void clock_resume(struct partition *p)
+{
+    __atomic_store_n(&p->host_start, host_nanoseconds() - host_elapsed(p), __ATOMIC_RELAXED);
 }
 
 static u64 ticks(const struct partition *p)

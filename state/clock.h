@@ -39,4 +39,8 @@ u64 clock_random(struct partition *p);
 /* The seed's other stream: who is next in SwhpRunPartition, and for how long. */
 u64 clock_draw_turn(struct partition *p);
 
+/* The host's time stands still for the partition, or goes on. With the lock held; any number of times. */
+void clock_suspend(struct partition *p);
+void clock_resume(struct partition *p);
+
 #endif

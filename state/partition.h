@@ -79,7 +79,7 @@ struct partition {
     u64 interrupt_frequency;      /* of the APIC timer's input */
     u32 apic_mode;                /* WHV_X64_LOCAL_APIC_EMULATION_MODE */
     u64 advanced;                 /* counts that SwhpAdvanceClock added, and those of deleted processors */
-    u64 host_start;               /* host clock: the host's nanoseconds at creation */
+    u64 host_start;               /* host clock, atomic: the host's nanoseconds at creation; see state/clock.c */
     u64 seed, random;             /* random: the generator's state */
     u32 undefined;                /* SWHP_UNDEFINED_RESULTS */
 
@@ -97,7 +97,6 @@ struct partition {
     u64 reference_offset;         /* ReferenceTime as the caller set it, less what the clock said then */
     bool is_suspended;            /* atomic; time stands still until the next Run */
     bool is_special;              /* atomic: it is suspended, or has exit contexts of an old level; Run looks closer */
-    u64 suspended_at;             /* host clock: the host's nanoseconds when time was suspended; 0: it runs */
     u16 numa_node;                /* hints that a caller may read back */
     u32 separate_domain;
     void *trace_file;             /* the FILE that SOFTWHP=trace= asked for */

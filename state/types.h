@@ -69,6 +69,34 @@ INLINE void store_bytes(void *p, u64 v, unsigned size)
     default: memcpy(p, &v, size);
     }
 }
+
+/* Eight bytes at a time, which is no less than memcpy() promises; from the end where that is how they overlap. */
+INLINE void move_bytes(void *to, const void *from, size_t size)
+{
+    bool is_up = (uintptr_t)to <= (uintptr_t)from;
+
+    for (size_t done = 0; done < size;) {
+        unsigned n = size - done >= 8 ? 8 : 1;
+        size_t at = is_up ? done : size - done - n;
+
+        done += n;
+        store_bytes((u8 *)to + at, load_bytes((const u8 *)from + at, n), n);
+    }
+}
+
+INLINE void copy_bytes(void *to, const void *from, size_t size)
+{
+    if (size == 4 || size == 2)
+        store_bytes(to, load_bytes(from, (unsigned)size), (unsigned)size);
+    else
+        move_bytes(to, from, size);
+}
+
+INLINE void fill_bytes(void *to, u8 v, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        store_bytes((u8 *)to + i, v, 1);
+}
 #else
 INLINE u64 load_bytes(const void *p, unsigned size)
 {
@@ -81,6 +109,22 @@ INLINE u64 load_bytes(const void *p, unsigned size)
 INLINE void store_bytes(void *p, u64 v, unsigned size)
 {
     memcpy(p, &v, size);
+}
+
+/* memcpy(), memmove() and memset() where one side is a guest's memory. */
+INLINE void copy_bytes(void *to, const void *from, size_t size)
+{
+    memcpy(to, from, size);
+}
+
+INLINE void move_bytes(void *to, const void *from, size_t size)
+{
+    memmove(to, from, size);
+}
+
+INLINE void fill_bytes(void *to, u8 v, size_t size)
+{
+    memset(to, v, size);
 }
 #endif
 

@@ -57,7 +57,7 @@ claim "handlers end in jumps" handlers
 
 # Nothing but the API leaves the library; what we call so inside stays there.
 objects=$(find "$build/state" "$build/exits" "$build/mem" "$build/decoder" "$build/cpu" "$build/whp" -name '*.o')
-grep -ho '\(WHv\|Swhp\)[A-Za-z0-9]*(' include/WinHvPlatform.h include/WinHvEmulation.h include/softwhp.h |
+grep -ho '\(IsWHv\|WHv\|Swhp\)[A-Za-z0-9]*(' include/WinHvPlatform.h include/WinHvEmulation.h include/softwhp.h |
     tr -d '(' | sort -u >"$build/declared"
 { echo "LIBRARY WinHvPlatform.dll"; echo EXPORTS; cat "$build/declared"; } >"$build/WinHvPlatform.def"
 # shellcheck disable=SC2086

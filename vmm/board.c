@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The chipset's part of the machine: what the registers of PCI configuration switch (the RAM in the ROM's place, the ports
- * of power management), and what firmware is told through fw_cfg.
+ * The chipset's part of the machine: what the registers of PCI configuration switch, which are the RAM in the ROM's place
+ * and the ports of power management.
  */
-#include <assert.h>
-#include <endian.h>
-#include <string.h>
-
 #include "machine.h"
 
 enum { PAGE = 4096, POWER_PORTS = 64, DEBUG_CONSOLE = 0xe9, CMOS_BOOT_ORDER = 0x3d, CMOS_BOOT_ORDER_LAST = 0x38 };
@@ -27,24 +23,25 @@ static HRESULT map_page(struct machine *m, uint64_t gpa, unsigned bits)
     return WHvUnmapGpaRange(m->partition, gpa, PAGE);
 }
 
-static bool map_piece(struct machine *m, unsigned piece)
+static HRESULT map_piece(struct machine *m, unsigned piece)
 {
     for (uint64_t at = 0; at < SHADOW_SIZE; at += PAGE) {
         HRESULT result = map_page(m, SHADOW_START + piece * SHADOW_SIZE + at, m->memory.shadow[piece]);
 
-        if (result != S_OK && result != WHV_E_GPA_RANGE_NOT_FOUND) { /* what was nothing stays nothing */
-            machine_fail(m, "WHvMapGpaRange", result);
-            return false;
-        }
+        if (result != S_OK && result != WHV_E_GPA_RANGE_NOT_FOUND) /* what was nothing stays nothing */
+            return result;
     }
-    return true;
+    return S_OK;
 }
 
-bool board_map(struct machine *m)
+bool board_map(struct machine *m, struct problem *problem)
 {
-    for (unsigned i = 0; i < SHADOW_PIECES; i++)
-        if (!map_piece(m, i))
-            return false;
+    for (unsigned i = 0; i < SHADOW_PIECES; i++) {
+        HRESULT result = map_piece(m, i);
+
+        if (result != S_OK)
+            return platform_problem(problem, STATUS_HOST, "WHvMapGpaRange", result);
+    }
     return true;
 }
 
@@ -72,14 +69,17 @@ static void place_power(struct machine *m)
         return;
     if (m->power_base)
         bus_withdraw(&m->bus, m->power_base, m->power_base + POWER_PORTS - 1, m->power_device);
-    if (base)
+    if (base) {
         bus_offer(&m->bus, base, base + POWER_PORTS - 1, m->power_device);
+        fw_cfg_place_power(&m->fw_cfg, base);
+    }
     m->power_base = base;
 }
 
 static void configuration_changed(void *context)
 {
     struct machine *m = context;
+    HRESULT result;
 
     for (unsigned i = 0; i < SHADOW_PIECES; i++) {
         uint8_t bits = (uint8_t)pci_shadow(&m->pci, i);
@@ -87,8 +87,11 @@ static void configuration_changed(void *context)
         if (m->memory.shadow[i] == bits)
             continue;
         m->memory.shadow[i] = bits;
-        if (!map_piece(m, i))
+        result = map_piece(m, i);
+        if (result != S_OK) {
+            machine_fail(m, "WHvMapGpaRange", result);
             return;
+        }
     }
     place_power(m);
 }
@@ -143,39 +146,4 @@ void board_connect(struct machine *m)
     /* Disk, floppy, CD, as the firmware of PCs does it. */
     m->rtc.cmos[CMOS_BOOT_ORDER] = 0x12;
     m->rtc.cmos[CMOS_BOOT_ORDER_LAST] = 0x30;
-}
-
-/* ---- What firmware is told ---- */
-
-/* An entry of etc/e820, as BIOS function E820 has them. */
-struct e820 {
-    uint64_t gpa, size;
-    uint32_t type;
-} __attribute__((packed));
-
-static bool add_memory(struct fw_cfg *f, const struct memory *memory)
-{
-    uint64_t high = memory->size - memory->low_size;
-    struct e820 map[] = {{0, htole64(memory->low_size), htole32(MEMORY_RAM)},
-                         {htole64(MEMORY_HIGH_START), htole64(high), htole32(MEMORY_RAM)}};
-
-    return fw_cfg_add_number(f, FW_CFG_RAM_SIZE, memory->size, 8) &&
-           fw_cfg_add_file(f, "etc/e820", map, high ? sizeof map : sizeof map[0]);
-}
-
-bool board_make(struct machine *m, struct problem *problem)
-{
-    static const uint8_t console_port[8] = {0xf8, 0x03}, forever[4] = {0xff, 0xff, 0xff, 0xff};
-    struct fw_cfg *f = &m->fw_cfg;
-
-    fw_cfg_reset(f, &m->memory);
-    if (!add_memory(f, &m->memory) || !fw_cfg_add_number(f, FW_CFG_NO_DISPLAY, 1, 2) ||
-        !fw_cfg_add_number(f, FW_CFG_PROCESSORS, m->processor_count, 2) ||
-        !fw_cfg_add_number(f, FW_CFG_MAX_PROCESSORS, m->processor_count, 2) ||
-        /* SeaBIOS shows its screen on the serial port, and doesn't restart when it finds nothing to boot. */
-        !fw_cfg_add_file(f, "etc/sercon-port", console_port, sizeof console_port) ||
-        !fw_cfg_add_file(f, "etc/boot-fail-wait", forever, sizeof forever))
-        return problem_is(problem, STATUS_HOST, "the host has no memory for fw_cfg");
-    return fw_cfg_add_acpi(f, m->processor_count, m->has_apic, problem) &&
-           (fw_cfg_finish(f) || problem_is(problem, STATUS_HOST, "the host has no memory for fw_cfg"));
 }

@@ -16,6 +16,9 @@ struct machine;
 /* The ACPI tables as etc/table-loader and its files. */
 bool fw_cfg_add_acpi(struct fw_cfg *fw_cfg, unsigned processors, bool has_apic, struct problem *problem);
 
+/* Firmware has placed the ports of power management: the tables that it loads from now on say so. */
+void fw_cfg_place_power(struct fw_cfg *fw_cfg, uint16_t base);
+
 /* Fills fw_cfg from the options. */
 bool board_make(struct machine *machine, struct problem *problem);
 
@@ -23,6 +26,6 @@ bool board_make(struct machine *machine, struct problem *problem);
 void board_connect(struct machine *machine);
 
 /* Maps C0000 to FFFFF as the chipset shows it. */
-bool board_map(struct machine *machine);
+bool board_map(struct machine *machine, struct problem *problem);
 
 #endif

@@ -70,13 +70,21 @@ bool fw_cfg_add(struct fw_cfg *f, uint16_t key, const void *bytes, size_t size)
     return fill(item, bytes, size);
 }
 
+struct fw_cfg_item *fw_cfg_find_file(struct fw_cfg *f, const char *name)
+{
+    for (unsigned i = 0; i < f->count; i++)
+        if (f->items[i].name[0] && strcmp(f->items[i].name, name) == 0)
+            return &f->items[i];
+    return NULL;
+}
+
 bool fw_cfg_add_file(struct fw_cfg *f, const char *name, const void *bytes, size_t size)
 {
     uint16_t key = (uint16_t)(FW_CFG_FIRST_FILE + f->files);
+    struct fw_cfg_item *old = fw_cfg_find_file(f, name);
 
-    for (unsigned i = 0; i < f->count; i++)
-        if (f->items[i].name[0] && strcmp(f->items[i].name, name) == 0)
-            return fill(&f->items[i], bytes, size);
+    if (old)
+        return fill(old, bytes, size);
     if (!*name || strlen(name) >= FW_CFG_NAME_SIZE || !fw_cfg_add(f, key, bytes, size))
         return false;
     strcpy(find(f, key)->name, name);

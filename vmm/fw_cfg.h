@@ -69,6 +69,9 @@ bool fw_cfg_add_file(struct fw_cfg *fw_cfg, const char *name, const void *bytes,
 /* A number of so many bytes, the lowest first. */
 bool fw_cfg_add_number(struct fw_cfg *fw_cfg, uint16_t key, uint64_t number, size_t size);
 
+/* NULL: there is no such file. */
+struct fw_cfg_item *fw_cfg_find_file(struct fw_cfg *fw_cfg, const char *name);
+
 /* Adds the directory of the files; after the last of them. */
 bool fw_cfg_finish(struct fw_cfg *fw_cfg);
 

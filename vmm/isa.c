@@ -39,6 +39,7 @@ static const struct {
     {" int int1 int3 into iret iretd iretq hlt ", "tests/cpu/events.c"},
     {" cpuid rdtsc rdtscp rdmsr wrmsr ", "tests/whp/exits.c"},
     {" rdpru ", "tests/cpu/lacking.c"},
+    {" vmmcall ", "tests/whp/hypercall.c"},
     {" xsave xsave64 xsaveopt xsaveopt64 xsavec xsavec64 xsaves xsaves64 xrstor xrstor64 xrstors xrstors64 ", "tests/cpu/xsave.c"},
 };
 

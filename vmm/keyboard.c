@@ -24,6 +24,7 @@ enum {
     BYTE_AUX_INTERRUPT = 0x02,
     BYTE_SYSTEM = 0x04,
     BYTE_DISABLED = 0x10,
+    BYTE_TRANSLATED = 0x40,
 
     OUTPUT_NOT_RESET = 0x01,
     OUTPUT_A20 = 0x02,
@@ -105,8 +106,13 @@ static void controller_command(struct keyboard *k, uint8_t command)
 static void device_command(struct keyboard *k, uint8_t byte)
 {
     if (k->device_next) {
-        k->device_next = 0;
         answer(k, ACK, false);
+        /* The set of scan codes: a 0 asks for it, and the controller translates the answer as it does keys. */
+        if (k->device_next == 0xf0 && byte == 0)
+            answer(k, (uint8_t)(k->memory[0] & BYTE_TRANSLATED ? 0x45 - 2 * k->scan_codes : k->scan_codes), false);
+        else if (k->device_next == 0xf0 && byte <= 3)
+            k->scan_codes = byte;
+        k->device_next = 0;
         return;
     }
     switch (byte) {
@@ -217,6 +223,7 @@ void keyboard_reset(struct keyboard *k, struct pic *pic)
 {
     memset(k, 0, sizeof *k);
     k->pic = pic;
+    k->scan_codes = 2;
     k->memory[0] = BYTE_SYSTEM | BYTE_DISABLED;
     k->output_port = 0xcc | OUTPUT_NOT_RESET | OUTPUT_A20;
 }

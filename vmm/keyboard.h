@@ -16,6 +16,7 @@ struct keyboard {
     uint8_t output_port;
     uint8_t next;         /* the command whose data byte comes next, or 0 */
     uint8_t device_next;  /* the same for the keyboard */
+    uint8_t scan_codes;   /* the set, 1 to 3 */
     bool last_was_command;
     uint8_t queue[8];
     bool from_aux[8];

@@ -195,7 +195,8 @@ static bool offer_hyperv(struct machine *m, struct problem *problem)
 
 static bool make_partition(struct machine *m, struct problem *problem)
 {
-    UINT32 processors = m->processor_count, clock = m->options->host_clock ? SwhpClockHost : SwhpClockVirtual, rate = 1;
+    UINT32 processors = m->processor_count, clock = m->options->host_clock ? SwhpClockHost : SwhpClockVirtual;
+    UINT32 rate = (UINT32)m->options->clock_rate;
     UINT32 apic = m->options->apic;
     UINT64 seed = m->options->seed;
     WHV_EXTENDED_VM_EXITS exits = {0};
@@ -271,7 +272,8 @@ static bool map_memory(struct machine *m, struct problem *problem)
                problem) &&
            map(m, memory->host + memory->low_size, MEMORY_HIGH_START, memory->size - memory->low_size, ram,
                problem) &&
-           map(m, memory->rom, memory->rom_gpa, memory->rom_size, rom, problem) && (!memory->rom || board_map(m));
+           map(m, memory->rom, memory->rom_gpa, memory->rom_size, rom, problem) &&
+           (!memory->rom || board_map(m, problem));
 }
 
 /* ---- The guest ---- */

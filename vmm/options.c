@@ -8,9 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fw_cfg.h"
+
 const char options_help[] =
     "usage: softwhp run [OPTION]... FILE\n"
-    "       softwhp run [OPTION]... --firmware FILE\n"
+    "       softwhp run [OPTION]... --firmware FILE [KERNEL]\n"
     "       softwhp replay [OPTION]... FILE...    hardware vectors; see softwhp replay --help\n"
     "       softwhp isa [EXTENSION]               the table of instructions\n"
     "       softwhp --help | --version\n"
@@ -28,16 +30,21 @@ const char options_help[] =
     "                         (none; xapic with several processors)\n"
     "  --hyperv               Hyper-V's interface for guests: hypercalls, SynIC, timers, reference TSC; wants --apic\n"
     "  --firmware FILE        a ROM below 4 GiB, started at the reset vector\n"
+    "  --floppy FILE          the image of a floppy that SeaBIOS boots from\n"
+    "  --fw-cfg NAME=FILE     a file that firmware finds in fw_cfg; may be given several times\n"
     "  --mode MODE            real, protected or long: FILE is a flat binary for that mode (real)\n"
     "  --base ADDR            where a flat binary is put and entered (0x7c00 in real mode, else 1M)\n"
     "\n"
     "  --clock CLOCK          virtual: time follows the instructions, and each run is the same;\n"
     "                         host: it follows the host's clock (virtual)\n"
+    "  --clock-rate N         nanoseconds that an instruction takes on the virtual clock, for guests\n"
+    "                         that wait in loops (1)\n"
     "  --seed N               where the guest's random numbers and the turns come from (0)\n"
     "  --max-insns N          stop when so many instructions have retired: of all processors, with --clock host\n"
     "                         of one\n"
     "\n"
     "  --summary              at the end, exits by reason and counts, on standard error\n"
+    "  --screen               at the end, the text memory at B8000, on standard error\n"
     "  --hash                 at the end, a digest of processor and memory: hash HEX\n"
     "  --trace KIND[:FILE]    one line per fact to FILE or standard error; KIND is exit\n"
     "  --log-port PORT[:FILE] the bytes sent to a port go to FILE or standard output\n"
@@ -59,14 +66,18 @@ enum option {
     OPTION_APIC,
     OPTION_HYPERV,
     OPTION_FIRMWARE,
+    OPTION_FLOPPY,
+    OPTION_FW_CFG,
     OPTION_MODE,
     OPTION_BASE,
     OPTION_CLOCK,
+    OPTION_CLOCK_RATE,
     OPTION_SEED,
     OPTION_MAX_INSNS,
     OPTION_TRACE,
     OPTION_LOG_PORT,
     OPTION_SUMMARY,
+    OPTION_SCREEN,
     OPTION_HASH,
     OPTION_HELP,
 };
@@ -78,14 +89,15 @@ static const struct {
 } table[] = {
     {"--kernel-args", OPTION_ARGUMENTS, true}, {"--initrd", OPTION_INITRD, true},
     {"--memory", OPTION_MEMORY, true},         {"--cpus", OPTION_CPUS, true},
-    {"--apic", OPTION_APIC, true},             {"--firmware", OPTION_FIRMWARE, true},
-    {"--hyperv", OPTION_HYPERV, false},
-    {"--mode", OPTION_MODE, true},             {"--base", OPTION_BASE, true},
-    {"--clock", OPTION_CLOCK, true},           {"--seed", OPTION_SEED, true},
-    {"--max-insns", OPTION_MAX_INSNS, true},   {"--trace", OPTION_TRACE, true},
-    {"--log-port", OPTION_LOG_PORT, true},     {"--summary", OPTION_SUMMARY, false},
-    {"--hash", OPTION_HASH, false},            {"--help", OPTION_HELP, false},
-    {"-h", OPTION_HELP, false},
+    {"--firmware", OPTION_FIRMWARE, true},     {"--floppy", OPTION_FLOPPY, true},
+    {"--fw-cfg", OPTION_FW_CFG, true},         {"--clock-rate", OPTION_CLOCK_RATE, true},
+    {"--apic", OPTION_APIC, true},             {"--mode", OPTION_MODE, true},
+    {"--base", OPTION_BASE, true},             {"--clock", OPTION_CLOCK, true},
+    {"--seed", OPTION_SEED, true},             {"--max-insns", OPTION_MAX_INSNS, true},
+    {"--trace", OPTION_TRACE, true},           {"--log-port", OPTION_LOG_PORT, true},
+    {"--summary", OPTION_SUMMARY, false},      {"--hash", OPTION_HASH, false},
+    {"--hyperv", OPTION_HYPERV, false},        {"--help", OPTION_HELP, false},
+    {"-h", OPTION_HELP, false},                {"--screen", OPTION_SCREEN, false},
 };
 
 static bool read_number(const char *text, const char **end, uint64_t *value)
@@ -191,6 +203,18 @@ static bool read_log_port(struct options *options, const char *value, struct pro
     return true;
 }
 
+static bool read_fw_cfg(struct options *options, const char *value, struct problem *problem)
+{
+    size_t length = strcspn(value, "=");
+
+    if (!length || length >= FW_CFG_NAME_SIZE || !value[length] || !value[length + 1])
+        return bad(problem, "--fw-cfg", value, "NAME=FILE with a name of at most 55 bytes");
+    if (options->fw_cfg_count == OPTIONS_FW_CFG)
+        return problem_is(problem, STATUS_USAGE, "--fw-cfg: at most %d files can be given", OPTIONS_FW_CFG);
+    options->fw_cfg[options->fw_cfg_count++] = value;
+    return true;
+}
+
 static bool read_option(struct options *options, enum option option, const char *value,
                         struct problem *problem)
 {
@@ -223,6 +247,11 @@ static bool read_option(struct options *options, enum option option, const char 
     case OPTION_FIRMWARE:
         options->firmware = value;
         return true;
+    case OPTION_FLOPPY:
+        options->floppy = value;
+        return true;
+    case OPTION_FW_CFG:
+        return read_fw_cfg(options, value, problem);
     case OPTION_MODE:
         return read_mode(options, value, problem);
     case OPTION_BASE:
@@ -232,6 +261,10 @@ static bool read_option(struct options *options, enum option option, const char 
         options->host_clock = strcmp(value, "host") == 0;
         return options->host_clock || strcmp(value, "virtual") == 0 ||
                bad(problem, "--clock", value, "virtual or host");
+    case OPTION_CLOCK_RATE:
+        return (whole_number(value, &options->clock_rate) && options->clock_rate >= 1 &&
+                options->clock_rate <= 65536) ||
+               bad(problem, "--clock-rate", value, "a number from 1 to 65536");
     case OPTION_SEED:
         return whole_number(value, &options->seed) || bad(problem, "--seed", value, "a number");
     case OPTION_MAX_INSNS:
@@ -242,6 +275,9 @@ static bool read_option(struct options *options, enum option option, const char 
         return read_log_port(options, value, problem);
     case OPTION_SUMMARY:
         options->summary = true;
+        return true;
+    case OPTION_SCREEN:
+        options->screen = true;
         return true;
     case OPTION_HASH:
         options->hash = true;
@@ -285,13 +321,16 @@ static bool check(struct options *options, struct problem *problem)
         return problem_is(problem, STATUS_USAGE, "--hyperv: its interrupts need local APICs: --apic xapic or x2apic");
     if (options->cpus > 1 && options->apic == APIC_NONE)
         return problem_is(problem, STATUS_USAGE, "--cpus: several processors need local APICs, not --apic none");
-    if (options->firmware && options->file)
+    if (options->firmware && (options->has_mode || options->has_base))
+        return problem_is(problem, STATUS_USAGE, "--mode and --base have no meaning with --firmware");
+    if (options->firmware && !options->file && (options->initrd || options->has_arguments))
         return problem_is(problem, STATUS_USAGE,
-                          "give either FILE or --firmware FILE: firmware finds no kernel here");
-    if (options->firmware &&
-        (options->initrd || options->has_arguments || options->has_mode || options->has_base))
-        return problem_is(problem, STATUS_USAGE,
-                          "--initrd, --kernel-args, --mode and --base have no meaning with --firmware");
+                          "--initrd and --kernel-args have no meaning with --firmware and without a kernel");
+    if (options->floppy && !options->firmware)
+        return problem_is(problem, STATUS_USAGE, "--floppy needs --firmware: no drive is there, but firmware "
+                                                 "that makes one of memory");
+    if (options->clock_rate > 1 && options->host_clock)
+        return problem_is(problem, STATUS_USAGE, "--clock-rate is for the virtual clock");
     if (!options->firmware && !options->file)
         return problem_is(problem, STATUS_USAGE, "no FILE to run; see softwhp --help");
     return true;
@@ -306,6 +345,7 @@ bool options_read(struct options *options, int count, char **words, struct probl
         .memory = UINT64_C(256) << 20,
         .cpus = 1,
         .max_insns = UINT64_MAX,
+        .clock_rate = 1,
         .mode = START_REAL,
     };
     for (int i = 0; i < count;) {

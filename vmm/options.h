@@ -11,6 +11,8 @@
 #include "load.h"
 #include "problem.h"
 
+enum { OPTIONS_FW_CFG = 16 };
+
 /* As WHV_X64_LOCAL_APIC_EMULATION_MODE. */
 enum apic { APIC_NONE, APIC_XAPIC, APIC_X2APIC };
 
@@ -18,19 +20,23 @@ struct options {
     const char *file;
     const char *initrd;
     const char *firmware;
+    const char *floppy;
+    const char *fw_cfg[OPTIONS_FW_CFG]; /* NAME=FILE */
+    unsigned fw_cfg_count;
     const char *arguments;
     const char *trace_file; /* NULL: standard error */
     const char *log_file;   /* NULL: standard output */
     uint64_t memory;
     uint64_t max_insns; /* UINT64_MAX: no limit */
     uint64_t seed;
+    uint64_t clock_rate;
     uint64_t base;
     enum start_mode mode;
     enum apic apic;
     unsigned cpus;
     uint16_t log_port;
     bool has_mode, has_base, has_log_port, has_arguments, has_apic, hyperv;
-    bool host_clock, hash, summary, trace;
+    bool host_clock, hash, summary, screen, trace;
     bool help;
 };
 

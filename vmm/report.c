@@ -87,6 +87,34 @@ static void print_hash(struct machine *m)
     fprintf(stderr, "\n");
 }
 
+/* The lines of text memory without what is blank at their ends, nor lines that are blank at the end. */
+static void print_screen(const struct machine *m)
+{
+    enum { ROWS = 25, COLUMNS = 80 };
+    const uint8_t *text = m->memory.host + MEMORY_TEXT;
+    unsigned blank = 0;
+
+    for (unsigned row = 0; row < ROWS; row++) {
+        char line[COLUMNS + 1] = "";
+        unsigned length = 0;
+
+        for (unsigned column = 0; column < COLUMNS; column++) {
+            uint8_t byte = text[2 * (row * COLUMNS + column)];
+
+            line[column] = byte >= ' ' && byte < 0x7f ? (char)byte : byte ? '.' : ' ';
+            if (line[column] != ' ')
+                length = column + 1;
+        }
+        line[length] = 0;
+        blank = length ? blank : blank + 1;
+        if (!length)
+            continue;
+        for (; blank; blank--)
+            fprintf(stderr, "\n");
+        fprintf(stderr, "%s\n", line);
+    }
+}
+
 int machine_report(struct machine *m)
 {
     if (m->trace)
@@ -97,6 +125,8 @@ int machine_report(struct machine *m)
         fprintf(stderr, "softwhp: %s\n", m->problem.text);
     if (m->options->summary)
         summarize(m);
+    if (m->options->screen)
+        print_screen(m);
     if (m->options->hash)
         print_hash(m);
     return m->status;

@@ -108,7 +108,7 @@ static void carry_out(struct emulator *e)
         in->run(cpu, in);
         vcpu_land(cpu);
     }
-    if (is_beyond_callbacks(in)) {
+    if (unlikely(k->needs & NEEDS_MORE)) {
         e->status.InternalEmulationFailure = 1;
         vcpu_land(cpu);
     }
@@ -186,9 +186,11 @@ static const char *malformed(const WHV_VP_EXIT_CONTEXT *vp)
 {
     const WHV_X64_VP_EXECUTION_STATE s = vp->ExecutionState;
 
+    if (likely(s.Cr0Pe && !s.Reserved0 && !s.Reserved1))
+        return NULL;
     if (s.Reserved0 || s.Reserved1)
         return "reserved bits of ExecutionState are set";
-    if (!s.Cr0Pe && (s.EferLma || s.Cpl))
+    if (s.EferLma || s.Cpl)
         return "ExecutionState has Cpl or EferLma without Cr0Pe";
     return NULL;
 }

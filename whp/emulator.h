@@ -65,7 +65,9 @@ enum needs {
     NEEDS_INTERRUPT_STATE = 512,
     NEEDS_PENDING_DEBUG = 1024,
     NEEDS_DEBUG = 2048,
-    NEEDS_COMPONENTS = 4096 /* not asked for: whatever of the last XCR0 and EDX:EAX name */
+    /* Not asked for: */
+    NEEDS_COMPONENTS = 4096, /* whatever XCR0 and EDX:EAX name */
+    NEEDS_MORE = 8192        /* what callbacks haven't: it can't be emulated */
 };
 
 struct emulator {
@@ -80,6 +82,8 @@ struct emulator {
     const UINT8 *given; /* bytes of the instruction */
     unsigned given_size;
     WHV_EMULATOR_STATUS status;
+    u64 assumed_key; /* what emulator_state.c knows of the exit before; 0: nothing */
+    u32 assumed_mode;
     unsigned needs;               /* enum needs: what was asked for */
     bool touched;                 /* memory or a port */
     bool in_fp;                   /* the host's control words are the guest's */
@@ -102,10 +106,9 @@ void emulator_leave(WHV_EMULATOR_HANDLE handle);
 /* Where the caller's callbacks stand for memory and ports: emulator_seam.c. */
 void seam_init(struct emulator *e);
 
-/* What an instruction needs by its row, what it needs now, and whether callbacks can have it: emulator_needs.c. */
+/* What an instruction needs by its row, and what it needs now: emulator_needs.c. */
 unsigned needs_of(const struct insn *in, u32 attributes);
 unsigned needs_now(const struct emulator *e, const struct known *k);
-bool is_beyond_callbacks(const struct insn *in);
 
 /*
  * Fetching registers, emulator_state.c: first the general ones and what is told beforehand, then more. False:

@@ -79,49 +79,13 @@ static bool moves_interruptibility(const struct insn *in)
     }
 }
 
-unsigned needs_of(const struct insn *in, u32 a)
-{
-    bool is_float = a & (FPU | MMX | SSE | AVX) || is_xsave(in->op);
-    bool is_system = (a & (CPL0 | PROTECTED | UMIP)) ||
-                     ((a & ENDS) && !(a & BRANCH) && !is_float && !is_port(in->op));
-    unsigned needs = float_needs(in->op, a);
-
-    if (is_system)
-        needs |= NEEDS_SYSTEM;
-    if (is_system || in->segment >= FS || in->op == PSEUDO_PUSH_SEGMENT)
-        needs |= NEEDS_SEGMENTS;
-    if (moves_interruptibility(in))
-        needs |= NEEDS_INTERRUPT_STATE;
-    if (needs || in->run || is_port(in->op) ||
-        a & (STRING | OPSIZE)) /* these may have a second memory operand */
-        needs |= NEEDS_CONTROL;
-    return needs;
-}
-
-unsigned needs_now(const struct emulator *e, const struct known *k)
-{
-    const struct vcpu *cpu = e->cpu;
-    unsigned needs = k->needs;
-
-    if (likely(!(needs & (NEEDS_SELECTORS | NEEDS_COMPONENTS))))
-        return needs;
-    if (!e->vp->ExecutionState.EferLma) /* FpControlStatus and XmmControlStatus bring them */
-        needs &= ~(unsigned)NEEDS_SELECTORS;
-    if (needs & NEEDS_COMPONENTS && e->needs & NEEDS_XCR0) {
-        u64 moved = cpu->xcr0 & ((u32)cpu->gpr[RAX] | cpu->gpr[RDX] << 32);
-
-        needs |= (moved & STATE_AVX ? NEEDS_YMM : 0) | (moved & STATE_PKRU ? NEEDS_PKRU : 0);
-    }
-    return needs & ~(unsigned)NEEDS_COMPONENTS;
-}
-
 /*
  * Time, randomness, MSRs, debug registers and the TLB are the processor's own; events go through more of it than
  * callbacks know. But for INVPCID none of these touches data, so none is behind an exit of a partition's.
  */
-bool is_beyond_callbacks(const struct insn *in)
+static bool is_beyond_callbacks(u16 op)
 {
-    switch (in->op) {
+    switch (op) {
     case ZYDIS_MNEMONIC_CPUID:
     case ZYDIS_MNEMONIC_INT:
     case ZYDIS_MNEMONIC_INT1:
@@ -153,4 +117,40 @@ bool is_beyond_callbacks(const struct insn *in)
     case PSEUDO_MOV_DEBUG: return true;
     default: return false;
     }
+}
+
+unsigned needs_of(const struct insn *in, u32 a)
+{
+    bool is_float = a & (FPU | MMX | SSE | AVX) || is_xsave(in->op);
+    bool is_system = (a & (CPL0 | PROTECTED | UMIP)) ||
+                     ((a & ENDS) && !(a & BRANCH) && !is_float && !is_port(in->op));
+    unsigned needs = float_needs(in->op, a);
+
+    if (is_system)
+        needs |= NEEDS_SYSTEM;
+    if (is_system || in->segment >= FS || in->op == PSEUDO_PUSH_SEGMENT)
+        needs |= NEEDS_SEGMENTS;
+    if (moves_interruptibility(in))
+        needs |= NEEDS_INTERRUPT_STATE;
+    if (needs || in->run || is_port(in->op) ||
+        a & (STRING | OPSIZE)) /* these may have a second memory operand */
+        needs |= NEEDS_CONTROL;
+    return needs | (is_beyond_callbacks(in->op) ? NEEDS_MORE : 0);
+}
+
+unsigned needs_now(const struct emulator *e, const struct known *k)
+{
+    const struct vcpu *cpu = e->cpu;
+    unsigned needs = k->needs & ~(unsigned)NEEDS_MORE;
+
+    if (likely(!(needs & (NEEDS_SELECTORS | NEEDS_COMPONENTS))))
+        return needs;
+    if (!e->vp->ExecutionState.EferLma) /* FpControlStatus and XmmControlStatus bring them */
+        needs &= ~(unsigned)NEEDS_SELECTORS;
+    if (needs & NEEDS_COMPONENTS && e->needs & NEEDS_XCR0) {
+        u64 moved = cpu->xcr0 & ((u32)cpu->gpr[RAX] | cpu->gpr[RDX] << 32);
+
+        needs |= (moved & STATE_AVX ? NEEDS_YMM : 0) | (moved & STATE_PKRU ? NEEDS_PKRU : 0);
+    }
+    return needs & ~(unsigned)NEEDS_COMPONENTS;
 }

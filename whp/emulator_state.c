@@ -62,6 +62,20 @@ static void assume_control(struct vcpu *cpu, bool am)
     cpu->efer = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
 }
 
+/* mode_update() under it, where what the exit tells isn't as last time. */
+static void assumed_mode(struct emulator *e)
+{
+    const WHV_VP_EXIT_CONTEXT *vp = e->vp;
+    u64 key = vp->ExecutionState.AsUINT16 | (vp->Rflags & (VM | AC)) << 8 | (u64)vp->Cs.Attributes << 32;
+
+    if (unlikely(key != e->assumed_key)) {
+        mode_update(e->cpu);
+        e->assumed_key = key;
+        e->assumed_mode = e->cpu->mode;
+    }
+    e->cpu->mode = e->assumed_mode;
+}
+
 static void take_segments(struct emulator *e)
 {
     for (unsigned i = 0; i < sizeof asked_segments; i++)
@@ -253,7 +267,10 @@ bool state_load(struct emulator *e, unsigned needs)
         take_control(e);
     if (needs & NEEDS_SEGMENTS)
         take_segments(e);
-    mode_update(cpu);
+    if (needs)
+        mode_update(cpu);
+    else
+        assumed_mode(e);
     return likely(!(vp->Rflags & TF) && !vp->ExecutionState.DebugActive) || load_traps(e);
 }
 

@@ -188,7 +188,7 @@ void vcpu_read_end_slow(struct reading *r)
 HRESULT partition_stop(WHV_PARTITION_HANDLE handle, struct partition *p, u64 *held)
 {
     *held = 0;
-    for (u32 i = 0; i < p->processors; i++) {
+    for (u32 i = 0; i < __atomic_load_n(&p->processors, __ATOMIC_RELAXED); i++) {
         struct vcpu *cpu;
 
         if (!__atomic_load_n(&p->doors[i].state, __ATOMIC_SEQ_CST))
@@ -211,4 +211,29 @@ void partition_go(WHV_PARTITION_HANDLE handle, u64 held)
         if (held >> i & 1)
             vcpu_leave_door(handle, i);
     }
+}
+
+/* Doors before the lock, as a delete takes them. One that was created between the two may run by now: once more. */
+HRESULT partition_freeze(WHV_PARTITION_HANDLE handle, struct partition *p, u64 *held)
+{
+    for (;;) {
+        bool is_whole = true;
+        HRESULT hr = partition_stop(handle, p, held);
+
+        if (FAILED(hr))
+            return hr;
+        host_lock(&p->lock);
+        for (u32 i = 0; i < p->processors; i++) /* one without a handle is being deleted */
+            is_whole &= *held >> i & 1 || !__atomic_load_n(&p->doors[i].state, __ATOMIC_SEQ_CST) ||
+                        __atomic_load_n(&p->doors[i].state, __ATOMIC_SEQ_CST) == DOOR_CLOSING;
+        if (is_whole)
+            return S_OK;
+        partition_thaw(handle, p, *held);
+    }
+}
+
+void partition_thaw(WHV_PARTITION_HANDLE handle, struct partition *p, u64 held)
+{
+    host_unlock(&p->lock);
+    partition_go(handle, held);
 }

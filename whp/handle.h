@@ -114,4 +114,8 @@ INLINE void vcpu_read_end(struct reading *r)
 HRESULT partition_stop(WHV_PARTITION_HANDLE handle, struct partition *p, u64 *held);
 void partition_go(WHV_PARTITION_HANDLE handle, u64 held);
 
+/* The same with the partition's lock held, so that none is created either: what concerns them all stands still. */
+HRESULT partition_freeze(WHV_PARTITION_HANDLE handle, struct partition *p, u64 *held);
+void partition_thaw(WHV_PARTITION_HANDLE handle, struct partition *p, u64 held);
+
 #endif

@@ -323,12 +323,11 @@ HRESULT WINAPI SwhpStateHash(WHV_PARTITION_HANDLE Partition, SWHP_DIGEST *Digest
 
     if (FAILED(hr))
         return hr;
-    hr = partition_stop(Partition, p, &held);
+    hr = partition_freeze(Partition, p, &held);
     if (SUCCEEDED(hr)) {
         struct hash hash = { .a = KEY0, .b = KEY1 };
         struct run run = { .hash = &hash };
 
-        host_lock(&p->lock);
         absorb(&hash, p->processors);
         if (p->clock == SwhpClockVirtual) {
             absorb(&hash, clock_now(p));
@@ -342,9 +341,8 @@ HRESULT WINAPI SwhpStateHash(WHV_PARTITION_HANDLE Partition, SWHP_DIGEST *Digest
         absorb(&hash, KEY0); /* memory from here on */
         ram_visit(p->ram, visit, &run);
         run_end(&run);
-        host_unlock(&p->lock);
+        partition_thaw(Partition, p, held);
         finish(&hash, Digest);
-        partition_go(Partition, held);
     }
     partition_leave(Partition);
     return hr;

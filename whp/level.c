@@ -73,10 +73,10 @@ static const struct bits_since {
     { 0x38, 19041, LEVEL_EXITS },      /* RDTSC, SMI, hypercalls */
     { 0x3fc0, 20348, LEVEL_EXITS },    /* INIT and SIPI, writes to the APIC, unknown connections and devices */
     { 0x4000, 22000, LEVEL_EXITS },    /* GpaAccessFault */
-    { 0x00dd7fffe7ffffff, 0, LEVEL_PROCESSOR },
-    { 0x1e00000000000000, 19041, LEVEL_PROCESSOR },  /* RDPID, UMIP, MdsNo, MdClear */
-    { 0x6000000000000000, 20348, LEVEL_PROCESSOR },  /* TaaNo, TsxCtrl */
-    { 0x0000800000000000, 26100, LEVEL_PROCESSOR },  /* UnrestrictedGuest */
+    { 0x00db7fffe7ffffff, 0, LEVEL_PROCESSOR },
+    { 0x1e00000000000000, 19041, LEVEL_PROCESSOR },       /* RDPID, UMIP, MdsNo, MdClear */
+    { 0x6000000000000000, 20348, LEVEL_PROCESSOR },       /* TaaNo, TsxCtrl */
+    { ~(u64)0x7edb7fffe7ffffff, 26100, LEVEL_PROCESSOR }, /* UnrestrictedGuest, and what still is reserved */
     { 0x7f7cf, 20348, LEVEL_PROCESSOR1 },            /* up to TscAdjust */
     { 0x380000, 22000, LEVEL_PROCESSOR1 },           /* fast string instructions */
     { ~(u64)0x3ff7cf, 26100, LEVEL_PROCESSOR1 },

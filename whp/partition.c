@@ -146,9 +146,7 @@ void partition_resume_time(struct partition *p)
 {
     host_lock(&p->lock);
     if (p->is_suspended) {
-        if (p->suspended_at)
-            p->host_start += host_nanoseconds() - p->suspended_at;
-        p->suspended_at = 0;
+        clock_resume(p);
         __atomic_store_n(&p->is_suspended, false, __ATOMIC_RELAXED);
         __atomic_store_n(&p->is_special, level_has_old_context(p), __ATOMIC_RELEASE); /* Run reads it, then the rest */
     }
@@ -167,18 +165,15 @@ HRESULT WINAPI WHvSuspendPartitionTime(WHV_PARTITION_HANDLE Partition)
 
     if (FAILED(hr))
         return hr;
-    hr = partition_stop(Partition, p, &held);
+    hr = partition_freeze(Partition, p, &held);
     if (FAILED(hr)) {
         hr = fail(HRESULT_FROM_WIN32(ERROR_INVALID_STATE),
                   "Partition: a processor runs, and so does its time");
     } else {
-        host_lock(&p->lock);
-        if (!p->is_suspended)
-            p->suspended_at = host_nanoseconds(); /* for a virtual clock too: before Setup it may become the host's */
+        clock_suspend(p); /* for a virtual clock too: before Setup it may become the host's */
         __atomic_store_n(&p->is_suspended, true, __ATOMIC_RELAXED);
         __atomic_store_n(&p->is_special, true, __ATOMIC_RELEASE);
-        host_unlock(&p->lock);
-        partition_go(Partition, held);
+        partition_thaw(Partition, p, held);
     }
     partition_leave(Partition);
     return hr;
@@ -232,17 +227,15 @@ HRESULT WINAPI SwhpAdvanceClock(WHV_PARTITION_HANDLE Partition, UINT64 Counts)
     if (p->clock != SwhpClockVirtual) {
         hr = fail(E_INVALIDARG, "Partition: its clock is the host's, which nobody moves");
     } else {
-        hr = partition_stop(Partition, p, &held);
+        hr = partition_freeze(Partition, p, &held);
         if (SUCCEEDED(hr)) {
-            host_lock(&p->lock);
             u64 now = clock_now(p), most = (u64)1 << 63;
 
             if (now > most || Counts > most - now)
                 hr = fail(E_INVALIDARG, "Counts: the clock can't go past 2^63");
             else
                 p->advanced += Counts;
-            host_unlock(&p->lock);
-            partition_go(Partition, held);
+            partition_thaw(Partition, p, held);
         }
     }
     partition_leave(Partition);

@@ -220,7 +220,7 @@ static COLD HRESULT prepare(struct vcpu *cpu, bool is_exclusive)
                         "at a time; use SwhpRunPartition to run several",
                         other);
     }
-    if (__atomic_load_n(&p->is_suspended, __ATOMIC_RELAXED))
+    if (__atomic_load_n(&p->is_suspended, __ATOMIC_ACQUIRE))
         partition_resume_time(p);
     if (cpu->load_pdptes)
         processor_load_pdptes(cpu);

@@ -302,6 +302,8 @@ static u32 level_needed(const struct partition *p, u32 code)
         bits = level_of_bits(LEVEL_EXITS, p->exits.AsUINT64);
     else if (code == WHvPartitionPropertyCodeLocalApicEmulationMode)
         bits = level_of_bits(LEVEL_APIC_MODES, (u64)1 << p->apic_mode);
+    else if (code == WHvPartitionPropertyCodeSyntheticProcessorFeaturesBanks)
+        bits = level_of_bits(LEVEL_SYNTHETIC, p->synthetic.asked);
     return level > bits ? level : bits;
 }
 
@@ -390,12 +392,10 @@ HRESULT WINAPI WHvSetPartitionProperty(WHV_PARTITION_HANDLE Partition,
 
     if (FAILED(hr))
         return hr;
-    hr = partition_stop(Partition, p, &held);
+    hr = partition_freeze(Partition, p, &held);
     if (SUCCEEDED(hr)) {
-        host_lock(&p->lock);
         hr = property_set(p, (u32)PropertyCode, PropertyBuffer, PropertyBufferSizeInBytes);
-        host_unlock(&p->lock);
-        partition_go(Partition, held);
+        partition_thaw(Partition, p, held);
     }
     partition_leave(Partition);
     return hr;

@@ -105,16 +105,30 @@ struct row {
  * Where a name stands in the index: names come in groups of up to 256, by their upper bits, 16 that begin with the
  * highest one, and 32 of our own.
  */
-enum { GROUPS = 6 };
+enum { GROUPS = 6, INDEX_HIGH = GROUPS * 256, INDEX_OWN = INDEX_HIGH + 16, INDICES = INDEX_OWN + 32 };
 #define INDEX(name)                                                                                          \
-    ((u32)(name) >> 31             ? GROUPS * 256 + ((u32)(name) & 15)                                       \
-     : (u32)(name) >> 16 == 0x5357 ? GROUPS * 256 + 16 + ((u32)(name) & 31)                                  \
+    ((u32)(name) >> 31             ? INDEX_HIGH + ((u32)(name) & 15)                                         \
+     : (u32)(name) >> 16 == 0x5357 ? INDEX_OWN + ((u32)(name) & 31)                                          \
                                    : ((u32)(name) >> 12) * 256 + ((u32)(name) & 255))
 #define INDEXED(first, count, ...) [INDEX(first) ... INDEX(first) + count - 1] = ROW_##first,
 
 enum { ROW_NONE, ROWS(ROW_NUMBER) };
 static const struct row rows[] = { { 0 }, ROWS(ROW) };
-static const u8 row_of[GROUPS * 256 + 16 + 32] = { ROWS(INDEXED) };
+static const u8 row_of[INDICES] = { ROWS(INDEXED) };
+
+/* Does this processor have the nth name of a row that is KIND_OPTIONAL? */
+static bool is_there(struct vcpu *cpu, const struct row *row, u32 n, u64 where)
+{
+    u64 ignored;
+
+    switch (row->kind) {
+    case KIND_YMM_HIGH: return has(&cpu->partition->has, HAS_AVX);
+    case KIND_PKRU: return has(&cpu->partition->has, HAS_PKU);
+    case KIND_MSR: return msr_read(cpu, (u32)where, &ignored) != MSR_UNKNOWN;
+    case KIND_APIC: return row->where >> n & 1;
+    default: return synthetic_is_there(cpu->partition, (u32)where);
+    }
+}
 
 /* The row of a name, and `where` of the one register. NULL: this processor has none of that name. */
 INLINE const struct row *find(struct vcpu *cpu, u32 name, u64 *where)
@@ -126,26 +140,18 @@ INLINE const struct row *find(struct vcpu *cpu, u32 name, u64 *where)
 
     const struct row *row = &rows[row_of[index]];
     u32 n = name - row->first;
-    u64 ignored;
 
     if (unlikely(n >= row->count))
         return NULL;
     if (unlikely(cpu->partition->api_level < LEVEL_NEWEST) && level_of_register(name) > cpu->partition->api_level)
         return NULL;
     *where = row->where + (u64)n * row->step;
-    if (row->kind == KIND_APIC) {
-        if (!(row->where >> n & 1))
+    if (row->kind >= KIND_OPTIONAL) {
+        if (!is_there(cpu, row, n, *where))
             return NULL;
-        *where = n;
+        if (row->kind == KIND_APIC)
+            *where = n;
     }
-    if (row->kind == KIND_YMM_HIGH && !has(&cpu->partition->has, HAS_AVX))
-        return NULL;
-    if (row->kind == KIND_PKRU && !has(&cpu->partition->has, HAS_PKU))
-        return NULL;
-    if (row->kind == KIND_MSR && msr_read(cpu, (u32)*where, &ignored) == MSR_UNKNOWN)
-        return NULL;
-    if ((row->kind == KIND_SYNTHETIC || row->kind == KIND_SEQUENCE) && !synthetic_is_there(cpu->partition, (u32)*where))
-        return NULL;
     return row;
 }
 

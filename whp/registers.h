@@ -19,8 +19,6 @@ enum kind {
     KIND_DR, /* `where`: its number */
     KIND_XCR0,
     KIND_XMM,
-    KIND_YMM_HIGH,
-    KIND_PKRU,
     KIND_FP_SELECTORS,
     KIND_ST,
     KIND_X87_STATUS,
@@ -28,17 +26,20 @@ enum kind {
     KIND_TSC,
     KIND_EFER,
     KIND_APIC_ID,
-    KIND_MSR,  /* `where`: its index; what state/msr.c doesn't know isn't there */
-    KIND_APIC, /* `where`: its number; in the table bit n for the n-th name: it exists, where a local APIC does */
-    KIND_SYNTHETIC, /* `where`: the number of its MSR; without the feature it isn't there */
-    KIND_SEQUENCE,  /* of the reference TSC page */
     KIND_INTERRUPTION,
     KIND_INTERRUPT_STATE,
     KIND_EVENT,
     KIND_NO_EVENT,
     KIND_NOTIFICATIONS,
     KIND_ACTIVITY,
-    KIND_DEBUG
+    KIND_DEBUG,
+    KIND_OPTIONAL,  /* from here on: not there in each partition, or not with each name of the row */
+    KIND_YMM_HIGH = KIND_OPTIONAL,
+    KIND_PKRU,
+    KIND_MSR,       /* `where`: its index; what state/msr.c doesn't know isn't there */
+    KIND_APIC,      /* `where`: its number; in the table bit n for the n-th name: it exists, where a local APIC does */
+    KIND_SYNTHETIC, /* `where`: the number of its MSR; without the feature it isn't there */
+    KIND_SEQUENCE   /* of the reference TSC page */
 };
 
 /* What is to be made so after registers were set. */

@@ -125,14 +125,12 @@ static HRESULT trace_set(WHV_PARTITION_HANDLE handle, u32 kinds, SWHP_TRACE_CALL
 
     if (FAILED(hr))
         return hr;
-    hr = partition_stop(handle, p, &held);
+    hr = partition_freeze(handle, p, &held);
     if (SUCCEEDED(hr)) {
-        host_lock(&p->lock);
         p->trace = callback;
         p->trace_context = context;
         p->trace_kinds = kinds;
-        host_unlock(&p->lock);
-        partition_go(handle, held);
+        partition_thaw(handle, p, held);
     }
     partition_leave(handle);
     return hr;

@@ -72,17 +72,21 @@ static void prepare(struct smp *m, UINT32 index)
 
 void smp_open(struct smp *m)
 {
-    UINT32 two = 2;
+    smp_open_with(m, 2);
+}
 
+void smp_open_with(struct smp *m, UINT32 processors)
+{
     memset(m, 0, sizeof *m);
+    m->processors = processors;
     m->memory = mmap(NULL, SMP_MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     ck_assert_ptr_ne(m->memory, MAP_FAILED);
     CK_OK(WHvCreatePartition(&m->partition));
-    CK_OK(WHvSetPartitionProperty(m->partition, WHvPartitionPropertyCodeProcessorCount, &two, sizeof two));
+    CK_OK(WHvSetPartitionProperty(m->partition, WHvPartitionPropertyCodeProcessorCount, &processors, sizeof processors));
     CK_OK(WHvSetupPartition(m->partition));
     CK_OK(WHvMapGpaRange(m->partition, m->memory, 0, SMP_MEMORY, (WHV_MAP_GPA_RANGE_FLAGS)7));
     build_tables(m);
-    for (UINT32 i = 0; i < 2; i++) {
+    for (UINT32 i = 0; i < processors; i++) {
         m->part[i] = (struct smp_part){ .machine = m, .index = i };
         CK_OK(WHvCreateVirtualProcessor(m->partition, i, 0));
         prepare(m, i);
@@ -110,18 +114,6 @@ void smp_repeat(struct smp *m, UINT32 index, UINT32 rounds, const char *code, si
     smp_set(m, index, WHvX64RegisterR13, 0);
 }
 
-#ifdef __SANITIZE_THREAD__
-/*
- * Guests may write to what is copied or looked at there. What was decoded is compared once it is marked.
- */
-const char *__tsan_default_suppressions(void);
-const char *__tsan_default_suppressions(void)
-{
-    return "race:decode_run\nrace:decode_crossing\nrace:crossing_is_current\n"
-           "race:place_split\nrace:commit_bounce\nrace:first_word\nrace:chunk\nrace:quick\n";
-}
-#endif
-
 static pthread_barrier_t start_line;
 
 static void *run_part(void *context)
@@ -135,15 +127,15 @@ static void *run_part(void *context)
 
 void smp_run(struct smp *m)
 {
-    pthread_t threads[2];
+    pthread_t threads[4];
 
-    pthread_barrier_init(&start_line, NULL, 2);
-    for (unsigned i = 0; i < 2; i++)
+    pthread_barrier_init(&start_line, NULL, m->processors);
+    for (unsigned i = 0; i < m->processors; i++)
         ck_assert_int_eq(pthread_create(&threads[i], NULL, run_part, &m->part[i]), 0);
-    for (unsigned i = 0; i < 2; i++)
+    for (unsigned i = 0; i < m->processors; i++)
         pthread_join(threads[i], NULL);
     pthread_barrier_destroy(&start_line);
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < m->processors; i++) {
         CK_OK(m->part[i].hr);
 
         const WHV_RUN_VP_EXIT_CONTEXT *x = &m->part[i].exit;
@@ -159,5 +151,6 @@ Suite *smp_suite(void)
 
     suite_add_tcase(s, smp_guest_case());
     suite_add_tcase(s, smp_call_case());
+    suite_add_tcase(s, smp_litmus_case());
     return s;
 }

@@ -216,6 +216,37 @@ START_TEST(a_fence_orders_stores_and_loads)
 }
 END_TEST
 
+/*
+ * 0: three elements by one REP MOVSD, of which the second stands before the end of a line; then it waits for the answer
+ * in that one. 1 answers, and keeps the line of the third element for itself. An answer that is overwritten never comes.
+ */
+START_TEST(a_string_is_stored_once)
+{
+    /* inc r15d; mov [50100], r15d; mov [50104], r15d; mov [50108], r15d; mov esi, 50100; mov edi, 50038; mov ecx, 3;
+       rep movsd; mov ecx, 300000000; 1: mov eax, [5003c]; neg eax; cmp eax, r15d; je 2f; dec ecx; jnz 1b; inc r13d;
+       mov dword [50080], 1; hlt; 2: */
+    static const char asks[] =
+        "\x41\xff\xc7\x44\x89\x3c\x25\x00\x01\x05\x00\x44\x89\x3c\x25\x04\x01\x05\x00\x44\x89\x3c\x25\x08\x01\x05\x00"
+        "\xbe\x00\x01\x05\x00\xbf\x38\x00\x05\x00\xb9\x03\x00\x00\x00\xf3\xa5\xb9\x00\xa3\xe1\x11"
+        "\x8b\x04\x25\x3c\x00\x05\x00\xf7\xd8\x44\x39\xf8\x74\x13\xff\xc9\x75\xee\x41\xff\xc5"
+        "\xc7\x04\x25\x80\x00\x05\x00\x01\x00\x00\x00\xf4";
+    /* inc r15d; 1: inc dword [50048]; cmp dword [50080], 0; jne 3f; cmp [5003c], r15d; jne 1b; mov eax, r15d; neg eax;
+       mov [5003c], eax; jmp 2f; 3: hlt; 2: */
+    static const char answers[] =
+        "\x41\xff\xc7\xff\x04\x25\x48\x00\x05\x00\x83\x3c\x25\x80\x00\x05\x00\x00\x75\x18"
+        "\x44\x39\x3c\x25\x3c\x00\x05\x00\x75\xe5\x44\x89\xf8\xf7\xd8\x89\x04\x25\x3c\x00\x05\x00\xeb\x01\xf4";
+
+    struct smp m;
+
+    smp_open(&m);
+    smp_repeat(&m, 0, 300000, asks, sizeof asks - 1);
+    smp_repeat(&m, 1, 300000, answers, sizeof answers - 1);
+    smp_run(&m);
+    ck_assert_uint_eq(smp_get(&m, 0, WHvX64RegisterR13), 0);
+    smp_close(&m);
+}
+END_TEST
+
 START_TEST(messages_arrive_before_their_flag)
 {
     static const char sender[] = "\x48\xff\xc0\x48\x89\x07"   /* inc rax; mov [rdi], rax */
@@ -355,6 +386,7 @@ TCase *smp_guest_case(void)
     tcase_add_test(t, a_spinlock_protects_plain_stores);
     tcase_add_test(t, a_fence_orders_stores_and_loads);
     tcase_add_test(t, messages_arrive_before_their_flag);
+    tcase_add_test(t, a_string_is_stored_once);
     tcase_add_loop_test(t, patched_code_is_seen_after_the_handshake, 0, 2);
     tcase_add_test(t, the_first_patch_of_a_page_just_decoded_is_seen);
     tcase_add_test(t, accessed_and_dirty_bits_of_both_are_kept);

@@ -245,6 +245,57 @@ START_TEST(aliases_are_what_is_mapped_twice_and_writable)
 }
 END_TEST
 
+static void add_pages(void *context, u64 gpa, u8 *host, u64 size, u32 rights)
+{
+    (void)gpa;
+    (void)host;
+    (void)rights;
+    *(u64 *)context += size / PAGE_SIZE;
+}
+
+static u64 pages_of(struct ram *ram)
+{
+    u64 pages = 0;
+
+    ram_visit(ram, add_pages, &pages);
+    return pages;
+}
+
+/* In a mapping of single pages, in one of a whole 16 MiB, and where nothing is. */
+START_TEST(a_hidden_page_is_mapped_and_not_found)
+{
+    static const u64 bases[] = { 0x3000, 16 << 20, 5 * GIB };
+    u64 gpa = bases[_i] + 0x1000, size = _i == 1 ? 16 << 20 : 0x4000;
+    struct ram *ram = ram_new();
+
+    if (_i < 2)
+        ck_assert(ram_map(ram, bases[_i], size, HOST(0x100), RW));
+    ck_assert(ram_hide(ram, gpa, true));
+    ck_assert(ram_hide(ram, gpa, true));
+    ck_assert_uint_eq(ram_find(ram, gpa + 5), 0);
+    ck_assert_uint_eq(ram_find(ram, bases[_i]), _i < 2 ? 0x100000 | RW : 0);
+    ck_assert_uint_eq(pages_of(ram), _i < 2 ? size / PAGE_SIZE : 0);
+    ck_assert(ram_has_all(ram, gpa, 0x2000) == (_i < 2));
+    ck_assert(ram_map(ram, bases[_i], size, HOST(0x900000), PAGE_READ)); /* over it */
+    ck_assert_uint_eq(ram_find(ram, gpa), 0);
+    ck_assert_uint_eq(pages_of(ram), size / PAGE_SIZE);
+    ck_assert(ram_has_all(ram, bases[_i], size));
+    ck_assert(!ram_has_all(ram, bases[_i], size + 0x1000));
+    ck_assert(ram_hide(ram, gpa, false));
+    ck_assert_uint_eq(ram_find(ram, gpa), (u64)0x900001 << 12 | PAGE_READ);
+    ck_assert(ram_hide(ram, gpa, true));
+    ck_assert(ram_unmap(ram, gpa, 0x1000));
+    ck_assert(!ram_unmap(ram, gpa, 0x1000));
+    ck_assert(!ram_has_all(ram, bases[_i], size));
+    ck_assert(ram_hide(ram, gpa, false));
+    ck_assert_uint_eq(ram_find(ram, gpa), 0);
+    ck_assert_uint_eq(pages_of(ram), size / PAGE_SIZE - 1);
+    ck_assert(ram_unmap(ram, bases[_i], size));
+    ck_assert(!alias_at(ram_aliases(ram), (u64)0x900000 << 12));
+    ram_delete(ram);
+}
+END_TEST
+
 TCase *ram_cases(void)
 {
     TCase *t = tcase_create("ram");
@@ -258,6 +309,7 @@ TCase *ram_cases(void)
     tcase_add_test(t, code_stays_noted_across_mappings);
     tcase_add_test(t, a_million_single_pages_map_quickly);
     tcase_add_test(t, visits_come_in_order_and_in_one_piece);
+    tcase_add_loop_test(t, a_hidden_page_is_mapped_and_not_found, 0, 3);
     tcase_add_test(t, aliases_are_what_is_mapped_twice_and_writable);
     return t;
 }

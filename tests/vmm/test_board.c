@@ -110,6 +110,35 @@ START_TEST(keyboard_controller_resets_and_tests)
 }
 END_TEST
 
+static void expect(struct keyboard *k, uint8_t command, uint8_t byte, const char *answers)
+{
+    keyboard_write(k, 0x60, 1, command, 0);
+    ck_assert_uint_eq(keyboard_read(k, 0x60, 1, 0), 0xfa);
+    keyboard_write(k, 0x60, 1, byte, 0);
+    for (; *answers; answers++)
+        ck_assert_uint_eq(keyboard_read(k, 0x60, 1, 0), (uint8_t)*answers);
+    ck_assert_uint_eq(keyboard_read(k, 0x64, 1, 0) & 1, 0);
+}
+
+/* GRUB waits for an answer that isn't an acknowledgement. */
+START_TEST(keyboard_tells_its_scan_codes)
+{
+    struct pic pic;
+    struct keyboard k;
+
+    pic_reset(&pic);
+    keyboard_reset(&k, &pic);
+    expect(&k, 0xf0, 0, "\xfa\2");
+    expect(&k, 0xf0, 1, "\xfa");
+    expect(&k, 0xf0, 0, "\xfa\1");
+    keyboard_write(&k, 0x64, 1, 0x60, 0);
+    keyboard_write(&k, 0x60, 1, 0x40, 0); /* translated */
+    expect(&k, 0xf0, 0, "\xfa\x43");
+    expect(&k, 0xf0, 2, "\xfa");
+    expect(&k, 0xf0, 0, "\xfa\x41");
+}
+END_TEST
+
 START_TEST(fast_reset)
 {
     struct pic pic;
@@ -271,6 +300,9 @@ START_TEST(memory_has_a_hole_and_an_end)
     ck_assert_ptr_null(memory_at(&memory, UINT64_MAX, 2));
     ck_assert_ptr_null(memory_at(&memory, 2, UINT64_MAX));
     ck_assert_ptr_null(memory_at(&memory, MEMORY_HIGH_START, 1));
+    memory_write(&memory, 0xb7ffe, "\1\2\3\4", 4); /* text memory is RAM, and what is below it nothing */
+    memory_read(&memory, 0xb7ffe, &word, 4);
+    ck_assert_uint_eq(word, 0x0403ffff);
     memory_write(&memory, 0x1ffffe, "\1\2\3\4", 4);
     memory_read(&memory, 0x1ffffe, &word, 4);
     ck_assert_uint_eq(word, 0xffff0201);
@@ -287,6 +319,7 @@ TCase *board_cases(void)
     tcase_add_test(cases, wide_accesses_are_split_over_ports);
     tcase_add_test(cases, logged_port_keeps_its_owner);
     tcase_add_test(cases, keyboard_controller_resets_and_tests);
+    tcase_add_test(cases, keyboard_tells_its_scan_codes);
     tcase_add_test(cases, fast_reset);
     tcase_add_test(cases, sleep_5_powers_off);
     tcase_add_test(cases, tables_sum_to_zero);

@@ -152,10 +152,10 @@ static uint64_t places[2] = {0x5000, 0x7000};
 
 static const struct fw_cfg_item *file(const char *name)
 {
-    for (unsigned i = 0; i < f.count; i++)
-        if (strcmp(f.items[i].name, name) == 0)
-            return &f.items[i];
-    ck_abort_msg("no file %s", name);
+    const struct fw_cfg_item *item = fw_cfg_find_file(&f, name);
+
+    ck_assert_msg(item != NULL, "no file %s", name);
+    return item;
 }
 
 static unsigned which(const uint8_t *name)
@@ -197,6 +197,7 @@ static void carry_out(const uint8_t *c)
         break;
     }
     case 3:
+        ck_assert_uint_eq(to[u32(c + 60)], 0);
         to[u32(c + 60)] = (uint8_t)(to[u32(c + 60)] - sum(to + u32(c + 64), u32(c + 68)));
         break;
     default:
@@ -206,11 +207,15 @@ static void carry_out(const uint8_t *c)
 
 START_TEST(tables_are_loaded_anywhere)
 {
+    static const struct {
+        uint8_t at, x_at, offset;
+    } ports[] = {{56, 152, 0}, {64, 176, 4}, {76, 212, 8}};
     const struct fw_cfg_item *loader;
     const uint8_t *root, *table;
     bool has_fadt = false, has_madt = false;
 
     ck_assert(fw_cfg_add_acpi(&f, 4, _i, &problem));
+    fw_cfg_place_power(&f, 0xe400);
     loader = file("etc/table-loader");
     ck_assert_uint_eq(loader->size % 128, 0);
     for (size_t at = 0; at < loader->size; at += 128)
@@ -230,6 +235,10 @@ START_TEST(tables_are_loaded_anywhere)
             if (memcmp(table, "FACP", 4) != 0)
                 continue;
             has_fadt = true;
+            for (unsigned i = 0; i < 3; i++) {
+                ck_assert_uint_eq(u32(table + ports[i].at), 0xe400u + ports[i].offset);
+                ck_assert_uint_eq(u32(table + ports[i].x_at), 0xe400u + ports[i].offset);
+            }
             ck_assert_int_eq(memcmp(files[1] + (u32(table + 36) - places[1]), "FACS", 4), 0);
             ck_assert_int_eq(memcmp(files[1] + (u32(table + 40) - places[1]), "DSDT", 4), 0);
             ck_assert_int_eq(memcmp(files[1] + (u32(table + 140) - places[1]), "DSDT", 4), 0);

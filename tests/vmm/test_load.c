@@ -420,8 +420,17 @@ START_TEST(firmware_ends_at_4_gib)
     ck_assert_uint_eq(word, 0xea);
     ck_assert_uint_eq(guest_u32(0xffff0), 0xea);
     memory_write(&memory, 0xfffffff0, "xxxx", 4);
+    memory_write(&memory, 0xffff0, "xxxx", 4);
     memory_read(&memory, 0xfffffff0, &word, 4);
     ck_assert_uint_eq(word, 0xea);
+    ck_assert_uint_eq(guest_u32(0xffff0), 0xea);
+    ck_assert_uint_eq(guest_u32(0xc0000), 0xffffffff); /* nothing there before the chipset shows RAM */
+    memory.shadow[15] = SHADOW_WRITES;
+    memory_write(&memory, 0xffff0, "\1\2\3\4", 4);
+    ck_assert_uint_eq(guest_u32(0xffff0), 0xea);
+    memory.shadow[15] = SHADOW_READS;
+    memory_write(&memory, 0xffff0, "xxxx", 4);
+    ck_assert_uint_eq(guest_u32(0xffff0), 0x04030201);
     image.size = 4095;
     refused(load_firmware(&memory, &image, &start, &problem));
 }

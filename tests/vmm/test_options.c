@@ -14,8 +14,8 @@ static struct problem problem;
 /* Reads the words of a text, separated by single spaces. */
 static bool read_words(const char *text)
 {
-    static char copy[256];
-    char *words[32];
+    static char copy[512];
+    char *words[64];
     int count = 0;
 
     strcpy(copy, text);
@@ -82,6 +82,26 @@ START_TEST(trace_and_log_port)
 }
 END_TEST
 
+START_TEST(firmware_and_what_it_is_given)
+{
+    char words[OPTIONS_FW_CFG * 16 + 32] = "--firmware rom";
+
+    ck_assert(read_words("--firmware rom kernel --initrd i --kernel-args a --floppy disk --fw-cfg opt/a=b=c"));
+    ck_assert_str_eq(options.file, "kernel");
+    ck_assert_str_eq(options.firmware, "rom");
+    ck_assert_str_eq(options.floppy, "disk");
+    ck_assert_uint_eq(options.fw_cfg_count, 1);
+    ck_assert_str_eq(options.fw_cfg[0], "opt/a=b=c");
+    ck_assert_uint_eq(options.clock_rate, 1);
+    ck_assert(read_words("--firmware rom --clock-rate 65536"));
+    ck_assert_uint_eq(options.clock_rate, 65536);
+    for (unsigned i = 0; i < OPTIONS_FW_CFG; i++)
+        strcat(words, " --fw-cfg a=b");
+    ck_assert(read_words(words));
+    ck_assert(!read_words(strcat(words, " --fw-cfg a=b")));
+}
+END_TEST
+
 START_TEST(file_may_look_like_an_option)
 {
     ck_assert(read_words("--hash -- --guest"));
@@ -116,8 +136,18 @@ static const char *const wrong[] = {
     "--hash=yes a",
     "--apic on a",
     "--apic= a",
-    "--firmware rom a",
     "--firmware rom --initrd b",
+    "--firmware rom --kernel-args b",
+    "--firmware rom --mode real",
+    "--firmware rom --base 0 a",
+    "--floppy disk a",
+    "--fw-cfg opt/a a",
+    "--fw-cfg opt/a= a",
+    "--fw-cfg =b a",
+    "--fw-cfg 12345678901234567890123456789012345678901234567890123456=b a",
+    "--clock-rate 0 a",
+    "--clock-rate 65537 a",
+    "--clock host --clock-rate 2 a",
 };
 
 START_TEST(wrong_usage_is_explained)
@@ -137,6 +167,7 @@ TCase *options_cases(void)
     tcase_add_test(cases, values_in_the_same_word_or_the_next);
     tcase_add_test(cases, apic_modes);
     tcase_add_test(cases, trace_and_log_port);
+    tcase_add_test(cases, firmware_and_what_it_is_given);
     tcase_add_test(cases, file_may_look_like_an_option);
     tcase_add_loop_test(cases, wrong_usage_is_explained, 0, (int)(sizeof wrong / sizeof wrong[0]));
     return cases;

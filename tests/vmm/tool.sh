@@ -77,10 +77,10 @@ refused 2 'no FILE' run
 refused 2 'unknown option --frob' run --frob spin
 refused 2 'one FILE' run spin one
 refused 2 '--hash takes no value' run --hash=yes spin
-refused 2 '--firmware' run --firmware spin one
+refused 2 '--firmware' run --firmware spin --initrd one
 refused 2 '--firmware' run --firmware spin --base 0
-for option in --memory --cpus --apic --seed --max-insns --mode --base --clock --trace --log-port --initrd --kernel-args \
-    --firmware; do
+for option in --memory --cpus --apic --seed --max-insns --mode --base --clock --trace --log-port --initrd \
+    --kernel-args --firmware --floppy --fw-cfg --clock-rate; do
     refused 2 "$option needs a value" run spin $option
 done
 for value in '' 0 -1 1 12 5K 1T 64MB 99999999999999999999 1000000000G 0x; do
@@ -123,6 +123,13 @@ refused 2 'one: is no kernel that we know' run one --initrd spin
 refused 2 '--memory' run one --mode protected --base 1M --memory 1M
 refused 2 'nowhere: can' run --firmware nowhere
 refused 2 'firmware is 4 KiB to 16 MiB' run --firmware spin
+head -c 65536 /dev/zero >rom
+refused 2 'one: is no bzImage' run --firmware rom one
+refused 2 'nowhere: can' run --firmware rom nowhere
+refused 2 'nowhere: can' run --firmware rom --floppy nowhere
+refused 2 'nowhere: can' run --firmware rom --fw-cfg opt/a=nowhere
+head -c 2949121 /dev/zero >wide
+refused 2 'wide: is larger than any floppy' run --firmware rom --floppy wide
 refused 2 'nowhere/log: can' run spin --log-port 0x80:nowhere/log
 refused 2 'nowhere/log: can' run spin --trace exit:nowhere/log
 if [ "$(id -u)" -ne 0 ]; then
@@ -171,7 +178,8 @@ claim "--help: status 0" ends_with 0
 claim "--help: on standard output" grep -q '^usage: softwhp run' out
 claim "--help: nothing on standard error" test ! -s err
 cp out help
-for option in --kernel-args --initrd --memory --cpus --apic --max-insns --trace --hash --summary --seed --clock --firmware \
+for option in --kernel-args --initrd --memory --cpus --apic --max-insns --trace --hash --summary --screen --seed \
+    --clock --clock-rate --firmware --floppy --fw-cfg \
     --log-port --base --mode; do
     claim "--help tells of $option" grep -q -e "^  $option" help
 done
@@ -187,6 +195,11 @@ softwhp run one
 claim "$said: status 0" ends_with 0
 claim "$said: the guest's byte is all of standard output" test "$(cat out)" = 1
 claim "$said: nothing on standard error" test ! -s err
+
+printf '\270\000\270\216\300\046\307\006\240\000\110\007\364' >text # an H in the second line of text memory
+softwhp run text --screen
+claim "$said: status 0" ends_with 0
+claim "$said: what the guest would show" test "$(tr '\n' / <err)" = /H/
 
 softwhp run seven
 claim "$said: the guest's status" ends_with 7

@@ -2,6 +2,9 @@
 /* The clients' common ground: tests/whp/client.h. */
 #include "tests/whp/client.h"
 
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 
 void client_partition(struct client *c, u32 processors)
@@ -184,11 +187,53 @@ WHV_EMULATOR_STATUS client_emulate(WHV_EMULATOR_HANDLE e, struct client_device *
     return status;
 }
 
+/* ---- the page ---- */
+
+static char *read_file(const char *name)
+{
+    enum { MOST = 1 << 18 };
+    FILE *f = fopen(name, "r");
+    char *text = calloc(1, MOST);
+
+    ck_assert_msg(f != NULL, "%s can't be read; the tests run where the repository begins", name);
+    ck_assert_uint_lt(fread(text, 1, MOST - 1, f), MOST - 1);
+    fclose(f);
+    return text;
+}
+
+/* docs/clients.md has each test, and no other. */
+START_TEST(the_page_of_clients_has_each_test)
+{
+    char *page = read_file("docs/clients.md"), name[120];
+    unsigned listed = 0, tests = 0;
+    glob_t files;
+
+    for (const char *at = page; (at = strstr(at, " | `")); at++)
+        listed++;
+    ck_assert_int_eq(glob("tests/whp/client_*.c", 0, NULL, &files), 0);
+    for (size_t i = 0; i < files.gl_pathc; i++) {
+        char *text = read_file(files.gl_pathv[i]);
+
+        for (const char *at = text; (at = strstr(at, "\nSTART_TEST(")); at++, tests++) {
+            snprintf(name, sizeof name, "| `%.*s`", (int)strcspn(at + 12, ")"), at + 12);
+            ck_assert_msg(strstr(page, name) != NULL, "docs/clients.md lacks %s of %s", name + 2, files.gl_pathv[i]);
+        }
+        free(text);
+    }
+    ck_assert_uint_eq(listed, tests);
+    globfree(&files);
+    free(page);
+}
+END_TEST
+
 Suite *clients_suite(void);
 Suite *clients_suite(void)
 {
     Suite *s = suite_create("clients");
+    TCase *t = tcase_create("clients-page");
 
+    tcase_add_test(t, the_page_of_clients_has_each_test);
+    suite_add_tcase(s, t);
     suite_add_tcase(s, client_qemu_case());
     suite_add_tcase(s, client_qemu11_case());
     suite_add_tcase(s, client_virtualbox_case());

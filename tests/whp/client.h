@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What real clients rely on, each in the manner of that client: reference 9, and the facts in the sections before it
- * that name one. A test's name begins with the client's; the code is our own.
+ * that name one; docs/clients.md is the table. A test's name begins with the client's; the code is our own.
  *
- *   client_qemu.c         QEMU to 10 and QEMU 11: batches, injection, windows, the debugger, ROM, both interrupt models
+ *   client_qemu.c         QEMU to 10: batches, injection, windows, the debugger, ROM, both interrupt models
+ *   client_qemu11.c       QEMU 11: banks of features, probing by calls that fail
  *   client_virtualbox.c   VirtualBox: probing, whole unions, pages one by one, pending interruptions both ways
  *   client_openvmm.c      openvmm: fall-backs by error code, time, the APIC's page, one-shot notifications
  *   client_crosvm.c       crosvm and its hypervisor tests

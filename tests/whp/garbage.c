@@ -109,6 +109,12 @@ static HRESULT create(struct caller *a)
     WHvSetPartitionProperty(p, WHvPartitionPropertyCodeProcessorCount, &processors, 4);
     WHvSetPartitionProperty(p, (WHV_PARTITION_PROPERTY_CODE)SwhpPartitionPropertyCodeClock, &clock, 4);
     WHvSetPartitionProperty(p, WHvPartitionPropertyCodeLocalApicEmulationMode, &apic_mode, 4);
+    if (chance_percent(&a->chance, 50)) {
+        u64 banks[2] = { 1, 0x1ff & chance_any(&a->chance) }; /* Hyper-V's, up to AccessVpIndex */
+
+        banks[1] |= 3;
+        WHvSetPartitionProperty(p, WHvPartitionPropertyCodeSyntheticProcessorFeaturesBanks, banks, sizeof banks);
+    }
     if (chance_percent(&a->chance, 90)) {
         WHvSetupPartition(p);
         WHvMapGpaRange(p, memory, 0, PAGES * 4096, (WHV_MAP_GPA_RANGE_FLAGS)7);
@@ -148,6 +154,10 @@ static HRESULT run(struct caller *a)
     u32 index = garbage_index(c);
     u64 count = 0;
 
+    if (chance_percent(c, 30)) { /* all of them; the clock may be the host's, in nanoseconds then */
+        SwhpGetClock(p, &count);
+        return SwhpRunPartition(p, count + chance_below(c, 3000), garbage_u32(a), garbage_place(a), garbage_size(c));
+    }
     SwhpGetInstructionCount(p, index, &count);
     return SwhpRunVirtualProcessorUntil(p, index, count + chance_below(c, 200), garbage_place(a), garbage_size(c));
 }
@@ -160,7 +170,7 @@ static HRESULT registers(struct caller *a, bool sets)
     void *values = garbage_place(a);
 
     for (u32 i = 0; i < 8; i++) {
-        static const u32 bases[] = { 0, 0x10, 0x1000, 0x1010, 0x2000, 0x80000000, 0x3000 };
+        static const u32 bases[] = { 0, 0x10, 0x1000, 0x1010, 0x2000, 0x80000000, 0x3000, 0x4000, 0x5000 };
 
         names[i] = (WHV_REGISTER_NAME)(chance_percent(c, 95) ? CHANCE_OF(c, bases) + chance_below(c, 24)
                                                              : (u32)garbage_number(c));

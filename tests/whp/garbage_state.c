@@ -250,11 +250,21 @@ static HRESULT emulator(struct caller *a)
     }
 }
 
+static HRESULT run_all(struct caller *a)
+{
+    struct chance *c = &a->chance;
+    WHV_PARTITION_HANDLE p = garbage_partition(c);
+    u64 clock = 0;
+
+    SwhpGetClock(p, &clock);
+    return SwhpRunPartition(p, clock + chance_below(c, 200), garbage_u32(a), garbage_place(a), garbage_size(c));
+}
+
 HRESULT garbage_state_call(struct caller *a)
 {
     struct chance *c = &a->chance;
 
-    switch (chance_below(c, 16)) {
+    switch (chance_below(c, 17)) {
     case 0:
     case 1: return set_state(a);
     case 2: return set_apic(a, chance_percent(c, 30));
@@ -273,6 +283,7 @@ HRESULT garbage_state_call(struct caller *a)
     case 12: return SwhpSetIgnne(garbage_partition(c), garbage_index(c), (BOOL)chance_below(c, 2));
     case 13: return SwhpTraceStart(garbage_partition(c), SwhpTraceExit, on_trace, NULL);
     case 14: return events(a);
+    case 15: return run_all(a);
     default: return emulator(a);
     }
 }

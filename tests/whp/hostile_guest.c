@@ -109,12 +109,11 @@ void hostile_open(struct hostile *h, u64 seed)
     property(h, SwhpPartitionPropertyCodeClock, SwhpClockVirtual, 4);
     property(h, SwhpPartitionPropertyCodeSeed, seed, 8);
     property(h, WHvPartitionPropertyCodePhysicalAddressWidth, CHANCE_OF(c, widths), 4);
-    property(h, WHvPartitionPropertyCodeExtendedVmExits, chance_below(c, 16) | (h->has_apic ? chance_any(c) & APIC_EXITS : 0),
-             8);
+    property(h, WHvPartitionPropertyCodeExtendedVmExits,
+             chance_below(c, 16) | (h->has_apic ? chance_any(c) & APIC_EXITS : 0), 8);
     if (h->has_apic)
         property(h, WHvPartitionPropertyCodeLocalApicEmulationMode, 1 + chance_below(c, 2), 4);
-    property(h, WHvPartitionPropertyCodeExceptionExitBitmap,
-             chance_percent(c, 30) ? chance_any(c) & 0xb7dfb : 0, 8);
+    property(h, WHvPartitionPropertyCodeExceptionExitBitmap, chance_percent(c, 30) ? chance_any(c) & 0xb7dfb : 0, 8);
     ck_ok(WHvSetupPartition(h->partition));
     ck_ok(WHvCreateVirtualProcessor(h->partition, 0, 0));
     hostile_fill(h);

@@ -38,7 +38,7 @@ static WHV_ACCESS_GPA_CONTROLS controls;
 static u32 size;
 static u64 words[1024];
 
-/* Each newer function that has an effect here, called as it may be. */
+/* Each function that came later and takes a partition, and some that were there. */
 #define CALLS(X)                                                                                             \
     X(WHvSuspendPartitionTime, 18362, (p))                                                                   \
     X(WHvResumePartitionTime, 18362, (p))                                                                    \
@@ -60,7 +60,26 @@ static u64 words[1024];
     X(WHvDeleteNotificationPort, 20348, (p, NULL))                                                           \
     X(WHvCreateTrigger, 20348, (p, NULL, NULL, NULL))                                                        \
     X(WHvStartPartitionMigration, 20348, (p, NULL))                                                          \
+    X(WHvSignalVirtualProcessorSynicEvent, 20348, (p, (WHV_SYNIC_EVENT_PARAMETERS){ 0 }, NULL))              \
+    X(WHvPostVirtualProcessorSynicMessage, 20348, (p, 0, 0, words, 0))                                       \
+    X(WHvUpdateTriggerParameters, 20348, (p, NULL, NULL))                                                    \
+    X(WHvDeleteTrigger, 20348, (p, NULL))                                                                    \
+    X(WHvCancelPartitionMigration, 20348, (p))                                                               \
+    X(WHvCompletePartitionMigration, 20348, (p))                                                             \
+    X(WHvCreateVpciDevice, 20348, (p, 0, NULL, WHvCreateVpciDeviceFlagNone, NULL))                           \
     X(WHvDeleteVpciDevice, 20348, (p, 0))                                                                    \
+    X(WHvGetVpciDeviceProperty, 20348, (p, 0, (WHV_VPCI_DEVICE_PROPERTY_CODE)0, NULL, 0, NULL))              \
+    X(WHvGetVpciDeviceNotification, 20348, (p, 0, NULL, 0))                                                  \
+    X(WHvMapVpciDeviceMmioRanges, 20348, (p, 0, NULL, NULL))                                                 \
+    X(WHvUnmapVpciDeviceMmioRanges, 20348, (p, 0))                                                           \
+    X(WHvSetVpciDevicePowerState, 20348, (p, 0, PowerDeviceD0))                                              \
+    X(WHvReadVpciDeviceRegister, 20348, (p, 0, NULL, NULL))                                                  \
+    X(WHvWriteVpciDeviceRegister, 20348, (p, 0, NULL, NULL))                                                 \
+    X(WHvMapVpciDeviceInterrupt, 20348, (p, 0, 0, 0, NULL, NULL, NULL))                                      \
+    X(WHvUnmapVpciDeviceInterrupt, 20348, (p, 0, 0))                                                         \
+    X(WHvRetargetVpciDeviceInterrupt, 20348, (p, 0, 0, 0, NULL))                                             \
+    X(WHvRequestVpciDeviceInterrupt, 20348, (p, 0, 0, 0))                                                    \
+    X(WHvGetVpciDeviceInterruptTarget, 20348, (p, 0, 0, 0, NULL, 0, NULL))                                   \
     X(WHvResetPartition, 22000, (p))                                                                         \
     X(WHvGetPartitionCounters, 0, (p, WHvPartitionCounterSetMemory, words, sizeof words, NULL))              \
     X(WHvMapGpaRange, 0, (p, page, 0, 4096, WHvMapGpaRangeFlagRead))                                         \
@@ -82,6 +101,11 @@ static const struct call {
     u32 build;
     HRESULT (*call)(WHV_PARTITION_HANDLE p);
 } calls[] = { CALLS(ROW) };
+
+static bool takes_no_partition(const char *name)
+{
+    return !strcmp(name, "WHvAllocateVpciResource") || !strcmp(name, "WHvAcceptPartitionMigration");
+}
 
 START_TEST(functions_of_later_builds_are_not_there)
 {
@@ -129,6 +153,15 @@ START_TEST(presence_follows_the_environment)
         ck_assert_msg(presents[i].is_present() == (presents[i].build <= levels[_i]), "%s", presents[i].name);
     ck_hr(WHvAllocateVpciResource(&guid, WHvAllocateVpciResourceFlagNone, NULL, 0, &handle),
           levels[_i] < 20348 ? E_NOTIMPL : (HRESULT)0x80070032);
+    for (size_t at = 0; at < n; at++) { /* none is forgotten */
+        size_t i = 0;
+
+        while (i < sizeof calls / sizeof calls[0] && strcmp(presents[at].name, calls[i].name))
+            i++;
+        ck_assert_msg(presents[at].build <= 17763 || i < sizeof calls / sizeof calls[0] ||
+                          takes_no_partition(presents[at].name),
+                      "%s has no row", presents[at].name);
+    }
     for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) { /* the two tables agree */
         size_t at = 0;
 
@@ -246,6 +279,10 @@ START_TEST(bits_of_later_builds_are_not_offered)
     WHV_PARTITION_HANDLE p;
     WHV_CPUID_OUTPUT leaf;
 
+    ck_ok(WHvCreatePartition(&p)); /* the newest has all, whatever table it would go through */
+    ck_ok(WHvGetPartitionProperty(p, WHvPartitionPropertyCodeProcessorFeatures, &bank, sizeof bank, NULL));
+    ck_assert_uint_eq(bank, features);
+    ck_ok(WHvDeletePartition(p));
     set_environment(level);
     mine = capability64(WHvCapabilityCodeExtendedVmExits);
     ck_assert_uint_eq(offered[_i].level, level);

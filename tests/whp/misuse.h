@@ -27,19 +27,27 @@ enum state {
 /* And an emulator. */
 enum { EMULATOR_LIVES, EMULATOR_IN_USE, EMULATOR_DESTROYED, EMULATOR_STATES };
 
-enum { SCENE_CONNECTION = 7, SCENE_PROCESSORS = 3, SCENE_ROOM = 8192, SCENE_TRACKED = 0xf000, SCENE_STUB = 0xffff0 };
+enum {
+    SCENE_CONNECTION = 7,
+    SCENE_PROCESSORS = 3,
+    SCENE_ROOM = 8192,
+    SCENE_TRACKED = 0xf000,
+    SCENE_MESSAGES = 0x30000,
+    SCENE_STUB = 0xffff0
+};
 
 struct scene {
     WHV_PARTITION_HANDLE p; /* what calls are about */
     u32 vp;
     WHV_EMULATOR_HANDLE emulator;
 
-    struct guest plain;                    /* no local APIC; processor 0 of 3 is there, in long mode */
-    WHV_PARTITION_HANDLE apic, raw, fixed; /* with APICs and two processors; not set up; set up, nothing in it */
-    HANDLE event;                          /* and what hangs on it, from Setup on: */
-    WHV_NOTIFICATION_PORT_HANDLE port;     /* connection 7, and a doorbell in the hole, for 4 bytes of any value */
-    u32 calls;                             /* of the emulator's callbacks */
-    void (*meanwhile)(void *context);      /* called in the first of them */
+    struct guest plain; /* no local APIC; processor 0 of 3 is there, in long mode */
+    WHV_PARTITION_HANDLE apic, raw,
+        fixed;                         /* with APICs, SynICs and two processors; not set up; set up, nothing in it */
+    HANDLE event;                      /* and what hangs on it, from Setup on: */
+    WHV_NOTIFICATION_PORT_HANDLE port; /* connection 7, and a doorbell in the hole, for 4 bytes of any value */
+    u32 calls;                         /* of the emulator's callbacks */
+    void (*meanwhile)(void *context);  /* called in the first of them */
     void *meanwhile_context;
 
     _Alignas(4096) u8 room[SCENE_ROOM]; /* for whatever the call needs */
@@ -51,7 +59,10 @@ struct scene {
 void scene_open(struct scene *s);
 void scene_close(struct scene *s);
 
-/* One partition, with APICs, in s->p. */
+/* Where messages and events of source 2 are taken; 3 has no interrupt that it may send, 4 a message already. */
+void scene_enable_synic(WHV_PARTITION_HANDLE p);
+
+/* One partition, with APICs and SynICs, in s->p. */
 void scene_open_in(struct scene *s, enum state state);
 void scene_close_in(struct scene *s, enum state state);
 

@@ -60,31 +60,55 @@ void interrupt_rows(struct visit *v, struct scene *s)
         WHvGetInterruptTargetVpSet(s->apic, 0, WHvX64InterruptDestinationModePhysical, (void *)s->out, 4, NULL));
 }
 
+struct message {
+    u64 words[WHV_SYNIC_MESSAGE_SIZE / 8 + 1];
+};
+
+static HRESULT post(WHV_PARTITION_HANDLE p, u32 vp, u32 source, u32 type, u32 size)
+{
+    struct message m = { { type } };
+
+    return WHvPostVirtualProcessorSynicMessage(p, vp, source, &m, size);
+}
+
+static HRESULT signal_event(WHV_PARTITION_HANDLE p, u32 vp, u32 source, u32 vtl, u32 flag)
+{
+    WHV_SYNIC_EVENT_PARAMETERS e = { .VpIndex = vp, .TargetSint = (u8)source, .FlagNumber = (u16)flag };
+    BOOL is_new = 77;
+
+    e.TargetVtl = (WHV_VTL)vtl;
+    HRESULT hr = WHvSignalVirtualProcessorSynicEvent(p, e, &is_new);
+
+    ck_assert(SUCCEEDED(hr) || is_new == 77);
+    return hr;
+}
+
 void event_rows(struct visit *v, struct scene *s)
 {
+    static const struct message note = { { 1 } };
     static const WHV_TRIGGER_PARAMETERS trigger = { .TriggerType = WHvTriggerTypeInterrupt };
 
-    static const u32 message[64] = { 1 };
+    FUNCTION(WHvPostVirtualProcessorSynicMessage, TAKES_VP, "XX....I", "the guest has to have enabled its SynIC",
+             (s->p, s->vp, 2, &note, 16));
+    ROW("Message is NULL", E_POINTER, "Message", "1.5", WHvPostVirtualProcessorSynicMessage(s->apic, 0, 2, NULL, 16));
+    ROW("SintIndex is 16", E_INVALIDARG, "SintIndex", "1.5", post(s->apic, 0, 16, 1, 16));
+    ROW("MessageSizeInBytes is 257", E_INVALIDARG, "MessageSizeInBytes", "1.5", post(s->apic, 0, 2, 1, 257));
+    ROW("MessageSizeInBytes is 15", E_INVALIDARG, "MessageSizeInBytes", "1.5", post(s->apic, 0, 2, 1, 15));
+    ROW("the message's type is 0", HV(5), "Message", "1.5", post(s->apic, 0, 2, 0, 16));
+    ROW("the slot holds a message; the guest is told that one waits", HV(0x19), "SintIndex", "1.5",
+        post(s->apic, 0, 4, 1, 16));
+    ROW("the guest hasn't enabled its SynIC", HV(0x18), "SynIC", "1.5", post(s->apic, 1, 2, 1, 16));
+    ROW("there is no SynIC", HV(0x18), "SynIC", "1.5", post(s->p, 0, 2, 1, 16));
 
-    FUNCTION(WHvSignalVirtualProcessorSynicEvent, TAKES_VP, "XXSSSSI", "sets an event flag, where the guest enabled its SynIC",
+    FUNCTION(WHvSignalVirtualProcessorSynicEvent, TAKES_VP, "XX....I", "likewise",
              (s->p, (WHV_SYNIC_EVENT_PARAMETERS){ .VpIndex = s->vp, .TargetSint = 2 }, NULL));
-    ROW("TargetVtl isn't 0", E_INVALIDARG, "TargetVtl", "1.5",
-        WHvSignalVirtualProcessorSynicEvent(s->p, (WHV_SYNIC_EVENT_PARAMETERS){ .TargetSint = 2, .TargetVtl = 1 }, NULL));
-    ROW("TargetSint is 16", E_INVALIDARG, "sources", "1.5",
-        WHvSignalVirtualProcessorSynicEvent(s->p, (WHV_SYNIC_EVENT_PARAMETERS){ .TargetSint = 16 }, NULL));
-    ROW("FlagNumber is 2048", E_INVALIDARG, "flags", "1.5",
-        WHvSignalVirtualProcessorSynicEvent(s->p, (WHV_SYNIC_EVENT_PARAMETERS){ .FlagNumber = 2048 }, NULL));
-    FUNCTION(WHvPostVirtualProcessorSynicMessage, TAKES_VP, "XXSSSSI", "a message into a source's slot, likewise",
-             (s->p, s->vp, 2, message, 256));
-    ROW("Message is NULL", E_POINTER, "Message", "1.5", WHvPostVirtualProcessorSynicMessage(s->p, 0, 2, NULL, 256));
-    ROW("SintIndex is 16", E_INVALIDARG, "SintIndex", "1.5",
-        WHvPostVirtualProcessorSynicMessage(s->p, 0, 16, message, 256));
-    ROW("more than 256 bytes", E_INVALIDARG, "MessageSizeInBytes", "1.5",
-        WHvPostVirtualProcessorSynicMessage(s->p, 0, 2, message, 257));
-    ROW("less than a header", E_INVALIDARG, "MessageSizeInBytes", "1.5",
-        WHvPostVirtualProcessorSynicMessage(s->p, 0, 2, message, 15));
-    ROW("a message of type 0", HV(5), "type", "1.5",
-        WHvPostVirtualProcessorSynicMessage(s->p, 0, 2, message + 1, 64));
+    ROW("TargetVtl isn't 0", E_INVALIDARG, "TargetVtl", "1.5", signal_event(s->apic, 0, 2, 1, 0));
+    ROW("TargetSint is 16", E_INVALIDARG, "SynicEvent", "1.5", signal_event(s->apic, 0, 16, 0, 0));
+    ROW("FlagNumber is 2048", E_INVALIDARG, "SynicEvent", "1.5", signal_event(s->apic, 0, 2, 0, 2048));
+    ROW("the guest hasn't enabled its SynIC", HV(0x18), "SynIC", "1.5", signal_event(s->apic, 1, 2, 0, 0));
+    ROW("the guest has masked the source", HV(0x18), "SynIC", "1.5", signal_event(s->apic, 0, 3, 0, 0));
+    ROW("there is no SynIC", HV(0x18), "SynIC", "1.5", signal_event(s->p, 0, 2, 0, 0));
+
     UNSUPPORTED(WHvCreateTrigger, (s->p, &trigger, (void *)s->room, (void *)(s->room + 8)));
     UNSUPPORTED(WHvUpdateTriggerParameters, (s->p, &trigger, NULL));
     UNSUPPORTED(WHvDeleteTrigger, (s->p, NULL));

@@ -45,6 +45,18 @@ void own_rows(struct visit *v, struct scene *s)
     ROW("ExitContextSizeInBytes is 143", WHV_E_INSUFFICIENT_BUFFER, "ExitContextSizeInBytes", "1.5",
         SwhpRunVirtualProcessorUntil(s->p, 0, 0, s->out, 143));
 
+    FUNCTION(SwhpRunPartition, TAKES_PARTITION, "XX.VVVI", "all processors in turns, on this thread",
+             (s->p, ~(u64)0, &s->written, room, CONTEXT));
+    ROW("VpIndex is NULL", E_POINTER, "VpIndex", "softwhp.h", SwhpRunPartition(s->p, 0, NULL, s->out, CONTEXT));
+    ROW("ExitContext is NULL", E_POINTER, "ExitContext", "softwhp.h",
+        SwhpRunPartition(s->p, 0, &s->written, NULL, CONTEXT));
+    ROW("ExitContextSizeInBytes is 143", WHV_E_INSUFFICIENT_BUFFER, "ExitContextSizeInBytes", "softwhp.h",
+        SwhpRunPartition(s->p, 0, &s->written, s->out, 143));
+    ROW("there is no processor", WHV_E_VP_DOES_NOT_EXIST, "Partition", "softwhp.h",
+        SwhpRunPartition(s->fixed, 0, &s->written, s->out, CONTEXT));
+    ROW("before Setup", WHV_E_VP_DOES_NOT_EXIST, "Partition", "softwhp.h",
+        SwhpRunPartition(s->raw, 0, &s->written, s->out, CONTEXT));
+
     FUNCTION(SwhpGetInstructionCount, TAKES_VP, "XX...VI", "what has retired; it never falls", (s->p, s->vp, room));
     ROW("Count is NULL", E_POINTER, "Count", "softwhp.h", SwhpGetInstructionCount(s->p, 0, NULL));
 

@@ -83,6 +83,7 @@ static const char head[] =
     "- A processor that isn't there, whether it could be or not: WHV_E_VP_DOES_NOT_EXIST (creating one beyond "
     "ProcessorCount:\n"
     "  E_INVALIDARG).\n"
+    "- On a partition of an older ApiLevel (softwhp.h), a function that came later: E_NOTIMPL.\n"
     "- A buffer that is too small gets nothing, and the size that is needed is told where there is a place for it.\n"
     "\n"
     "## States\n"

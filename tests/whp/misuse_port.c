@@ -183,8 +183,7 @@ void port_rows(struct visit *v, struct scene *s)
     ROW("ConnectionId has more than 24 bits", E_INVALIDARG, "ConnectionId", "7.6",
         create_with(s, EVENT, 0, 0, 1 << 24));
     ROW("ConnectionId is another port's", HV(5), "ConnectionId", "1.5", create_with(s, EVENT, 0, 0, SCENE_CONNECTION));
-    ROW("whatever WHvRegisterPartitionDoorbellEvent refuses", E_INVALIDARG, "MatchData", "7.6",
-        create_bell(s, 3));
+    ROW("whatever WHvRegisterPartitionDoorbellEvent refuses", E_INVALIDARG, "MatchData", "7.6", create_bell(s, 3));
 
     FUNCTION(WHvSetNotificationPortProperty, TAKES_PARTITION, "A.....I", "hints, that are checked and not needed",
              (s->p, s->port, TARGET, 0));

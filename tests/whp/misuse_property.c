@@ -82,6 +82,21 @@ static HRESULT late(struct scene *s, u32 code)
     ck_ok(get(s->fixed, code, s->room, SCENE_ROOM, &size));
     return WHvSetPartitionProperty(s->fixed, (WHV_PARTITION_PROPERTY_CODE)code, s->room, size);
 }
+
+/* On a partition of the row's own: the second is refused after the first. */
+static HRESULT at_level(u32 first, u64 value, u32 second, u64 other)
+{
+    WHV_PARTITION_HANDLE p;
+
+    ck_ok(WHvCreatePartition(&p));
+    ck_ok(set(p, first, value, 4));
+    HRESULT hr = set(p, second, other, 8);
+
+    ck_assert(FAILED(hr));
+    ck_ok(WHvDeletePartition(p));
+    return hr;
+}
+
 #define LATE(name, word) ROW(#name " after Setup", E_INVALIDARG, word, "2.2", late(s, PROP(name)))
 #define BAD(name, how, value, size) ROW(#name " " how, E_INVALIDARG, #name, "2.2", set(s->raw, PROP(name), value, size))
 #define SMALL(name, size)                                                                                              \
@@ -197,6 +212,13 @@ static void set_rows(struct visit *v, struct scene *s)
     OWN(ClockRate, "65537", 65537, 4);
     OWN(UndefinedResults, "3", 3, 4);
     OWN(Profile, "that there isn't", 0x7878, 8);
+    OWN(ApiLevel, "that there isn't", 12345, 4);
+    ROW("ApiLevel after Setup", E_INVALIDARG, "ApiLevel", "softwhp.h",
+        set(s->p, SwhpPartitionPropertyCodeApiLevel, 26100, 4));
+    ROW("ApiLevel older than what is set already", E_INVALIDARG, "ApiLevel", "softwhp.h",
+        at_level(PROP(UnimplementedMsrAction), 1, SwhpPartitionPropertyCodeApiLevel, 17763));
+    ROW("what the ApiLevel lacks", WHV_E_UNKNOWN_PROPERTY, "PropertyCode", "softwhp.h",
+        at_level(SwhpPartitionPropertyCodeApiLevel, 17763, PROP(UnimplementedMsrAction), 1));
     ROW("Clock after Setup", E_INVALIDARG, "Clock", "softwhp.h", set(s->p, SwhpPartitionPropertyCodeClock, 0, 4));
     ROW("Seed after Setup", E_INVALIDARG, "Seed", "softwhp.h", set(s->p, SwhpPartitionPropertyCodeSeed, 0, 8));
     ROW("Profile after Setup", E_INVALIDARG, "PropertyCode", "softwhp.h",

@@ -44,11 +44,11 @@ static bool moves(u32 name)
 static void add_registers(struct survey *s, WHV_PARTITION_HANDLE p, u32 vp, bool is_moving)
 {
     static const u32 ranges[][2] = {
-        { 0, 0x2c },        { 0x1000, 0x1020 }, { 0x2000, 0x20b8 },        { 0x3000, 0x3040 },
-        { 0x4000, 0x4016 }, { 0x5000, 0x5060 }, { 0x80000000, 0x80000009 }
+        { 0, 0x2c },        { 0x1000, 0x1020 }, { 0x2000, 0x20b8 },         { 0x3000, 0x3040 },
+        { 0x4000, 0x4016 }, { 0x5000, 0x5060 }, { 0x80000000, 0x80000009 }, { 0x53570100, 0x53570112 }
     };
 
-    for (u32 r = 0; r < 7; r++)
+    for (u32 r = 0; r < 8; r++)
         for (u32 n = ranges[r][0]; n < ranges[r][1]; n++) {
             WHV_REGISTER_NAME name = (WHV_REGISTER_NAME)n;
             WHV_REGISTER_VALUE v;
@@ -145,7 +145,32 @@ static WHV_PARTITION_HANDLE begin(u32 apic_mode)
     ck_ok(WHvSetPartitionProperty(p, WHvPartitionPropertyCodeProcessorCount, &processors, 4));
     ck_ok(WHvSetPartitionProperty(p, (WHV_PARTITION_PROPERTY_CODE)SwhpPartitionPropertyCodeClock, &clock, 4));
     ck_ok(WHvSetPartitionProperty(p, WHvPartitionPropertyCodeLocalApicEmulationMode, &apic_mode, 4));
+    if (apic_mode) {
+        static const u64 banks[2] = { 1, 1 << 0 | 1 << 1 | 1 << 4 }; /* HypervisorPresent, Hv1, AccessSynicRegs */
+
+        ck_ok(WHvSetPartitionProperty(p, WHvPartitionPropertyCodeSyntheticProcessorFeaturesBanks, banks, sizeof banks));
+    }
     return p;
+}
+
+/* As the guest would by its MSRs. */
+void scene_enable_synic(WHV_PARTITION_HANDLE p)
+{
+    static const WHV_REGISTER_NAME names[] = { WHvRegisterScontrol, WHvRegisterSimp, WHvRegisterSiefp, WHvRegisterSint2,
+                                               WHvRegisterSint4 };
+    static const u64 message[2] = { 1 };
+    WHV_REGISTER_VALUE v[5];
+
+    memset(v, 0, sizeof v);
+    v[0].Reg64 = 1;
+    v[1].Reg64 = SCENE_MESSAGES | 1;
+    v[2].Reg64 = (SCENE_MESSAGES + 0x1000) | 1;
+    v[3].Reg64 = 0x52;
+    v[4].Reg64 = 0x54;
+    ck_ok(WHvSetVirtualProcessorRegisters(p, 0, names, 5, v));
+    ck_ok(WHvPostVirtualProcessorSynicMessage(p, 0, 4, message, sizeof message));
+    /* another one leaves a mark in the slot, for the guest to say when it is free: that is here already, then */
+    ck_hr(WHvPostVirtualProcessorSynicMessage(p, 0, 4, message, sizeof message), HV(0x19));
 }
 
 /* Puts processor 1 to a loop in real mode. */
@@ -202,6 +227,7 @@ void scene_open(struct scene *s)
     ck_ok(WHvSetupPartition(s->apic));
     ck_ok(WHvCreateVirtualProcessor(s->apic, 0, 0));
     ck_ok(WHvCreateVirtualProcessor(s->apic, 1, 0));
+    scene_enable_synic(s->apic);
     ck_ok(WHvCreatePartition(&s->raw));
     s->fixed = begin(WHvX64LocalApicEmulationModeNone);
     ck_ok(WHvSetupPartition(s->fixed));
@@ -266,6 +292,8 @@ void scene_open_in(struct scene *s, enum state state)
     }
     ck_ok(WHvMapGpaRange(s->p, s->plain.memory + SCENE_TRACKED, SCENE_TRACKED, 4096, (WHV_MAP_GPA_RANGE_FLAGS)15));
     hang_on(s);
+    if (state != STATE_SET_UP)
+        scene_enable_synic(s->p);
     if (state == STATE_RUNS) {
         guest_set(&s->plain, WHvX64RegisterRip, LOOP);
         start(s, 0);

@@ -134,6 +134,12 @@ static void type_rows(struct visit *v, struct scene *s)
              (s->p, s->vp, XSAVE, s->room, SCENE_ROOM, NULL));
     ROW("there is no such StateType", E_INVALIDARG, "StateType", "1.5",
         WHvGetVirtualProcessorState(s->p, 0, TYPE(NOBODY), s->out, SCENE_ROOM, NULL));
+    ROW("a SynIC's state, where there is none", NOT_SUPPORTED, "StateType", "7.4",
+        WHvGetVirtualProcessorState(s->p, 0, TYPE(0), s->out, SCENE_ROOM, NULL));
+    ROW("a SynIC's page in a byte too few", WHV_E_INSUFFICIENT_BUFFER, "buffer", "1.5",
+        TOLD(s, 4096, WHvGetVirtualProcessorState(s->apic, 0, TYPE(1), s->out, 4095, &s->written)));
+    ROW("a SynIC's timers in a byte too few", WHV_E_INSUFFICIENT_BUFFER, "buffer", "1.5",
+        TOLD(s, 200, WHvGetVirtualProcessorState(s->apic, 0, TYPE(2), s->out, 199, &s->written)));
     ROW("nested state", NOT_SUPPORTED, "StateType", "7.4",
         WHvGetVirtualProcessorState(s->p, 0, TYPE(0x1002), s->out, SCENE_ROOM, NULL));
     ROW("XSAVE in a byte too few", WHV_E_INSUFFICIENT_BUFFER, "buffer", "1.5",
@@ -152,6 +158,12 @@ static void type_rows(struct visit *v, struct scene *s)
         visit_answer(v, set_xsave_state(s, s->vp));
     ROW("there is no such StateType", E_INVALIDARG, "StateType", "1.5",
         WHvSetVirtualProcessorState(s->p, 0, TYPE(NOBODY), s->room, 8));
+    ROW("a SynIC's state, where there is none", NOT_SUPPORTED, "StateType", "7.4",
+        WHvSetVirtualProcessorState(s->p, 0, TYPE(0), s->room, 4096));
+    ROW("a SynIC's page of another size", E_INVALIDARG, "BufferSizeInBytes", "1.5",
+        WHvSetVirtualProcessorState(s->apic, 0, TYPE(0), s->room, 4095));
+    ROW("a SynIC's page, NULL", E_POINTER, "Buffer", "1.5",
+        WHvSetVirtualProcessorState(s->apic, 0, TYPE(0), NULL, 4096));
     ROW("nested state", NOT_SUPPORTED, "StateType", "7.4",
         WHvSetVirtualProcessorState(s->p, 0, TYPE(0x1002), s->room, SCENE_ROOM));
     ROW("Buffer is NULL", E_POINTER, "Buffer", "1.5", WHvSetVirtualProcessorState(s->p, 0, XSAVE, NULL, xsave_size(s)));
@@ -192,6 +204,7 @@ void state_rows(struct visit *v, struct scene *s)
     SHORT_SET("Runtime", 0, 16);
     SHORT_SET("Events", 2, 24);
     SHORT_SET("Apic", 3, 40);
+    SHORT_SET("SyntheticFeatures", 4, 48);
     ROW("Intercepts in less than the first SDK's", WHV_E_INSUFFICIENT_BUFFER, "buffer", "7.5",
         TOLD(s, 224, WHvGetVirtualProcessorCounters(s->p, 0, SET(1), s->out, 175, &s->written)));
     ROW("Buffer is NULL", E_POINTER, "buffer", "1.5", WHvGetVirtualProcessorCounters(s->p, 0, SET(0), NULL, 16, NULL));

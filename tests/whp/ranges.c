@@ -3,6 +3,7 @@
 #include "tests/whp/guest.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -412,6 +413,8 @@ START_TEST(no_write_of_a_running_guest_is_lost)
     take_snapshot(&g, seen[0]);
     take_snapshot(&g, seen[1]);
     ck_assert_int_eq(pthread_create(&thread, NULL, run_until_it_leaves, &g), 0);
+    while (!__atomic_load_n((const u32 *)(g.memory + TRACKED), __ATOMIC_ACQUIRE)) /* it is once around */
+        sched_yield();
     for (u32 i = 0; i < QUERIES; i++) {
         ck_ok(WHvQueryGpaRangeDirtyBitmap(g.partition, TRACKED, PAGES * 4096, &bits, 8));
         for (u32 n = 0; n < PAGES; n++) {
@@ -425,7 +428,7 @@ START_TEST(no_write_of_a_running_guest_is_lost)
     ck_ok(WHvCancelRunVirtualProcessor(g.partition, 0, 0));
     ck_assert_int_eq(pthread_join(thread, NULL), 0);
     ck_assert_uint_eq((u32)g.exit.ExitReason, WHvRunVpExitReasonCanceled);
-    ck_assert_uint_gt(guest_get(&g, WHvX64RegisterRax), PAGES);
+    ck_assert_uint_ge(guest_get(&g, WHvX64RegisterRax), PAGES);
     guest_close(&g);
 }
 END_TEST

@@ -34,5 +34,6 @@ void team_hash(struct board *b, SWHP_DIGEST *d);
 TCase *turn_case(void);
 TCase *turn_apic_case(void);
 TCase *turn_thread_case(void);
+TCase *turn_hostile_case(void);
 
 #endif

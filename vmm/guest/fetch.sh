@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: MIT
 #
 # Fetches what the guests are made of into a directory and installs nothing: Debian's cloud kernel as vmlinuz
-# and its static busybox as busybox. What is there already is kept, so that a second run needs no network.
+# and its static busybox as busybox, or one file of a package as PACKAGE/FILE. What is there already is kept, so that a
+# second run needs no network.
 #
-#   fetch.sh OUTDIR
+#   fetch.sh OUTDIR [PACKAGE FILE]
 #
 # Ends with status 6 where the host can't give the files: no Debian tools, or no network.
 set -eu
@@ -12,11 +13,14 @@ set -eu
 say() { echo "fetch: $*"; }
 lack() { echo "fetch: $*" >&2; exit 6; }
 
-[ $# -eq 1 ] || { echo "usage: fetch.sh OUTDIR" >&2; exit 2; }
+[ $# -eq 1 ] || [ $# -eq 3 ] || { echo "usage: fetch.sh OUTDIR [PACKAGE FILE]" >&2; exit 2; }
 mkdir -p "$1"
 out=$(cd "$1" && pwd)
 
-if [ -s "$out/vmlinuz" ] && [ -s "$out/busybox" ]; then
+if [ $# -eq 3 ] && [ -s "$out/$2/$3" ]; then
+    exit 0
+fi
+if [ $# -eq 1 ] && [ -s "$out/vmlinuz" ] && [ -s "$out/busybox" ]; then
     say "using $out/vmlinuz and $out/busybox"
     exit 0
 fi
@@ -64,6 +68,15 @@ download() {
     dpkg-deb -x "$work"/deb/*.deb "$work/$2" || lack "can't unpack $1"
     rm -rf "$work/deb"
 }
+
+if [ $# -eq 3 ]; then
+    download "$2" package
+    [ -s "$work/package/$3" ] || lack "$2 holds no $3"
+    mkdir -p "$(dirname "$out/$2/$3")"
+    mv "$work/package/$3" "$out/$2/$3"
+    say "$out/$2/$3 is from $2"
+    exit 0
+fi
 
 if [ ! -s "$out/vmlinuz" ]; then
     package=$(kernel_package)
