@@ -16,7 +16,7 @@ static bool has_synic(const struct vcpu *cpu)
 
 static HRESULT is_off(void)
 {
-    return fail(HV_INVALID_SYNIC_STATE, "the guest hasn't enabled the SynIC, the page or the source that this is for");
+    return fail(HV_INVALID_SYNIC_STATE, "VpIndex: its guest hasn't enabled the SynIC, the page or the source");
 }
 
 HRESULT WINAPI WHvPostVirtualProcessorSynicMessage(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex, UINT32 SintIndex,

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # Local APICs and several processors on the tool: Debian's Linux kernel in both modes, with the 8259A behind a local
-# APIC, with Hyper-V's interface, and with four processors, on threads and in turns; and small guests whose processors start, interrupt and end
+# APIC, and with four processors, on threads and in turns; and small guests whose processors start, interrupt and end
 # each other.
 #
 #   apic.sh BUILD
@@ -351,16 +351,6 @@ boot_linux() {
     claim "$guest: the serial port's interrupts come by the I/O APIC" says '^ +4: +[1-9][0-9]* +IO-APIC +4-edge +ttyS0'
     boot extint 'noapic nolapic_timer lapic=notscdeadline' --apic xapic
     claim "$guest: the timer's interrupts come by the 8259A" says '^ +0: +[1-9][0-9]* +XT-PIC +timer'
-
-    # Hyper-V's interface, on one processor and on several: loglevel=7 shows what the guest makes of it.
-    for cpus in 1 4; do
-        boot "hyperv-$cpus" 'loglevel=7' --apic x2apic --hyperv --cpus $cpus
-        claim "$guest: the guest knows it" says 'Hypervisor detected: Microsoft Hyper-V'
-        claim "$guest: its clock is the reference TSC page" says 'Switched to clocksource hyperv_clocksource_tsc_page'
-        claim "$guest: its timers are synthetic" says '^HVS: +[1-9].* Hyper-V stimer0'
-    done
-    claim "$guest: it has 4 processors" count_processors 4
-    claim "$guest: IPIs are hypercalls" says 'Hyper-V: Using IPI hypercalls'
 
     # What depends on how much of the host it gets is told to keep still.
     boot threads 'tsc=reliable nowatchdog rcupdate.rcu_cpu_stall_suppress=1' --cpus 4 --clock host
