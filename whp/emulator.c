@@ -50,7 +50,8 @@ static struct known *instruction(struct emulator *e, u64 linear)
     k->size = 0;
     while (result == DECODE_MORE) {
         if (n)
-            result = decode(&cpu->partition->has, cpu->mode, bytes, n < LONGEST ? n : LONGEST, offset, &k->in, &k->decoded);
+            result = decode(&cpu->partition->has, cpu->mode, bytes, n < LONGEST ? n : LONGEST, offset, &k->in,
+                            &k->decoded);
         if (result == DECODE_MORE)
             n = fetch(e, linear, bytes, n);
     }
@@ -104,7 +105,7 @@ static void carry_out(struct emulator *e)
     e->touched = false;
     cpu->code_base = cpu->rip - k->offset;
     cpu->at = in;
-    if (in->run && in->run != run_mf_or_body) { /* forbidden here: raises or leaves */
+    if (is_forbidden(in)) {
         in->run(cpu, in);
         vcpu_land(cpu);
     }
@@ -162,8 +163,7 @@ static void emulate(struct emulator *e)
             fp_leave(cpu);
         }
         needs |= NEEDS_CONTROL;
-        /* A fault under assumed control registers, before anything happened: once more under the real ones.
-         */
+        /* A fault under assumed control registers, before anything happened: once more under the real. */
     } while (unlikely(cpu->fault.pending) && !(e->needs & NEEDS_CONTROL) && !e->touched &&
              !e->status.AsUINT32);
     if (!e->status.AsUINT32) {

@@ -31,8 +31,8 @@ enum {
 };
 
 /*
- * x87, MMX and vector registers in the order of FXSAVE's image, in lines of 16 bytes, which their values begin with: two
- * of control, ST0 to 7, XMM0 to 15, nothing, and then what FXSAVE hasn't, the upper halves of YMM0 to 15.
+ * x87, MMX and vector registers in the order of FXSAVE's image, in lines of 16 bytes, which their values begin with:
+ * two of control, ST0 to 7, XMM0 to 15, nothing, and then what FXSAVE hasn't, the upper halves of YMM0 to 15.
  */
 enum { LINE_ST = 2, LINE_XMM = 10, LINE_NONE = 26, LINE_YMM = 32, LINES = 48, FX_NAMES = 2 + 8 + 16 + 16 };
 
@@ -105,6 +105,12 @@ void emulator_leave(WHV_EMULATOR_HANDLE handle);
 
 /* Where the caller's callbacks stand for memory and ports: emulator_seam.c. */
 void seam_init(struct emulator *e);
+
+/* As it was decoded: to be run, it raises or leaves. */
+INLINE bool is_forbidden(const struct insn *in)
+{
+    return in->run && in->run != run_mf_or_body;
+}
 
 /* What an instruction needs by its row, and what it needs now: emulator_needs.c. */
 unsigned needs_of(const struct insn *in, u32 attributes);

@@ -138,14 +138,25 @@ unsigned needs_of(const struct insn *in, u32 a)
     return needs | (is_beyond_callbacks(in->op) ? NEEDS_MORE : 0);
 }
 
+/* The control registers are known: does it raise or leave before it uses anything? Of XSAVE's kin the body finds out. */
+static bool goes_no_further(const struct vcpu *cpu, const struct insn *in)
+{
+    return is_forbidden(in) || (is_xsave(in->op) && (!(cpu->cr4 & CR4_OSXSAVE) || cpu->cr0 & CR0_TS));
+}
+
+/* What only private names have: it isn't asked for before it's known that the instruction comes to use it. */
+enum { PRIVATE = NEEDS_SELECTORS | NEEDS_COMPONENTS | NEEDS_YMM };
+
 unsigned needs_now(const struct emulator *e, const struct known *k)
 {
     const struct vcpu *cpu = e->cpu;
     unsigned needs = k->needs & ~(unsigned)NEEDS_MORE;
 
-    if (likely(!(needs & (NEEDS_SELECTORS | NEEDS_COMPONENTS | NEEDS_YMM))))
+    if (likely(!(needs & PRIVATE)))
         return needs;
-    if (!(e->needs & NEEDS_XCR0) || k->in.run) /* without AVX in XCR0 it's #UD, which needs no upper halves */
+    if (!(e->needs & NEEDS_CONTROL) || goes_no_further(cpu, &k->in))
+        needs &= ~(unsigned)PRIVATE;
+    if (!(e->needs & NEEDS_XCR0)) /* which forbids too */
         needs &= ~(unsigned)NEEDS_YMM;
     if (!e->vp->ExecutionState.EferLma) /* FpControlStatus and XmmControlStatus bring them */
         needs &= ~(unsigned)NEEDS_SELECTORS;

@@ -175,6 +175,47 @@ START_TEST(private_names_are_asked_for_where_they_are_needed)
 }
 END_TEST
 
+/* What doesn't run needs nothing, and its exception is the guest's. */
+START_TEST(private_names_are_not_asked_for_what_is_forbidden)
+{
+    static const struct {
+        u8 bytes[8], size;
+        u64 cr0, no_cr4;
+        u8 vector;
+    } rows[] = {
+        { { 0x48, 0x0f, 0xae, 0x23 }, 4, 0, CR4_OSXSAVE, VECTOR_UD }, /* xsave64 [rbx] */
+        { { 0x0f, 0xae, 0x23 }, 3, 0, CR4_OSXSAVE, VECTOR_UD },       /* xsave [rbx] */
+        { { 0x0f, 0xae, 0x2b }, 3, CR0_TS, 0, VECTOR_NM },            /* xrstor [rbx] */
+        { { 0x0f, 0xc7, 0x23 }, 3, CR0_TS, 0, VECTOR_NM },            /* xsavec [rbx] */
+        { { 0x0f, 0xae, 0x03 }, 3, CR0_TS, 0, VECTOR_NM },            /* fxsave [rbx] */
+        { { 0x0f, 0xae, 0x03 }, 3, CR0_EM, 0, VECTOR_NM },            /* fxsave [rbx] */
+        { { 0xd9, 0x33 }, 2, CR0_TS, 0, VECTOR_NM },                  /* fnstenv [rbx] */
+        { { 0xdd, 0x23 }, 2, CR0_EM, 0, VECTOR_NM },                  /* frstor [rbx] */
+        { { 0xc5, 0xf8, 0x10, 0x0b }, 4, CR0_TS, 0, VECTOR_NM },      /* vmovups xmm1, [rbx] */
+        { { 0xc5, 0xf8, 0x10, 0x0b }, 4, 0, CR4_OSXSAVE, VECTOR_UD }, /* vmovups xmm1, [rbx] */
+    };
+
+    with_avx();
+    m.has_table = true;
+    GPR(RAX) = 7;
+    for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
+        u64 cr0 = m.cr0, cr4 = m.cr4;
+
+        for (unsigned known = 0; known < 2; known++) {
+            memset(&m.event, 0, sizeof m.event);
+            m.cr0 |= rows[i].cr0;
+            m.cr4 &= ~rows[i].no_cr4;
+            mmio(rows[i].bytes, rows[i].size);
+            ck_assert_msg(status.AsUINT32 == SUCCESSFUL && m.event.ExceptionEvent.Vector == rows[i].vector,
+                          "row %u: %x", i, status.AsUINT32);
+        }
+        m.cr0 = cr0;
+        m.cr4 = cr4;
+    }
+    ck_assert_uint_eq(m.asked_for_ours, 0);
+}
+END_TEST
+
 TCase *emulator_float_case(void)
 {
     TCase *c = tcase_create("emulator floats");
@@ -187,5 +228,6 @@ TCase *emulator_float_case(void)
     tcase_add_test(c, avx_moves_whole_registers);
     tcase_add_test(c, masks_choose_what_is_touched);
     tcase_add_test(c, private_names_are_asked_for_where_they_are_needed);
+    tcase_add_test(c, private_names_are_not_asked_for_what_is_forbidden);
     return c;
 }
