@@ -22,6 +22,13 @@ u32 team_run_of(struct board *b, u64 clock, u32 vp)
     return port;
 }
 
+void team_open(struct board *b, u32 processors, u32 clock)
+{
+    board_open(b, WHvX64LocalApicEmulationModeXApic, processors, clock, 0);
+    for (u32 i = 0; i < processors; i++)
+        ck_assert_uint_eq(board_write(b, i, APIC_SVR, 0x1ff), BOARD_DONE);
+}
+
 void team_put(struct board *b, u32 vp, const void *code, u32 size)
 {
     struct code c = { .size = 0 };

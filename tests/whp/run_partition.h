@@ -15,6 +15,9 @@ enum {
 #define NO_CLOCK (~(u64)0)
 #define COUNTED REASON((u32)SwhpRunVpExitReasonCount)
 
+/* With local APICs, all of them enabled. */
+void team_open(struct board *b, u32 processors, u32 clock);
+
 /* Runs all until the clock or an exit: the port, or REASON(); *vp: whose. Its context is b->exit[0]. */
 u32 team_run(struct board *b, u64 clock, u32 *vp);
 

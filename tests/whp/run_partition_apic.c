@@ -8,17 +8,10 @@ enum { DIVIDE_1 = 11, HALTED = 2, STARTUP = 1, ICR_INIT = 0x4500, ICR_SIPI = 0x4
 
 static struct board b;
 
-static void open_team(u32 processors, u32 clock)
-{
-    board_open(&b, WHvX64LocalApicEmulationModeXApic, processors, clock, 0);
-    for (u32 i = 0; i < processors; i++)
-        ck_assert_uint_eq(board_write(&b, i, APIC_SVR, 0x1ff), BOARD_DONE);
-}
-
 static void setup(void)
 {
     board_seed = 1;
-    open_team(2, SwhpClockVirtual);
+    team_open(&b, 2, SwhpClockVirtual);
 }
 
 static void teardown(void)
@@ -29,7 +22,7 @@ static void teardown(void)
 static void reopen(u32 processors, u32 clock)
 {
     board_close(&b);
-    open_team(processors, clock);
+    team_open(&b, processors, clock);
 }
 
 /* sti; 1: hlt; out port; jmp 1b */

@@ -7,17 +7,10 @@
 
 static struct board b;
 
-static void open_team(u32 processors, u32 clock)
-{
-    board_open(&b, WHvX64LocalApicEmulationModeXApic, processors, clock, 0);
-    for (u32 i = 0; i < processors; i++)
-        ck_assert_uint_eq(board_write(&b, i, APIC_SVR, 0x1ff), BOARD_DONE);
-}
-
 static void setup(void)
 {
     board_seed = 1;
-    open_team(3, SwhpClockVirtual);
+    team_open(&b, 3, SwhpClockVirtual);
     for (u32 i = 0; i < 3; i++)
         board_loop(&b, i);
 }
