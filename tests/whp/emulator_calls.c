@@ -160,7 +160,7 @@ START_TEST(contexts_that_no_exit_has_are_refused)
 }
 END_TEST
 
-/* Reference 6.5: 4 to 6 are taken for the final page. WHvTranslateGva gives them for pages of tables, without an address. */
+/* Reference 6.5: 4 to 6 are taken for the final page. WHvTranslateGva gives them for tables too, without an address. */
 START_TEST(the_final_page_may_be_anything)
 {
     GPR(RBX) = 0x7008;

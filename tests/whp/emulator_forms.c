@@ -53,8 +53,10 @@ static u64 any_value(void)
 
 static void fill_memory(u32 from, u32 end)
 {
-    static const u16 selectors[] = { TWIN_CODE64, TWIN_DATA0, TWIN_CODE32, TWIN_USER_CODE32, TWIN_USER_DATA, TWIN_CODE16,
-                                     TWIN_USER_CODE64, TWIN_DATA16, TWIN_IN_LDT, TWIN_LDT_SELECTOR, TWIN_GATE, 0, 3, 0x1000 };
+    static const u16 selectors[] = {
+        TWIN_CODE64, TWIN_DATA0,  TWIN_CODE32,       TWIN_USER_CODE32, TWIN_USER_DATA, TWIN_CODE16, TWIN_USER_CODE64,
+        TWIN_DATA16, TWIN_IN_LDT, TWIN_LDT_SELECTOR, TWIN_GATE,        0,              3,           0x1000
+    };
     unsigned way = chance_below(&c, 4);
 
     for (u32 at = from; at < end; at += 8) {
@@ -89,7 +91,8 @@ static void set_floats(struct twin_state *s)
     if (chance_percent(&c, 10))
         x->FpControl = 0x340;
     if (chance_percent(&c, 10))
-        *(u32 *)((char *)&s->v[twin_index(WHvX64RegisterXmmControlStatus)] + 8) = 0x1f80 & ~(0x80u << chance_below(&c, 6));
+        *(u32 *)((char *)&s->v[twin_index(WHvX64RegisterXmmControlStatus)] + 8) =
+            0x1f80 & ~(0x80u << chance_below(&c, 6));
     *reg(s, (WHV_REGISTER_NAME)SwhpX64RegisterPkru) = chance_any(&c) & 0xff0;
 }
 
@@ -165,25 +168,32 @@ static void prepare(const struct form *f, enum twin_mode mode, struct twin_state
 {
     u64 at = *reg(s, WHvX64RegisterRbx), sp = *reg(s, WHvX64RegisterRsp) & 0xffff;
     const char *name = f->mnemonic;
-    unsigned size = f->bytes[0] == 0x48 || strstr(f->text, "48.") ? 8 : (f->bytes[0] == 0x66) == (mode >= TWIN_SHORT0) ? 4 : 2;
+    unsigned size = f->bytes[0] == 0x48 || strstr(f->text, "48.")    ? 8
+                    : (f->bytes[0] == 0x66) == (mode >= TWIN_SHORT0) ? 4
+                                                                     : 2;
 
     if (chance_percent(&c, 15))
         return;
     if (is_one_of(name, "fxrstor fxrstor64 xrstor xrstor64 xrstors xrstors64 fldenv frstor ldmxcsr vldmxcsr")) {
-        *reg(s, WHvX64RegisterRbx) = at = TWIN_DATA + 0x100 + (begins(name, "f") || begins(name, "x") ? 64 * chance_below(&c, 8) : chance_below(&c, 60));
+        *reg(s, WHvX64RegisterRbx) = at =
+            TWIN_DATA + 0x100 +
+            (begins(name, "f") || begins(name, "x") ? 64 * chance_below(&c, 8) : chance_below(&c, 60));
         *reg(s, WHvX64RegisterRax) = chance_any(&c) & 0x207;
         put(at + 24, 0x1f80, 4);
         for (u32 i = 512; i < 576; i += 8)
             put(at + i, 0, 8);
         put(at + 512, chance_any(&c) & 0x207, 8);
-        put(at + 520, strstr(name, "rstors") || (begins(name, "x") && chance_percent(&c, 40)) ? (u64)1 << 63 | 0x207 : 0, 8);
+        put(at + 520,
+            strstr(name, "rstors") || (begins(name, "x") && chance_percent(&c, 40)) ? (u64)1 << 63 | 0x207 : 0, 8);
         if (strstr(name, "ldmxcsr"))
             put(at, chance_any(&c) & 0xffff, 4);
         return;
     }
-    if (is_one_of(name, "fxsave fxsave64 xsave xsave64 xsavec xsavec64 xsaveopt xsaveopt64 xsaves xsaves64 cmpxchg16b clzero")) {
+    if (is_one_of(name, "fxsave fxsave64 xsave xsave64 xsavec xsavec64 xsaveopt xsaveopt64 xsaves xsaves64 "
+                        "cmpxchg16b clzero")) {
         *reg(s, WHvX64RegisterRbx) = TWIN_DATA + 0x100 + 64 * chance_below(&c, 8);
-        *reg(s, WHvX64RegisterRax) = begins(name, "cl") ? (u64)(TWIN_DATA + chance_below(&c, 0x800)) : chance_any(&c) & 0x207;
+        *reg(s, WHvX64RegisterRax) =
+            begins(name, "cl") ? (u64)(TWIN_DATA + chance_below(&c, 0x800)) : chance_any(&c) & 0x207;
         if (begins(name, "cmp") && chance_percent(&c, 60))
             memcpy(reg(s, WHvX64RegisterRax), t.plain.memory + *reg(s, WHvX64RegisterRbx), 8),
                 memcpy(reg(s, WHvX64RegisterRdx), t.plain.memory + *reg(s, WHvX64RegisterRbx) + 8, 8);
@@ -200,7 +210,9 @@ static void prepare(const struct form *f, enum twin_mode mode, struct twin_state
         return;
     }
     if (is_one_of(name, "ret iret iretd iretq pop popf popfq popfd")) {
-        unsigned slot = is_one_of(name, "iretq popfq") || (mode <= TWIN_LONG3 && is_one_of(name, "ret pop popf") && size != 2) ? 8 : size;
+        bool is_8 = is_one_of(name, "iretq popfq") ||
+                    (mode <= TWIN_LONG3 && is_one_of(name, "ret pop popf") && size != 2);
+        unsigned slot = is_8 ? 8 : size;
         bool is_pop = begins(name, "pop");
 
         put(sp, is_pop ? good_selector(mode, false) : (u64)(TWIN_CODE + 0x10 + chance_below(&c, 0x80)), slot);
@@ -216,8 +228,15 @@ static void prepare(const struct form *f, enum twin_mode mode, struct twin_state
     }
     if (is_one_of(name, "lldt ltr verr verw lar lsl mov lmsw arpl")) {
         if (!strchr(f->text, 'm'))
-            *reg(s, WHvX64RegisterRax) = begins(name, "lld") ? (u64)TWIN_LDT_SELECTOR : begins(name, "lt") ? (u64)TWIN_FREE_TSS : good_selector(mode, false);
-        put(at, begins(name, "lld") ? TWIN_LDT_SELECTOR : begins(name, "lt") ? TWIN_FREE_TSS : begins(name, "lms") ? 0x1b : good_selector(mode, false), 2);
+            *reg(s, WHvX64RegisterRax) = begins(name, "lld")  ? (u64)TWIN_LDT_SELECTOR
+                                         : begins(name, "lt") ? (u64)TWIN_FREE_TSS
+                                                              : good_selector(mode, false);
+        put(at,
+            begins(name, "lld")   ? TWIN_LDT_SELECTOR
+            : begins(name, "lt")  ? TWIN_FREE_TSS
+            : begins(name, "lms") ? 0x1b
+                                  : good_selector(mode, false),
+            2);
         return;
     }
     if (begins(name, "bound")) {
@@ -254,15 +273,21 @@ static bool is_excused(const struct form *f)
     return is_one_of(f->mnemonic, "invpcid");
 }
 
-/* These ask for the x87's selectors. What others make of them is lost in long mode: few callers could be asked each time. */
+/* These ask for the x87's selectors. What others make of them is lost in long mode: few callers could be asked. */
 static bool has_selectors(const struct form *f)
 {
-    return is_one_of(f->mnemonic, "fnstenv fldenv fnsave frstor fxsave fxrstor xsave xsavec xsaveopt xsaves xrstor xrstors");
+    return is_one_of(f->mnemonic, "fnstenv fldenv fnsave frstor fxsave fxrstor "
+                                  "xsave xsavec xsaveopt xsaves xrstor xrstors");
 }
 
 static bool is_port_form(const struct form *f)
 {
     return is_one_of(f->mnemonic, "in out insb insw insd outsb outsw outsd"); /* leave from both */
+}
+
+static bool reads_may_overlap(const struct form *f)
+{
+    return begins(f->mnemonic, "cmps") || begins(f->mnemonic, "vgather") || begins(f->mnemonic, "vpgather");
 }
 
 struct tally {
@@ -303,6 +328,8 @@ static void try_form(void *context, const struct form *f)
         t.loses_selectors = k->mode <= TWIN_COMPAT3 && !has_selectors(f);
         if (!twins_run(&t, &s) && t.emulations && !is_excused(f))
             complain(f, k, i);
+        if (twins_touched_twice(&t, true) || (!reads_may_overlap(f) && twins_touched_twice(&t, false)))
+            ck_abort_msg("mode %d, %s %s, variant %u: a byte is touched twice", k->mode, f->mnemonic, f->text, i);
         leaves |= t.emulations > 0;
         completed |= t.emulations > 0 && t.served.exit.ExitReason != WHvRunVpExitReasonException;
     }
@@ -316,7 +343,8 @@ static void try_form(void *context, const struct form *f)
 
 START_TEST(forms_do_what_they_do_on_memory)
 {
-    static const u32 codes[] = { MODE_CODE64, MODE_CODE64, MODE_CODE32, MODE_CODE32, MODE_CODE32, MODE_CODE16, MODE_CODE16, MODE_CODE16 };
+    static const u32 codes[] = { MODE_CODE64, MODE_CODE64, MODE_CODE32, MODE_CODE32,
+                                 MODE_CODE32, MODE_CODE16, MODE_CODE16, MODE_CODE16 };
     struct tally k = { .mode = (enum twin_mode)_i };
     struct partition p = { 0 };
 

@@ -394,7 +394,7 @@ START_TEST(what_callbacks_lack_is_refused)
 }
 END_TEST
 
-/* Reference 8: on failure the registers stay as they are, whatever devices have seen: no round of a REP is set alone. */
+/* Reference 8: on failure the registers stay as they are, whatever devices have seen: no round of a REP is set. */
 START_TEST(a_failing_callback_leaves_registers_alone)
 {
     GPR(RSI) = DATA;

@@ -125,7 +125,8 @@ static void build(u8 *memory, enum twin_mode mode)
 
 void twins_begin(struct twins *t, enum twin_mode mode, struct twin_state *s)
 {
-    bool is_long = mode <= TWIN_COMPAT3, is_user = mode == TWIN_LONG3 || mode == TWIN_COMPAT3 || mode == TWIN_PROTECTED3;
+    bool is_long = mode <= TWIN_COMPAT3;
+    bool is_user = mode == TWIN_LONG3 || mode == TWIN_COMPAT3 || mode == TWIN_PROTECTED3;
     bool is_16 = mode >= TWIN_SHORT0, has_tables = mode < TWIN_REAL;
     u16 data = mode == TWIN_VM86 ? 0xf3 : is_16 ? 0x93 : is_user ? 0xc0f3 : 0xc093;
     u16 selector = mode >= TWIN_REAL ? 0 : is_16 ? TWIN_DATA16 : is_user ? TWIN_USER_DATA : TWIN_DATA0;
@@ -200,7 +201,7 @@ static HRESULT CALLBACK on_memory(VOID *context, WHV_EMULATOR_MEMORY_ACCESS_INFO
         memcpy(t->served.memory + gpa, m->Data, m->AccessSize);
     else
         memcpy(m->Data, t->served.memory + gpa, m->AccessSize);
-    if (t->touches < sizeof t->touch / sizeof *t->touch)
+    if ((gpa < TWIN_CODE || gpa >= TWIN_TABLES) && t->touches < sizeof t->touch / sizeof *t->touch)
         t->touch[t->touches++] = (struct touch){ (u16)gpa, m->AccessSize, m->Direction };
     return S_OK;
 }
@@ -257,7 +258,8 @@ static HRESULT CALLBACK on_translate(VOID *context, WHV_GUEST_VIRTUAL_ADDRESS gv
     return hr;
 }
 
-static const WHV_EMULATOR_CALLBACKS callbacks = { sizeof callbacks, 0, on_port, on_memory, on_get, on_set, on_translate };
+static const WHV_EMULATOR_CALLBACKS callbacks = { sizeof callbacks, 0,      on_port,     on_memory,
+                                                  on_get,           on_set, on_translate };
 
 /* ---- running ---- */
 
@@ -470,7 +472,7 @@ static bool same_registers(struct twins *t)
         memcpy(b, &t->served.state.v[i], 16);
         if (a[0] == b[0] && a[1] == b[1])
             continue;
-        /* What MOV SS holds back comes with the next instruction's: no register tells that its shadow is the deeper one. */
+        /* What MOV SS holds back comes with the next instruction's: no register tells that its shadow is the deeper. */
         if (names[i] == WHvX64RegisterPendingDebugException && t->served.state.v[i - 1].InterruptState.InterruptShadow)
             continue;
         if (names[i] == (WHV_REGISTER_NAME)SwhpX64RegisterFpSelectors && t->loses_selectors)
@@ -490,7 +492,7 @@ bool twins_run(struct twins *t, const struct twin_state *s)
     must(WHvSetVirtualProcessorRegisters(t->plain.partition, 0, names, TWIN_NAMES, s->v));
     must(WHvSetVirtualProcessorRegisters(t->served.partition, 0, names, TWIN_NAMES, s->v));
     t->why[0] = 0;
-    t->emulations = 0;
+    t->emulations = t->touches = 0;
     run_plain(t, rip);
     if (t->plain.exit.ExitReason == WHvRunVpExitReasonInvalidVpRegisterValue ||
         t->plain.exit.ExitReason == WHvRunVpExitReasonMemoryAccess) {

@@ -29,7 +29,10 @@ enum {
     TWIN_STACK = 0xc000
 };
 
-enum twin_mode { TWIN_LONG0, TWIN_LONG3, TWIN_COMPAT3, TWIN_PROTECTED0, TWIN_PROTECTED3, TWIN_SHORT0, TWIN_REAL, TWIN_VM86, TWIN_MODES };
+enum twin_mode {
+    TWIN_LONG0, TWIN_LONG3, TWIN_COMPAT3, TWIN_PROTECTED0, TWIN_PROTECTED3, TWIN_SHORT0, TWIN_REAL,
+    TWIN_VM86, TWIN_MODES
+};
 
 /* Selectors. */
 enum {
@@ -64,6 +67,7 @@ struct twins {
     u32 failed;              /* and is this bit of the status */
     bool misaligns;          /* a translation that is to fail succeeds, with an address inside of a page */
     unsigned sets, emulations;
+    /* Of data, not of code, nor of descriptors, which are read for their rights, and again for the accessed bit. */
     unsigned touches;
     struct touch {
         u16 gpa;
@@ -80,10 +84,11 @@ void twins_close(struct twins *t);
 /* What a mode starts from: tables in memory and registers. */
 void twins_begin(struct twins *t, enum twin_mode mode, struct twin_state *s);
 
-/* Runs the instruction at s->RIP on both, on the plain one's memory as it is. False: they differ, and t->why tells in what. */
+/* Runs the instruction at s->RIP on both, on the plain one's memory as it is. False: they differ, as t->why
+ * tells. */
 bool twins_run(struct twins *t, const struct twin_state *s);
 
-/* Did the last emulation read or write (by `is_write`) a byte twice? */
+/* Did the last emulation read or write (by `is_write`) a byte of data twice? A device would see it. */
 bool twins_touched_twice(const struct twins *t, bool is_write);
 
 #endif
