@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The chipset's part of the machine: what the registers of PCI configuration switch, which are the RAM in the ROM's place
- * and the ports of power management.
+ * The chipset's part of the machine: what the registers of PCI configuration switch, which are the RAM in the ROM's
+ * place and the ports of power management.
  */
 #include "machine.h"
 

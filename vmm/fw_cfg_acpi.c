@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The ACPI tables as firmware takes them from fw_cfg: two files to be put where firmware has room, and etc/table-loader,
- * a list of commands that says which pointers and checksums to mend then (QEMU's hw/acpi/bios-linker-loader.c).
+ * The ACPI tables as firmware takes them from fw_cfg: two files to be put where firmware has room, and
+ * etc/table-loader, a list of commands that says which pointers and checksums to mend then (QEMU's hw/acpi/bios-linker-loader.c).
  */
 #include <endian.h>
 #include <string.h>

@@ -249,6 +249,54 @@ END
 END
     claim "$guest: tells that nothing can wake it" tells '^softwhp: .* on processor 0 to wait for an interrupt'
 
+    # The I/O APIC hands the 8259A's request to a processor that isn't there, and LINT0 is closed: nobody takes it.
+    flat nobody 3 --apic xapic --clock "$clock" <<'END'
+    lidt table
+    movl $handler, 0xa000 + 0x24 * 8
+    movl $handler, 0xa004 + 0x24 * 8
+    movw $0x10, 0xa002 + 0x24 * 8
+    movw $0x8e00, 0xa004 + 0x24 * 8
+    lgdt gdt_at
+    movl $0x1ff, 0xfee000f0
+    movl $0x10700, 0xfee00350
+    movl $0x11, 0xfec00000
+    movl $0x0e000000, 0xfec00010
+    movl $0x10, 0xfec00000
+    movl $0x700, 0xfec00010
+    mov $0x11, %al
+    out %al, $0x20
+    mov $0x20, %al
+    out %al, $0x21
+    mov $4, %al
+    out %al, $0x21
+    mov $1, %al
+    out %al, $0x21
+    mov $0xef, %al
+    out %al, $0x21
+    mov $0x3fc, %dx # IRQ 4
+    mov $8, %al
+    out %al, %dx
+    mov $0x3f9, %dx
+    mov $2, %al
+    out %al, %dx
+    sti
+    mov $100, %ecx
+1:  in $0x80, %al
+    loop 1b
+    leave 1
+handler:
+    leave 3
+table:
+    .word 0x7ff
+    .long 0xa000
+gdt_at:
+    .word 31
+    .long gdt
+    .balign 8
+gdt:
+    .quad 0, 0, 0x00cf9b000000ffff, 0x00cf93000000ffff
+END
+
     # A timer of Hyper-V's interface is all that can end this sleep, and will in a second.
     flat synthetic 3 --hyperv --apic xapic --clock "$clock" <<'END'
     lidt table

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Debian's Linux kernel on Hyper-V's interface, in both modes of the local APIC and with four processors in turns: it finds
-# and uses the reference TSC, the synthetic timers, the hypercalls. Each boot is judged by what it says.
+# Debian's Linux kernel on Hyper-V's interface, in both modes of the local APIC and with four processors in turns: it
+# finds and uses the reference TSC, the synthetic timers, the hypercalls. Each boot is judged by what it says.
 #
 #   hyperv.sh BUILD
 set -u
@@ -22,7 +22,8 @@ boot() {
     fi
     claim "$guest: ends with status 0" ends_with 0
     claim "$guest: finds Hyper-V" says 'Hypervisor detected: Microsoft Hyper-V'
-    claim "$guest: takes the time from the reference TSC page" says 'Switched to clocksource hyperv_clocksource_tsc_page'
+    claim "$guest: takes the time from the reference TSC page" \
+        says 'Switched to clocksource hyperv_clocksource_tsc_page'
     claim "$guest: sends interrupts by hypercall" says 'Hyper-V: Using IPI hypercalls'
     claim "$guest: flushes TLBs by hypercall" says 'Hyper-V: Using hypercall for remote TLB flush'
     claim "$guest: has paravirtual spinlocks" says 'Hyper-V: PV spinlocks enabled'
