@@ -211,6 +211,18 @@ static void send_shorthand(struct vcpu *cpu, unsigned shorthand, struct apic_mes
     apic_send(others, n, m);
 }
 
+/* Priorities are compared with what timers have expired since their processors' turns. Others' own threads settle theirs. */
+static void settle_others(struct vcpu *cpu)
+{
+    const struct partition *p = cpu->partition;
+
+    if (!__atomic_load_n(&cpu->in_turns, __ATOMIC_RELAXED))
+        return;
+    for (u32 i = 0; i < p->processors; i++)
+        if (p->cpu[i])
+            apic_settle(p->cpu[i]);
+}
+
 /* The low half of the ICR was written. */
 static void send(struct vcpu *cpu, u64 icr)
 {
@@ -252,6 +264,8 @@ static void send(struct vcpu *cpu, u64 icr)
         return;
     cpu->counters[COUNT_APIC_IPI]++;
     cpu->counters[COUNT_APIC_SELF] += shorthand == 1;
+    if (m.delivery == DELIVER_LOWEST)
+        settle_others(cpu);
     if (shorthand)
         send_shorthand(cpu, shorthand, &m);
     else
@@ -279,6 +293,13 @@ void apic_catch_up(struct vcpu *cpu)
 {
     if (apic_timer_settle(cpu))
         apic_fire(cpu, APIC_LVT_TIMER);
+}
+
+void apic_settle(struct vcpu *cpu)
+{
+    apic_catch_up(cpu);
+    if (cpu->synic)
+        synic_catch_up_direct(cpu);
 }
 
 u64 apic_register_read(struct vcpu *cpu, unsigned n)

@@ -69,6 +69,10 @@ void apic_fire(struct vcpu *cpu, unsigned lvt);
 /* Lets the timer expire if it has by now: before what rules it changes. */
 void apic_catch_up(struct vcpu *cpu);
 
+/* The same for all of its timers whose interrupts only the IRR tells of, so that what it tells doesn't depend on who looked
+ * when. While the processor stands still, or waits for its turn on this thread. */
+void apic_settle(struct vcpu *cpu);
+
 /* Is there anything that a change of RFLAGS or of priorities could let in? */
 bool apic_is_waiting(const struct vcpu *cpu);
 

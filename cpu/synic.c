@@ -236,7 +236,7 @@ static void expire(struct vcpu *cpu, unsigned i, u64 when, u64 config)
     unlock(s);
 }
 
-void synic_catch_up(struct vcpu *cpu)
+static void catch_up(struct vcpu *cpu, bool is_direct_alone)
 {
     struct synic *s = cpu->synic;
     u64 now = 0, when;
@@ -245,13 +245,23 @@ void synic_catch_up(struct vcpu *cpu)
         struct synic_timer *t = &s->timer[i];
         u64 config = t->config;
 
-        if (!t->is_armed)
+        if (!t->is_armed || (is_direct_alone && !(config & STIMER_DIRECT)))
             continue;
         if (!now)
             now = clock_reference_time(cpu->partition);
         if (synic_timer_settle(t, now, &when))
             expire(cpu, i, when, config);
     }
+}
+
+void synic_catch_up(struct vcpu *cpu)
+{
+    catch_up(cpu, false);
+}
+
+void synic_catch_up_direct(struct vcpu *cpu)
+{
+    catch_up(cpu, true);
 }
 
 u32 synic_waking(struct vcpu *cpu)

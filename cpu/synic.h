@@ -39,6 +39,7 @@ void synic_set_timers(struct vcpu *cpu, const struct synic_timer timer[SYNIC_TIM
 
 /* Lets timers expire that have by now: before what rules them changes. */
 void synic_catch_up(struct vcpu *cpu);
+void synic_catch_up_direct(struct vcpu *cpu); /* those in direct mode alone, which send no messages */
 
 /* The timers whose expiration would wake the processor now. */
 u32 synic_waking(struct vcpu *cpu);

@@ -188,6 +188,7 @@ u32 apic_timer_current(struct vcpu *cpu);
 void apic_timer_start(struct vcpu *cpu, u32 initial);
 void apic_timer_resume(struct vcpu *cpu, u32 current, u64 phase); /* goes on from there */
 u64 apic_timer_phase(struct vcpu *cpu);
+i128 apic_timer_expiry(const struct vcpu *cpu); /* of the count, by the virtual clock, in units: whenever it was settled */
 void apic_timer_divide(struct vcpu *cpu, u32 v);
 void apic_timer_mode(struct vcpu *cpu, u32 before); /* the LVT's mode was another one */
 bool apic_has_deadline(const struct vcpu *cpu);     /* is there a TSC_DEADLINE? */

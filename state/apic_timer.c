@@ -34,6 +34,14 @@ static i128 left(struct vcpu *cpu, u64 now)
     return (i128)t->count * (i128)unit(cpu) - (i128)t->phase - gone;
 }
 
+i128 apic_timer_expiry(const struct vcpu *cpu)
+{
+    const struct apic_timer *t = &cpu->apic->timer;
+    i128 since = (i128)t->since * (i128)cpu->partition->interrupt_frequency;
+
+    return t->count ? since + (i128)t->count * (i128)unit(cpu) - (i128)t->phase : 0;
+}
+
 /* Goes on from so many units, more than none. */
 static void go_on(struct vcpu *cpu, u64 now, i128 units)
 {

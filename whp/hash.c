@@ -3,6 +3,7 @@
  * SwhpStateHash: one digest of everything architectural. What goes in is a sequence of 64-bit numbers in a
  * fixed order, never the bytes of our structures, so that every host and every build gives the same.
  */
+#include "cpu/apic.h"
 #include "mem/ram.h"
 #include "state/clock.h"
 #include "state/flags.h"
@@ -130,12 +131,12 @@ static void absorb_apic(struct hash *h, const struct vcpu *cpu)
     }
 
     const u64 registers[] = { a->signals, a->errors, a->mode, a->id, a->ldr, a->dfr, a->svr, a->tpr, a->esr, a->icr,
-                              a->divide, a->has_ext_int, a->timer.initial, a->timer.count, a->timer.phase,
-                              a->timer.deadline };
-    bool is_virtual = cpu->partition->clock == SwhpClockVirtual;
+                              a->divide, a->has_ext_int, a->timer.initial, a->timer.deadline };
+    i128 expiry = cpu->partition->clock == SwhpClockVirtual ? apic_timer_expiry(cpu) : a->timer.count;
 
     ABSORB_ARRAY(h, registers);
-    absorb(h, is_virtual ? a->timer.since : 0);
+    absorb(h, (u64)expiry);
+    absorb(h, (u64)(expiry >> 64));
     for (unsigned i = 0; i < APIC_LVTS; i++)
         absorb(h, a->lvt[i]);
 }
@@ -335,8 +336,11 @@ HRESULT WINAPI SwhpStateHash(WHV_PARTITION_HANDLE Partition, SWHP_DIGEST *Digest
             absorb_turns(&hash, &p->turns);
         }
         for (u32 i = 0; i < MAX_PROCESSORS; i++)
-            if (p->cpu[i])
+            if (p->cpu[i]) {
+                if (p->cpu[i]->apic)
+                    apic_settle(p->cpu[i]);
                 absorb_vcpu(&hash, p->cpu[i]);
+            }
         absorb_synthetic(&hash, p);
         absorb(&hash, KEY0); /* memory from here on */
         ram_visit(p->ram, visit, &run);

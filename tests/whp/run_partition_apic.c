@@ -81,6 +81,34 @@ static void code_timer(struct code *c, u32 vector, u32 count)
     code_write(c, APIC_INITIAL_COUNT, count);
 }
 
+/* Who has the lowest priority is decided by all that has come by then, also to a processor that waits for its turn. */
+START_TEST(expired_timers_count_in_arbitration)
+{
+    for (board_seed = 1; board_seed <= 12; board_seed++) {
+        struct code c = { .size = 0 };
+        u32 vp;
+
+        reopen(3, SwhpClockVirtual);
+        for (u32 i = 1; i < 3; i++) {
+            ck_assert_uint_eq(board_write(&b, i, APIC_SVR, 0x1ff), BOARD_DONE);
+            TEAM_PUT(&b, i, 0xfa, 0xeb, 0xfe); /* cli; jmp to itself */
+        }
+        board_set(&b, 1, WHvX64RegisterApicLvtTimer, 0xe1);
+        board_set(&b, 1, WHvX64RegisterApicDivide, DIVIDE_1);
+        board_set(&b, 1, WHvX64RegisterApicInitCount, 150); /* 750 counts */
+        board_set(&b, 2, WHvX64RegisterCr8, 5);
+        CODE(&c, 0xb9, 0xe8, 3, 0, 0, 0x49, 0x75, 0xfd); /* mov ecx, 1000; 1: dec ecx; jnz 1b */
+        code_write(&c, APIC_ICR, 3 << 18 | DELIVER_LOWEST << 8 | 0x41);
+        CODE(&c, 0xe6, BOARD_DONE);
+        board_put(&b, 0, &c);
+        ck_assert_uint_eq(team_run(&b, NO_CLOCK, &vp), BOARD_DONE);
+        ck_assert_msg(board_get(&b, 2, WHvX64RegisterApicIrr2) == 2, "seed %llu: the other got it",
+                      (unsigned long long)board_seed);
+    }
+    board_seed = 0;
+}
+END_TEST
+
 /* Timers of two sleepers, whose interrupts come at their exact clock while a third processor works. */
 START_TEST(deadlines_cut_turns)
 {
@@ -386,6 +414,7 @@ TCase *turn_apic_case(void)
     tcase_add_test(t, a_message_wakes_a_sleeper_at_once);
     tcase_add_test(t, all_asleep_leap_to_the_clock);
     tcase_add_test(t, deadlines_cut_turns);
+    tcase_add_test(t, expired_timers_count_in_arbitration);
     tcase_add_test(t, the_earliest_timer_of_all_ends_the_nap);
     tcase_add_test(t, timers_of_all_while_all_work);
     tcase_add_test(t, everything_at_once_is_the_same_in_pieces);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Random code on three processors in turns, with interrupts and a caller that answers their exits: one seed gives one run,
- * however it is cut. The caller starts no timers here: when an expired one is noted on a processor that it doesn't wake,
- * its IRR tells, and so does the digest. ROUNDS=N and SEED=S make a campaign of it.
+ * Random code on three processors in turns, with interrupts, timers and a caller that answers their exits: one seed gives
+ * one run, however it is cut. ROUNDS=N and SEED=S make a campaign of it.
  */
 #include "tests/whp/hostile.h"
 #include "tests/whp/run_partition.h"
@@ -15,6 +14,15 @@ struct record {
 };
 
 static struct board b;
+
+/* Of any vector, periodic or not, masked now and then. */
+static void start_timer(u32 vp, struct chance *c)
+{
+    board_set(&b, vp, WHvX64RegisterApicLvtTimer,
+              (0x20 + chance_below(c, 0xe0)) | (u32)chance_below(c, 2) << 17 | (u32)chance_percent(c, 20) << 16);
+    board_set(&b, vp, WHvX64RegisterApicDivide, 0xb);
+    board_set(&b, vp, WHvX64RegisterApicInitCount, 10 + chance_below(c, 1000));
+}
 
 /* In 32-bit code again, somewhere, with registers that point about. */
 static void renew(u32 vp, struct chance *c)
@@ -31,6 +39,8 @@ static void renew(u32 vp, struct chance *c)
     board_set(&b, vp, WHvX64RegisterRsp, BOARD_CODE * (vp + 1) + 0xfff0);
     board_set(&b, vp, WHvX64RegisterRflags, 2 | (chance_below(c, 2) << 9));
     board_set(&b, vp, WHvX64RegisterRip, BOARD_CODE * (vp + 1) + chance_below(c, CODE_SIZE));
+    if (chance_percent(c, 50))
+        start_timer(vp, c);
 }
 
 /* Random code, with more of what turns are about: PAUSE, HLT, messages to the others. */
@@ -43,7 +53,9 @@ static void fill(u8 *code, struct chance *c)
         u8 *at = code + chance_below(c, CODE_SIZE - 16), send[10] = { 0xc7, 0x05, 0, 3, 0xe0, 0xfe, 0, 0, 0x0c, 0 };
 
         send[6] = (u8)(0x20 + chance_below(c, 0xe0)); /* mov dword [fee00300], vector, to all but itself */
-        if (chance_percent(c, 5))
+        if (chance_percent(c, 20))
+            send[7] = 1; /* to the one of least priority */
+        else if (chance_percent(c, 5))
             send[7] = 4 + (u8)chance_below(c, 3); /* NMI, INIT, SIPI */
         switch (chance_below(c, 4)) {
         case 0: memcpy(at, send, sizeof send); break;
