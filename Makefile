@@ -135,6 +135,7 @@ check: all
 	+@CC="$(CC)" MAKE="$(MAKE)" GUESTS="$(GUESTS)" SANITIZE="$(SANITIZE)" tests/run.sh $B $(T)
 
 guests: all
+	@packaging/deps.sh run
 	@GUESTS="$(GUESTS)" tests/vmm/guests.sh $B all
 
 asan:

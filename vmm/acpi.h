@@ -15,7 +15,6 @@ enum {
     ACPI_PORT_EVENT = 0x600,   /* PM1a status and enable, 4 bytes */
     ACPI_PORT_CONTROL = 0x604, /* PM1a control, 2 bytes */
     ACPI_PORT_TIMER = 0x608,   /* the power-management timer, 4 bytes */
-    ACPI_PORT_LAST = 0x60b,
     ACPI_IRQ = 9,
     ACPI_RSDP = 0xe0000,
 };
@@ -53,6 +52,9 @@ struct acpi_tables {
 
 /* Builds the tables of a machine with so many processors; without APICs there is no MADT. */
 void acpi_build(struct acpi_tables *tables, uint64_t gpa, unsigned processors, bool has_apic);
+
+/* Has an FADT say that the ports of power management are at a base; its checksum is the caller's. */
+void acpi_place_ports(void *fadt, uint16_t base);
 
 /* Writes them to ACPI_RSDP. A guest with less than 1 MiB finds none. */
 void acpi_write_tables(const struct memory *memory, unsigned processors, bool has_apic);

@@ -204,6 +204,20 @@ static struct generic_address port(uint16_t address, uint8_t bytes)
     return (struct generic_address){SPACE_IO, (uint8_t)(8 * bytes), 0, bytes == 4 ? 3 : bytes, address};
 }
 
+void acpi_place_ports(void *table, uint16_t base)
+{
+    struct fadt *fadt = table;
+    uint16_t control = (uint16_t)(base + ACPI_PORT_CONTROL - ACPI_PORT_EVENT);
+    uint16_t timer = (uint16_t)(base + ACPI_PORT_TIMER - ACPI_PORT_EVENT);
+
+    fadt->pm1a_event = base;
+    fadt->pm1a_control = control;
+    fadt->pm_timer = timer;
+    fadt->x_pm1a_event = port(base, 4);
+    fadt->x_pm1a_control = port(control, 2);
+    fadt->x_pm_timer = port(timer, 4);
+}
+
 static void put_fadt(struct acpi_tables *t)
 {
     uint32_t base = (uint32_t)t->gpa;
@@ -211,9 +225,6 @@ static void put_fadt(struct acpi_tables *t)
         .facs = base + AT_FACS,
         .dsdt = base + AT_DSDT,
         .sci_irq = ACPI_IRQ,
-        .pm1a_event = ACPI_PORT_EVENT,
-        .pm1a_control = ACPI_PORT_CONTROL,
-        .pm_timer = ACPI_PORT_TIMER,
         .pm1_event_size = 4,
         .pm1_control_size = 2,
         .pm_timer_size = 4,
@@ -225,11 +236,9 @@ static void put_fadt(struct acpi_tables *t)
         .reset_register = {SPACE_IO, 8, 0, 1, 0xcf9},
         .reset_value = 6,
         .x_dsdt = t->gpa + AT_DSDT,
-        .x_pm1a_event = port(ACPI_PORT_EVENT, 4),
-        .x_pm1a_control = port(ACPI_PORT_CONTROL, 2),
-        .x_pm_timer = port(ACPI_PORT_TIMER, 4),
     };
 
+    acpi_place_ports(&fadt, ACPI_PORT_EVENT);
     put_table(t, AT_FADT, "FACP", 5, (uint8_t *)&fadt + sizeof fadt.header, sizeof fadt - sizeof fadt.header);
     pointer(t, AT_FADT + offsetof(struct fadt, facs), 4);
     pointer(t, AT_FADT + offsetof(struct fadt, dsdt), 4);

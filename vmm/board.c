@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The chipset's part of the machine: what the registers of PCI configuration switch, which are the RAM in the ROM's place
- * and the ports of power management.
+ * The chipset's part of the machine: what the registers of PCI configuration switch, which are the RAM in the ROM's
+ * place and the ports of power management.
  */
 #include "machine.h"
 
-enum { PAGE = 4096, POWER_PORTS = 64, DEBUG_CONSOLE = 0xe9, CMOS_BOOT_ORDER = 0x3d, CMOS_BOOT_ORDER_LAST = 0x38 };
+enum { PAGE = 4096, POWER_PORTS = 64, CMOS_BOOT_ORDER = 0x3d, CMOS_BOOT_ORDER_LAST = 0x38 };
 enum { CMOS_OTHER_PROCESSORS = 0x5f /* for SeaBIOS to wait for */ };
 
 /* ---- The shadow ---- */
@@ -98,31 +98,12 @@ static void configuration_changed(void *context)
 
 /* ---- The ports ---- */
 
-static uint32_t read_debug_console(void *device, uint16_t port, unsigned size, uint64_t now)
-{
-    (void)device;
-    (void)port;
-    (void)size;
-    (void)now;
-    return DEBUG_CONSOLE;
-}
-
-static void write_nothing(void *device, uint16_t port, unsigned size, uint32_t value, uint64_t now)
-{
-    (void)device;
-    (void)port;
-    (void)size;
-    (void)value;
-    (void)now;
-}
-
 void board_connect(struct machine *m)
 {
     const struct port_device pci = {&m->pci, pci_read, pci_write, false, true};
     const struct port_device fw_cfg = {&m->fw_cfg, fw_cfg_read, fw_cfg_write, false, true};
     const struct port_device ide = {NULL, ide_read, ide_write, false, true};
     const struct port_device power = {m, read_power, write_power, true, true};
-    const struct port_device console = {m, read_debug_console, write_nothing, false, false};
     struct bus *bus = &m->bus;
 
     bus_attach(bus, PCI_PORT_ADDRESS, PCI_PORT_LAST, &pci);
@@ -131,9 +112,6 @@ void board_connect(struct machine *m)
     bus_attach(bus, IDE_PRIMARY_CONTROL, IDE_PRIMARY_CONTROL, &ide);
     bus_attach(bus, IDE_SECONDARY, IDE_SECONDARY + 7, &ide);
     bus_attach(bus, IDE_SECONDARY_CONTROL, IDE_SECONDARY_CONTROL, &ide);
-    /* Firmware asks a debug console whether it is there (QEMU's isa-debugcon), and writes to it then. */
-    if (m->options->has_log_port && !bus->owner[m->options->log_port])
-        bus_attach(bus, m->options->log_port, m->options->log_port, &console);
 
     m->power_device = bus_attach(bus, ACPI_PORT_EVENT, ACPI_PORT_EVENT, &power);
     bus_withdraw(bus, ACPI_PORT_EVENT, ACPI_PORT_EVENT, m->power_device);

@@ -113,7 +113,7 @@ static bool add_initrd(struct fw_cfg *f, const struct image *initrd, const struc
 
     if (end > limit)
         end = limit;
-    if (initrd->size > end - KERNEL_GPA)
+    if (end < KERNEL_GPA || initrd->size > end - KERNEL_GPA)
         return problem_is(problem, STATUS_USAGE, "%s: its %zu bytes don't fit into RAM; try more --memory",
                           initrd->name, initrd->size);
     return (fw_cfg_add_number(f, FW_CFG_INITRD_ADDRESS, (end - initrd->size) & ~UINT64_C(4095), 4) &&
@@ -144,11 +144,13 @@ bool board_make(struct machine *m, struct problem *problem)
 
     fw_cfg_reset(f, &m->memory);
     fine = (add_memory(f, &m->memory) && fw_cfg_add_number(f, FW_CFG_NO_DISPLAY, 1, 2) &&
-            fw_cfg_add_number(f, FW_CFG_PROCESSORS, m->processor_count, 2) && fw_cfg_add_number(f, FW_CFG_MAX_PROCESSORS, m->processor_count, 2)) ||
+            fw_cfg_add_number(f, FW_CFG_PROCESSORS, m->processor_count, 2) &&
+            fw_cfg_add_number(f, FW_CFG_MAX_PROCESSORS, m->processor_count, 2)) ||
            problem_is(problem, STATUS_HOST, "the host has no memory for fw_cfg");
     /* SeaBIOS shows its screen on the serial port, and doesn't restart when it finds nothing to boot. */
     fine = fine && add_file(f, "etc/sercon-port", console_port, sizeof console_port, problem) &&
-           add_file(f, "etc/boot-fail-wait", forever, sizeof forever, problem) && fw_cfg_add_acpi(f, m->processor_count, m->has_apic, problem) &&
+           add_file(f, "etc/boot-fail-wait", forever, sizeof forever, problem) &&
+           fw_cfg_add_acpi(f, m->processor_count, m->has_apic, problem) &&
            (!options->floppy || add_floppy(f, options->floppy, problem)) &&
            (!options->firmware || !options->file || add_guest(f, options, problem));
     for (unsigned i = 0; fine && i < options->fw_cfg_count; i++)

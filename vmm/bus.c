@@ -7,13 +7,16 @@
 #include <assert.h>
 #include <string.h>
 
+enum { DEBUG_CONSOLE = 0xe9 };
+
+/* Firmware asks a debug console whether it is there (QEMU's isa-debugcon), and writes to it then. */
 static uint32_t open_read(void *device, uint16_t port, unsigned size, uint64_t now)
 {
-    (void)device;
-    (void)port;
+    const struct bus *bus = device;
+
     (void)size;
     (void)now;
-    return UINT32_MAX;
+    return bus->is_logged[port] ? (UINT32_MAX & ~0xffu) | DEBUG_CONSOLE : UINT32_MAX;
 }
 
 static void open_write(void *device, uint16_t port, unsigned size, uint32_t value, uint64_t now)
@@ -28,7 +31,7 @@ static void open_write(void *device, uint16_t port, unsigned size, uint32_t valu
 void bus_init(struct bus *bus)
 {
     memset(bus, 0, sizeof *bus);
-    bus->devices[0] = (struct port_device){.read = open_read, .write = open_write, .is_wide = true};
+    bus->devices[0] = (struct port_device){bus, open_read, open_write, false, true};
     bus->count = 1;
 }
 

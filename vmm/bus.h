@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who answers at which port. A port that nobody owns reads as ones and swallows what is written.
+ * Who answers at which port. A port that nobody owns reads as ones and swallows what is written; if it is logged, it
+ * reads as a debug console.
  */
 #ifndef VMM_BUS_H
 #define VMM_BUS_H

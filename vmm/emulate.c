@@ -8,6 +8,8 @@ static HRESULT CALLBACK emulate_port(VOID *context, WHV_EMULATOR_IO_ACCESS_INFO 
 {
     struct machine *m = ((struct processor *)context)->machine;
 
+    if (machine_signal(m)) /* a string of slow accesses ends here */
+        return E_ABORT;
     if (access->Direction)
         bus_write(&m->bus, access->Port, access->AccessSize, access->Data);
     else
@@ -22,8 +24,9 @@ static void access_ioapic(struct machine *m, WHV_EMULATOR_MEMORY_ACCESS_INFO *ac
     if (access->Direction) {
         ioapic_write(&m->ioapic, offset, access->Data, access->AccessSize);
         m->pic_is_told = false; /* it may have another way now */
-    } else
+    } else {
         ioapic_read(&m->ioapic, offset, access->Data, access->AccessSize);
+    }
 }
 
 static HRESULT CALLBACK emulate_memory(VOID *context, WHV_EMULATOR_MEMORY_ACCESS_INFO *access)

@@ -79,6 +79,9 @@ static void end_emulation(struct processor *cpu, const char *what, HRESULT resul
 {
     char text[200];
 
+    machine_check_user(cpu->machine); /* whose wish it may have been */
+    if (cpu->machine->ended)
+        return;
     if (status.InterruptCausedIntercept)
         snprintf(text, sizeof text,
                  "an interrupt or exception could not be delivered (its tables or stack are where "
@@ -270,4 +273,3 @@ void processor_exited(struct processor *cpu)
     }
     }
 }
-

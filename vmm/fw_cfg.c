@@ -83,8 +83,10 @@ bool fw_cfg_add_file(struct fw_cfg *f, const char *name, const void *bytes, size
     uint16_t key = (uint16_t)(FW_CFG_FIRST_FILE + f->files);
     struct fw_cfg_item *old = fw_cfg_find_file(f, name);
 
-    if (old)
+    if (old) {
+        old->is_replaced = true;
         return fill(old, bytes, size);
+    }
     if (!*name || strlen(name) >= FW_CFG_NAME_SIZE || !fw_cfg_add(f, key, bytes, size))
         return false;
     strcpy(find(f, key)->name, name);

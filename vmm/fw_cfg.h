@@ -48,6 +48,7 @@ struct fw_cfg_item {
     char name[FW_CFG_NAME_SIZE]; /* of a file, else empty */
     uint8_t *bytes;
     size_t size;
+    bool is_replaced; /* by another file of that name */
 };
 
 struct fw_cfg {
@@ -56,6 +57,7 @@ struct fw_cfg {
     uint16_t selected;
     uint64_t offset;
     uint64_t dma_address;
+    uint32_t fadt; /* where it is in the file of ACPI tables */
     const struct memory *memory;
 };
 

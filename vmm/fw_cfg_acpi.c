@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The ACPI tables as firmware takes them from fw_cfg: two files to be put where firmware has room, and etc/table-loader,
- * a list of commands that says which pointers and checksums to mend then (QEMU's hw/acpi/bios-linker-loader.c).
+ * The ACPI tables as firmware takes them from fw_cfg: two files to be put where firmware has room, and
+ * etc/table-loader, a list of commands that says which pointers and checksums to mend then (QEMU's hw/acpi/bios-linker-loader.c).
  */
 #include <endian.h>
 #include <string.h>
@@ -14,13 +14,6 @@ enum {
     RSDP_CHECKSUM = 8, /* of the first 20 bytes */
     RSDP_CHECKSUM_ALL = 32,
     HEADER_CHECKSUM = 9,
-    FADT_EVENT = 56,
-    FADT_CONTROL = 64,
-    FADT_TIMER = 76,
-    FADT_X_EVENT = 148, /* generic addresses: the address is behind their first 4 bytes */
-    FADT_X_CONTROL = 172,
-    FADT_X_TIMER = 208,
-    FADT_SIZE = 244, /* as far as all revisions go */
 
     ALLOCATE = 1,
     ADD_POINTER = 2,
@@ -91,7 +84,8 @@ static void mend(struct loader *l, const char *file, uint32_t offset, uint8_t si
 }
 
 /* A checksum is zero until it is made: U-Boot sums it up with the rest and overwrites it. */
-static void sum_up(struct loader *l, const char *file, uint8_t *bytes, uint32_t checksum, uint32_t start, uint32_t length)
+static void sum_up(struct loader *l, const char *file, uint8_t *bytes, uint32_t checksum, uint32_t start,
+                   uint32_t length)
 {
     struct command *c = next(l, ADD_CHECKSUM, file);
 
@@ -112,9 +106,12 @@ bool fw_cfg_add_acpi(struct fw_cfg *f, unsigned processors, bool has_apic, struc
     allocate(&l, tables_file, ZONE_HIGH);
     for (unsigned i = 0; i < t.pointer_count; i++)
         mend(&l, t.pointer[i].offset < RSDP_SIZE ? rsdp_file : tables_file, t.pointer[i].offset, t.pointer[i].size);
-    for (unsigned i = 0; i < t.table_count; i++)
+    for (unsigned i = 0; i < t.table_count; i++) {
+        if (memcmp(t.table[i].signature, "FACP", 4) == 0)
+            f->fadt = t.table[i].offset;
         if (memcmp(t.table[i].signature, "FACS", 4) != 0) /* which has none */
             sum_up(&l, tables_file, t.bytes, t.table[i].offset + HEADER_CHECKSUM, t.table[i].offset, t.table[i].size);
+    }
     memcpy(rsdp, t.bytes, sizeof rsdp);
     memset(t.bytes, 0, sizeof rsdp); /* one is enough; its room keeps the offsets what they are */
     sum_up(&l, rsdp_file, rsdp, RSDP_CHECKSUM, 0, 20);
@@ -126,25 +123,11 @@ bool fw_cfg_add_acpi(struct fw_cfg *f, unsigned processors, bool has_apic, struc
     return problem_is(problem, STATUS_HOST, "the host has no memory for the ACPI tables");
 }
 
-static void place(uint8_t *fadt, unsigned at, unsigned x_at, uint16_t port)
-{
-    uint32_t value = htole32(port);
-
-    memcpy(fadt + at, &value, sizeof value);
-    memcpy(fadt + x_at + 4, &value, sizeof value);
-}
-
+/* A user's own tables stay what they are. */
 void fw_cfg_place_power(struct fw_cfg *f, uint16_t base)
 {
     struct fw_cfg_item *item = fw_cfg_find_file(f, tables_file);
 
-    for (size_t at = 0; item && at + FADT_SIZE <= item->size; at += 4) {
-        uint8_t *fadt = item->bytes + at;
-
-        if (memcmp(fadt, "FACP", 4) != 0)
-            continue;
-        place(fadt, FADT_EVENT, FADT_X_EVENT, base);
-        place(fadt, FADT_CONTROL, FADT_X_CONTROL, (uint16_t)(base + ACPI_PORT_CONTROL - ACPI_PORT_EVENT));
-        place(fadt, FADT_TIMER, FADT_X_TIMER, (uint16_t)(base + ACPI_PORT_TIMER - ACPI_PORT_EVENT));
-    }
+    if (item && !item->is_replaced)
+        acpi_place_ports(item->bytes + f->fadt, base);
 }

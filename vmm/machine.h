@@ -34,7 +34,7 @@
 /* Registers to write before a processor runs again. */
 enum { MACHINE_WRITES = 40 };
 
-enum { MACHINE_PROCESSORS = 64 };
+enum { MACHINE_PROCESSORS = OPTIONS_CPUS };
 
 /* Exits are counted by a small index of their reason. */
 enum { EXIT_KINDS = 20 };
@@ -94,7 +94,6 @@ struct machine {
     bool is_in_turns; /* all processors on this thread, by SwhpRunPartition */
     pthread_mutex_t lock;
     bool pic_is_told; /* the one that is to take the 8259A's request knows of it */
-
 
     struct bus bus;
     struct pic pic;
@@ -159,6 +158,9 @@ bool machine_make_emulator(struct machine *machine);
 /* What the processors and devices ask for that ends the run, and what the user does. */
 void machine_check_devices(struct machine *machine);
 void machine_check_user(struct machine *machine);
+
+/* The signal that is to end the run, or 0. */
+int machine_signal(const struct machine *machine);
 
 /* ---- Time, vmm/time.c ---- */
 

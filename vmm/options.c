@@ -56,8 +56,6 @@ const char options_help[] =
     "2 wrong usage or a bad file, 4 it ended badly (triple fault, unsupported, invalid state),\n"
     "6 the host lacks something, 130 interrupted; odd ones are (value << 1) | 1 from port 0xf4.\n";
 
-enum { LARGEST_CPUS = 64 };
-
 enum option {
     OPTION_ARGUMENTS,
     OPTION_INITRD,
@@ -237,13 +235,15 @@ static bool read_option(struct options *options, enum option option, const char 
     case OPTION_CPUS:
         if (!whole_number(value, &number) || number == 0)
             return bad(problem, "--cpus", value, "a number of processors");
-        if (number > LARGEST_CPUS)
-            return problem_is(problem, STATUS_USAGE, "--cpus: at most %u, not %s", LARGEST_CPUS, value);
+        if (number > OPTIONS_CPUS)
+            return problem_is(problem, STATUS_USAGE, "--cpus: at most %u, not %s", OPTIONS_CPUS, value);
         options->cpus = (unsigned)number;
         return true;
     case OPTION_APIC:
         return read_apic(options, value, problem);
-    case OPTION_HYPERV: options->hyperv = true; return true;
+    case OPTION_HYPERV:
+        options->hyperv = true;
+        return true;
     case OPTION_FIRMWARE:
         options->firmware = value;
         return true;

@@ -11,7 +11,7 @@
 #include "load.h"
 #include "problem.h"
 
-enum { OPTIONS_FW_CFG = 16 };
+enum { OPTIONS_FW_CFG = 16, OPTIONS_CPUS = 64 /* at most */ };
 
 /* As WHV_X64_LOCAL_APIC_EMULATION_MODE. */
 enum apic { APIC_NONE, APIC_XAPIC, APIC_X2APIC };

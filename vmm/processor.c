@@ -90,6 +90,32 @@ static bool lint0_is_open(struct processor *cpu)
     return !(values[0].Reg64 & APIC_BASE_ENABLED) || (values[1].Reg64 & (LVT_MASKED | LVT_DELIVERY)) == LVT_EXTINT;
 }
 
+static WHV_INTERRUPT_DESTINATION_MODE mode_of(const struct ioapic_message *message)
+{
+    return message->is_logical ? WHvX64InterruptDestinationModeLogical : WHvX64InterruptDestinationModePhysical;
+}
+
+/* Everybody has another number for those that are in x2APIC mode. */
+static uint32_t destination_of(const struct ioapic_message *message)
+{
+    return message->destination == 0xff && !message->is_logical ? UINT32_MAX : message->destination;
+}
+
+/* The processor that an input of the I/O APIC has ask for the 8259A's vector; false: there is none. */
+static bool by_ioapic(struct machine *m, unsigned *index)
+{
+    struct ioapic_message message;
+    UINT32 targets[MACHINE_PROCESSORS], count = 0;
+
+    if (!m->has_apic || !ioapic_ext_int(&m->ioapic, &message) ||
+        WHvGetInterruptTargetVpSet(m->partition, destination_of(&message), mode_of(&message), targets,
+                                   MACHINE_PROCESSORS, &count) != S_OK ||
+        !count)
+        return false;
+    *index = targets[0];
+    return true;
+}
+
 /* A local APIC is given the vector and delivers it when it can. One that sleeps must be woken by hand: whp.md 5.5. */
 static void inject_ext_int(struct processor *cpu)
 {
@@ -128,9 +154,9 @@ void processor_offer(struct processor *cpu)
     WHV_REGISTER_VALUE window = {0};
 
     if (cpu->machine->has_apic) { /* exits don't show all of it */
-        struct ioapic_message by_ioapic;
+        unsigned target;
 
-        if (!ioapic_ext_int(&cpu->machine->ioapic, &by_ioapic) && !lint0_is_open(cpu))
+        if (!by_ioapic(cpu->machine, &target) && !lint0_is_open(cpu))
             return;
         cpu->state_known = false;
     }
@@ -147,28 +173,12 @@ void processor_offer(struct processor *cpu)
 
 /* ---- Local APICs ---- */
 
-static WHV_INTERRUPT_DESTINATION_MODE mode_of(const struct ioapic_message *message)
-{
-    return message->is_logical ? WHvX64InterruptDestinationModeLogical : WHvX64InterruptDestinationModePhysical;
-}
-
-/* Everybody has another number for those that are in x2APIC mode. */
-static uint32_t destination_of(const struct ioapic_message *message)
-{
-    return message->destination == 0xff && !message->is_logical ? UINT32_MAX : message->destination;
-}
-
 unsigned machine_pic_target(struct machine *m)
 {
-    struct ioapic_message message;
-    UINT32 targets[MACHINE_PROCESSORS], count = 0;
+    unsigned index = 0;
 
-    if (m->has_apic && ioapic_ext_int(&m->ioapic, &message) &&
-        WHvGetInterruptTargetVpSet(m->partition, destination_of(&message), mode_of(&message), targets,
-                                   MACHINE_PROCESSORS, &count) == S_OK &&
-        count)
-        return targets[0];
-    return 0;
+    by_ioapic(m, &index);
+    return index;
 }
 
 void machine_send_interrupt(void *context, const struct ioapic_message *message)

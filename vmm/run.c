@@ -22,9 +22,14 @@ void machine_check_devices(struct machine *m)
         machine_end(m, STATUS_WELL, "the guest reset the machine");
 }
 
+int machine_signal(const struct machine *m)
+{
+    return __atomic_load_n(&m->helpers.signal_seen, __ATOMIC_ACQUIRE);
+}
+
 void machine_check_user(struct machine *m)
 {
-    int number = __atomic_load_n(&m->helpers.signal_seen, __ATOMIC_ACQUIRE);
+    int number = machine_signal(m);
 
     if (number) {
         machine_end(m, 128 + number, "a signal ended it");

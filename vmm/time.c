@@ -71,7 +71,7 @@ void machine_schedule(struct machine *m)
 
             SwhpGetClock(m->partition, &clock);
             left = m->options->max_insns > done ? m->options->max_insns - done : 0;
-            if (counts - clock > left)
+            if (counts > clock && counts - clock > left)
                 m->until = clock + left;
         }
         return;
@@ -199,7 +199,6 @@ void machine_wait(struct machine *m)
     machine_serve(m);
 }
 
-
 /* ---- With local APICs ---- */
 
 void machine_note_leaps(struct machine *m)
@@ -216,9 +215,33 @@ void machine_note_leaps(struct machine *m)
     machine_schedule(m);
 }
 
+/* What of WHvVirtualProcessorStateTypeSynicTimerState is looked at here. */
+enum { SYNTHETIC_TIMERS = 4, TIMER_ENABLED = 1 };
+struct timers_state {
+    struct {
+        uint64_t is_queued, config, count, adjustment, expired;
+    } timer[SYNTHETIC_TIMERS];
+    uint64_t reserved[5];
+};
+
+/* One that has expired for good isn't enabled any more. */
+static bool has_synthetic_timer(struct machine *m, const struct processor *cpu)
+{
+    struct timers_state state;
+
+    if (!m->options->hyperv || WHvGetVirtualProcessorState(m->partition, cpu->index,
+                                                           WHvVirtualProcessorStateTypeSynicTimerState, &state,
+                                                           sizeof state, NULL) != S_OK)
+        return false;
+    for (unsigned i = 0; i < SYNTHETIC_TIMERS; i++)
+        if (state.timer[i].config & TIMER_ENABLED && state.timer[i].count)
+            return true;
+    return false;
+}
+
 enum sleep { AWAKE, SLEEPS, SLEEPS_DEEPLY };
 
-/* Will its own timer, or anybody's interrupt, end its sleep? Those that wait for a start-up sleep deeply too. */
+/* Will its own timers, or anybody's interrupt, end its sleep? Those that wait for a start-up sleep deeply too. */
 static enum sleep sleep_of(struct machine *m, const struct processor *cpu)
 {
     static const WHV_REGISTER_NAME names[] = {WHvRegisterInternalActivityState, WHvX64RegisterRflags,
@@ -234,7 +257,9 @@ static enum sleep sleep_of(struct machine *m, const struct processor *cpu)
         return AWAKE;
     if (!(values[1].Reg64 & RFLAGS_IF))
         return SLEEPS_DEEPLY;
-    return !(values[2].Reg64 & LVT_MASKED) && (values[3].Reg64 || values[4].Reg64) ? AWAKE : SLEEPS;
+    if (!(values[2].Reg64 & LVT_MASKED) && (values[3].Reg64 || values[4].Reg64))
+        return AWAKE;
+    return has_synthetic_timer(m, cpu) ? AWAKE : SLEEPS;
 }
 
 void machine_check_sleepers(struct machine *m)
@@ -268,7 +293,8 @@ void machine_check_sleepers(struct machine *m)
         machine_end(m, STATUS_WELL, "HLT with interrupts off");
     } else if (!can_wake(m)) {
         problem_is(&m->problem, STATUS_BADLY,
-                   "the guest halted at %04x:%" PRIx64 "%s to wait for an interrupt, and no device is set up to send one",
+                   "the guest halted at %04x:%" PRIx64
+                   "%s to wait for an interrupt, and no device is set up to send one",
                    m->processors[0].exit.VpContext.Cs.Selector, m->processors[0].exit.VpContext.Rip,
                    m->processors[0].on);
         machine_end(m, STATUS_BADLY, "the guest waits forever");

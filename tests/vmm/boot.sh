@@ -5,59 +5,14 @@
 # that end in every way a guest can end in.
 #
 #   boot.sh BUILD
-#
-# GUESTS is the directory of the kernel and the busybox; what can't be had is skipped by name.
 set -u
 
-build=$(cd "$1" && pwd)
-guests=${GUESTS:-build/guests}
-tool=$build/softwhp
-work=$build/tests/boot
-seconds=${BOOT_SECONDS:-300}
+# shellcheck source=tests/vmm/claims.inc
+. "$(dirname "$0")/claims.inc"
+
 slow=${SANITIZE:-}
 enough=200000000 # instructions of a boot, for its digest
 [ -z "$slow" ] || enough=20000000
-passed=0 failed=0 skipped=0
-rm -rf "$work"
-mkdir -p "$work"
-
-skip() {
-    echo "skipped: $*"
-    skipped=$((skipped + 1))
-}
-
-# claim WHAT COMMAND...: counts it, and shows what the last guest said if it fails.
-claim() {
-    what=$1
-    shift
-    if "$@" >"$work/log" 2>&1; then
-        passed=$((passed + 1))
-        return
-    fi
-    failed=$((failed + 1))
-    echo "failed: $what"
-    sed 's/^/    /' "$work/log"
-    tail -n 8 "$work/$guest.out" "$work/$guest.err" | sed 's/^/    /'
-}
-
-# run NAME WORD...: runs the tool or what starts it; what it said is in NAME.out and NAME.err, how it ended in $status.
-run() {
-    guest=$1
-    shift
-    timeout "$seconds" "$@" </dev/null >"$work/$guest.out" 2>"$work/$guest.err"
-    status=$?
-}
-
-says() { grep -Eq -- "$1" "$work/$guest.out"; }
-tells() { grep -Eq -- "$1" "$work/$guest.err"; }
-ends_with() { [ "$status" -eq "$1" ] || { echo "status $status, not $1"; false; }; }
-
-# What a kernel says of a processor or a machine that it finds wrong.
-no_complaint() {
-    ! grep '^\[' "$work/$guest.out" | grep -E -e 'BUG|WARNING|Call Trace|Oops|mce:|microcode|Firmware Bug' \
-        -e 'MTRRs (disabled|all blank)|unchecked MSR|Broken PMU|unstable|self-tests for .* failed' \
-        -e 'general protection|invalid opcode|segfault|stall'
-}
 
 # ---- Linux ----
 
@@ -71,7 +26,8 @@ check_linux() {
     claim "$guest: comes to the end of its script" says '^softwhp: the script is done'
     claim "$guest: powers off" says 'reboot: Power down'
     claim "$guest: says that it was powered off" tells '^softwhp: the guest powered off'
-    claim "$guest: the kernel has no complaint" no_complaint
+    claim "$guest: the kernel has no complaint" no_complaint 'mce:' microcode 'Firmware Bug' \
+        'MTRRs (disabled|all blank)' 'Broken PMU' unstable 'self-tests for .* failed' stall
 }
 
 number() { od -An -t"u$3" -j"$2" -N"$3" "$1" | tr -d ' '; }
@@ -102,7 +58,7 @@ boot_linux() {
     run bzimage vmm/guest/boot.sh "$tool" "$guests" --summary \
         --kernel-args "console=ttyS0 softwhp.script $quick"
     if [ "$status" -eq 6 ]; then
-        skip "Linux: $(tail -n 1 "$work/bzimage.err")"
+        skip "Linux: $(tail -n 1 "$err")"
         return
     fi
     check_linux
@@ -152,11 +108,8 @@ flat() {
     protected) code=32 base=0x100000 ;;
     long) code=64 base=0x100000 ;;
     esac
-    guest=$mode-$name
-    : >"$work/$guest.out" && : >"$work/$guest.err"
-    { echo ".code$code"; cat; } >"$work/$guest.s"
-    if ! { as --64 -o "$work/$guest.o" "$work/$guest.s" &&
-        ld -e 0 -Ttext="$base" --oformat binary -o "$work/$guest.bin" "$work/$guest.o"; }; then
+    about "$mode-$name"
+    if ! { echo ".code$code"; cat; } | assemble "$base"; then
         claim "$guest: assembles" false
         return
     fi
@@ -165,7 +118,7 @@ flat() {
 }
 
 run_flat() {
-    if ! echo .code16 | as --64 -o "$work/probe.o" - 2>/dev/null; then
+    if ! has_assembler; then
         skip "flat binaries: no assembler for x86"
         return
     fi
@@ -326,10 +279,25 @@ END
     hlt
 END
     claim "$guest: the bytes of a logged port are in its file" test "$(cat "$work/log80")" = ok
+    flat real log-of-power 0 --log-port "0x605:$work/log605" <<'END'
+    mov $0x605, %dx
+    mov $0x34, %al
+    out %al, %dx
+    jmp .
+END
+    claim "$guest: a logged port does what it does" tells '^softwhp: the guest powered off'
+    flat real log-of-nobody 3 --log-port "0x402:$work/log402" <<'END'
+    mov $0x402, %dx
+    in %dx, %al
+    cmp $0xe9, %al # as a debug console
+    jne 1f
+    mov $1, %al
+    out %al, $0xf4
+1:  jmp .
+END
 }
 
 run_flat
 boot_multiboot
 boot_linux
-echo "$passed passed, $failed failed$([ $skipped -eq 0 ] || echo ", $skipped skipped")"
-[ $failed -eq 0 ]
+summary

@@ -4,18 +4,13 @@
 # Firmware and small systems of Debian on the tool, each judged by what it says itself.
 #
 #   guests.sh BUILD [all]   all: the long ones too
-#
-# GUESTS is the directory of the guests' files; what can't be had is skipped by name.
 set -u
 
-build=$(cd "$1" && pwd)
+# shellcheck source=tests/vmm/claims.inc
+. "$(dirname "$0")/claims.inc"
+
 extent=${2:-quick}
-guests=${GUESTS:-build/guests}
-tool=$build/softwhp
-work=$build/tests/guests
-passed=0 failed=0 skipped=0
-rm -rf "$work"
-mkdir -p "$work" "$guests"
+mkdir -p "$guests"
 guests=$(cd "$guests" && pwd)
 
 # Name; quick or long; package; its file, which is FILE in the options; most instructions, in millions; seconds.
@@ -126,7 +121,7 @@ fetch() {
 # What the guest is typed, each when it has said what is waited for.
 type_in() {
     sed -n 's/^type //p' "$work/row" | while IFS= read -r line; do
-        until grep -Eaq -- "${line%%: *}" "$work/$name.out" 2>/dev/null; do
+        until grep -Eaq -- "${line%%: *}" "$out" 2>/dev/null; do
             kill -0 "$1" 2>/dev/null || return
             sleep 0.2
         done
@@ -136,8 +131,8 @@ type_in() {
     done
 }
 
-# The run of $name as its row says; $status is how it ended.
-run() {
+# The run of $name as its row says.
+run_row() {
     options=$(sed -n 's/^options //p' "$work/row" | sed -e "s|FILE|$guests/$package/$file|" -e "s|LOG|$work/$name.log|" \
         -e "s|SEABIOS|$guests/seabios/usr/share/seabios/bios-256k.bin|" -e "s|KERNEL|$guests/vmlinuz|" \
         -e "s|INITRD|$work/initramfs|" -e "s|NOTHING|$work/nothing|")
@@ -149,16 +144,15 @@ run() {
     if grep -q '^type ' "$work/row"; then
         rm -f "$work/keys"
         mkfifo "$work/keys"
+        about "$name"
         timeout "$seconds" "$tool" run "$@" --hash --summary --max-insns "${millions}000000" <"$work/keys" \
-            >"$work/$name.out" 2>"$work/$name.err" &
+            >"$out" 2>"$err" &
         pid=$!
         { type_in $pid; wait; } >"$work/keys" 2>/dev/null
         wait $pid
         status=$?
     else
-        timeout "$seconds" "$tool" run "$@" --hash --summary --max-insns "${millions}000000" </dev/null \
-            >"$work/$name.out" 2>"$work/$name.err"
-        status=$?
+        run "$name" "$tool" run "$@" --hash --summary --max-insns "${millions}000000"
     fi
 }
 
@@ -166,13 +160,13 @@ judge() {
     [ "$status" -eq 0 ] || fail "ended with status $status"
     while read -r kind text; do
         case $kind in
-        says) grep -Eaq -- "$text" "$work/$name.out" || fail "doesn't say $text" ;;
-        never) ! grep -Eaq -- "$text" "$work/$name.out" || fail "says $text" ;;
+        says) grep -Eaq -- "$text" "$out" || fail "doesn't say $text" ;;
+        never) ! grep -Eaq -- "$text" "$out" || fail "says $text" ;;
         logs) grep -Eaq -- "$text" "$work/$name.log" || fail "doesn't log $text" ;;
-        tells) grep -Eaq -- "$text" "$work/$name.err" || fail "the tool doesn't tell $text" ;;
+        tells) grep -Eaq -- "$text" "$err" || fail "the tool doesn't tell $text" ;;
         esac
     done <"$work/row"
-    [ -z "$trouble" ] || tail -n 8 "$work/$name.out" "$work/$name.err" | cut -c1-300 | sed 's/^/    /'
+    [ -z "$trouble" ] || tail -n 8 "$out" "$err" | cut -c1-300 | sed 's/^/    /'
 }
 
 guest() {
@@ -185,12 +179,11 @@ guest() {
         vmm/guest/make-initramfs.sh "$guests/busybox" "$work/initramfs" || why="no kernel: $(tail -n 1 "$work/fetch")" ;;
     esac
     if [ -n "$why" ]; then
-        echo "skipped: $name: $why"
-        skipped=$((skipped + 1))
+        skip "$name: $why"
         return
     fi
     begin=$(date +%s)
-    run
+    run_row
     judge
     if [ -n "$trouble" ]; then
         failed=$((failed + 1))
@@ -225,5 +218,4 @@ if [ -s "$work/seabios.err" ]; then
     fi
 fi
 
-echo "$passed passed, $failed failed$([ $skipped -eq 0 ] || echo ", $skipped skipped")"
-[ $failed -eq 0 ]
+summary

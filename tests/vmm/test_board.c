@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The rest of the board: the bus, the keyboard controller, power management and its tables, memory.
+ * The rest of the board: the bus, the keyboard controller, power management and its tables, memory, time.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "cases.h"
@@ -9,6 +10,7 @@
 #include "../../vmm/acpi.h"
 #include "../../vmm/bus.h"
 #include "../../vmm/keyboard.h"
+#include "../../vmm/machine.h"
 #include "../../vmm/memory.h"
 #include "../../vmm/pic.h"
 
@@ -83,6 +85,26 @@ START_TEST(logged_port_keeps_its_owner)
     ck_assert_uint_eq(logged_count, 3);
     ck_assert_int_eq(memcmp(logged, "abc", 3), 0);
     ck_assert_uint_eq(seen_count, 2);
+}
+END_TEST
+
+/* QEMU's isa-debugcon answers so; whoever owns the port comes first, as late as firmware may place it. */
+START_TEST(logged_port_without_an_owner_is_a_debug_console)
+{
+    static struct bus bus;
+    struct port_device device = {NULL, read_port_number, write_seen, false, false};
+    unsigned number;
+
+    bus_init(&bus);
+    bus.is_logged[0x402] = true;
+    ck_assert_uint_eq(bus_read(&bus, 0x402, 1), 0xe9);
+    ck_assert_uint_eq(bus_read(&bus, 0x402, 2), 0xffe9);
+    ck_assert_uint_eq(bus_read(&bus, 0x401, 1), 0xff);
+    number = bus_attach(&bus, 0x80, 0x80, &device);
+    bus_offer(&bus, 0x400, 0x43f, number);
+    ck_assert_uint_eq(bus_read(&bus, 0x402, 1), 0x02);
+    bus_withdraw(&bus, 0x400, 0x43f, number);
+    ck_assert_uint_eq(bus_read(&bus, 0x402, 1), 0xe9);
 }
 END_TEST
 
@@ -311,6 +333,39 @@ START_TEST(memory_has_a_hole_and_an_end)
 }
 END_TEST
 
+/* In turns, with --max-insns: what was due before now is due now, however many instructions are left. */
+START_TEST(what_is_overdue_is_served_at_once)
+{
+    struct options options = {.max_insns = 1000000};
+    struct machine *m = calloc(1, sizeof *m);
+    WHV_PARTITION_PROPERTY property = {.ProcessorCount = 1};
+
+    ck_assert_ptr_nonnull(m);
+    ck_assert_int_eq(WHvCreatePartition(&m->partition), S_OK);
+    ck_assert_int_eq(WHvSetPartitionProperty(m->partition, WHvPartitionPropertyCodeProcessorCount, &property,
+                                             sizeof property), S_OK);
+    ck_assert_int_eq(WHvSetPartitionProperty(m->partition, (WHV_PARTITION_PROPERTY_CODE)SwhpPartitionPropertyCodeClock,
+                                             &(UINT32){SwhpClockVirtual}, sizeof(UINT32)), S_OK);
+    ck_assert_int_eq(WHvSetupPartition(m->partition), S_OK);
+    ck_assert_int_eq(WHvCreateVirtualProcessor(m->partition, 0, 0), S_OK);
+    m->options = &options;
+    m->processor_count = 1;
+    m->is_in_turns = true;
+    m->ns_per_count = UINT64_C(1) << 32;
+    pic_reset(&m->pic);
+    pit_reset(&m->pit, &m->pic);
+    rtc_reset(&m->rtc, &m->pic, 0, 0, RTC_VIRTUAL_START);
+    m->poll_time = 5000;
+    machine_schedule(m);
+    ck_assert_uint_eq(m->until, 5000);
+    ck_assert_int_eq(SwhpAdvanceClock(m->partition, 5001), S_OK);
+    machine_schedule(m);
+    ck_assert_uint_eq(m->until, 5000);
+    WHvDeletePartition(m->partition);
+    free(m);
+}
+END_TEST
+
 TCase *board_cases(void)
 {
     TCase *cases = tcase_create("board");
@@ -318,6 +373,7 @@ TCase *board_cases(void)
     tcase_add_test(cases, nobody_answers_with_ones);
     tcase_add_test(cases, wide_accesses_are_split_over_ports);
     tcase_add_test(cases, logged_port_keeps_its_owner);
+    tcase_add_test(cases, logged_port_without_an_owner_is_a_debug_console);
     tcase_add_test(cases, keyboard_controller_resets_and_tests);
     tcase_add_test(cases, keyboard_tells_its_scan_codes);
     tcase_add_test(cases, fast_reset);
@@ -327,5 +383,6 @@ TCase *board_cases(void)
     tcase_add_test(cases, madt_lists_all_controllers);
     tcase_add_test(cases, tables_are_written_where_there_is_room);
     tcase_add_test(cases, memory_has_a_hole_and_an_end);
+    tcase_add_test(cases, what_is_overdue_is_served_at_once);
     return cases;
 }

@@ -249,6 +249,25 @@ START_TEST(tables_are_loaded_anywhere)
 }
 END_TEST
 
+/* --fw-cfg etc/acpi/tables=FILE: nobody looks into it for what might be an FADT. */
+START_TEST(a_users_tables_stay_what_they_are)
+{
+    static uint8_t tables[1024];
+    const struct fw_cfg_item *item;
+
+    for (size_t i = 0; i < sizeof tables; i += 4)
+        memcpy(tables + i, "FACP", 4);
+    ck_assert(fw_cfg_add_acpi(&f, 1, true, &problem));
+    ck_assert(fw_cfg_add_file(&f, "etc/acpi/tables", tables, sizeof tables));
+    fw_cfg_place_power(&f, 0xe400);
+    item = file("etc/acpi/tables");
+    ck_assert_uint_eq(item->size, sizeof tables);
+    ck_assert_int_eq(memcmp(item->bytes, tables, sizeof tables), 0);
+    ck_assert(fw_cfg_add_file(&f, "etc/acpi/tables", "x", 1));
+    fw_cfg_place_power(&f, 0xe400);
+}
+END_TEST
+
 TCase *fw_cfg_cases(void)
 {
     TCase *cases = tcase_create("fw_cfg");
@@ -259,5 +278,6 @@ TCase *fw_cfg_cases(void)
     tcase_add_test(cases, transfers);
     tcase_add_test(cases, a_transfer_respects_the_shadow);
     tcase_add_loop_test(cases, tables_are_loaded_anywhere, 0, 2); /* without APICs, with */
+    tcase_add_test(cases, a_users_tables_stay_what_they_are);
     return cases;
 }

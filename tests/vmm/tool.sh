@@ -5,39 +5,17 @@
 # status and nothing on standard output; and what is asked for is printed where it was promised.
 #
 #   tool.sh BUILD
-#
-# GUESTS is the directory of a kernel and an initramfs; without them, what needs them is skipped by name.
 set -u
 
-build=$(cd "$1" && pwd)
+# shellcheck source=tests/vmm/claims.inc
+. "$(dirname "$0")/claims.inc"
+
 here=$(cd "$(dirname "$0")" && pwd)
-guests=$(cd "${GUESTS:-build/guests}" 2>/dev/null && pwd)
-tool=$build/softwhp
-work=$build/tests/tool
-passed=0 failed=0 skipped=0
-rm -rf "$work"
-mkdir -p "$work/directory"
+guests=$(cd "$guests" 2>/dev/null && pwd)
+mkdir "$work/directory"
 cd "$work" || exit 1
 unset SOFTWHP
-
-skip() {
-    echo "skipped: $*"
-    skipped=$((skipped + 1))
-}
-
-# claim WHAT COMMAND...
-claim() {
-    what=$1
-    shift
-    if "$@" >log 2>&1; then
-        passed=$((passed + 1))
-        return
-    fi
-    failed=$((failed + 1))
-    echo "failed: $what"
-    sed 's/^/    /' log
-    tail -n 5 out err | sed 's/^/    /'
-}
+out=out err=err
 
 # softwhp WORD...: what it said is in out and err, how it ended in $status. Nothing here takes long.
 softwhp() {
@@ -45,8 +23,6 @@ softwhp() {
     timeout 60 "$tool" "$@" </dev/null >out 2>err
     status=$?
 }
-
-ends_with() { [ "$status" -eq "$1" ] || { echo "status $status, not $1"; false; }; }
 
 one_line() {
     [ ! -s out ] || { echo "something is on standard output"; return 1; }
@@ -152,6 +128,7 @@ if [ -s "$kernel" ]; then
     refused 2 'bzimage: is cut off' run bzimage
     refused 2 'try more --memory' run "$kernel" --memory 16M
     refused 2 'try more --memory' run "$kernel" --initrd one --memory 16M
+    refused 2 'try more --memory' run --firmware rom "$kernel" --initrd one --memory 1M
     refused 2 'nowhere: can' run "$kernel" --initrd nowhere
     refused 2 'directory: is a directory' run "$kernel" --initrd directory
     refused 2 'empty: is empty' run "$kernel" --initrd empty
@@ -343,5 +320,4 @@ else
     skip "the terminal: no python3"
 fi
 
-echo "$passed passed, $failed failed$([ $skipped -eq 0 ] || echo ", $skipped skipped")"
-[ $failed -eq 0 ]
+summary
