@@ -13,6 +13,8 @@
 
 /* ---- pages ---- */
 
+_Static_assert(SYNTHETIC_PAGES + MAX_PROCESSORS * SYNIC_PAGES <= MOST_OVERLAYS, "all of them have a place");
+
 /* By the processor's own instruction, or by a call of the API, which holds the processor and has asked. */
 static void begin(struct vcpu *cpu)
 {

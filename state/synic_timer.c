@@ -14,12 +14,15 @@ bool synic_timer_may_be(const struct partition *p, u64 config)
     return !(config & ~(u64)(has_direct ? 0xf1fff : 0xf000f));
 }
 
-/* Enabled timers whose count isn't 0 run: a period begins, or the count is the time itself. */
+/*
+ * Enabled timers whose count isn't 0 run: a period begins, or the count is the time itself. One whose period ends behind
+ * all time never expires.
+ */
 static void arm(struct synic_timer *t, u64 now)
 {
-    t->is_armed = t->config & STIMER_ENABLED && t->count;
-    if (t->is_armed)
-        t->due = t->config & STIMER_PERIODIC ? now + t->count : t->count;
+    u64 start = t->config & STIMER_PERIODIC ? now : 0;
+
+    t->is_armed = !__builtin_add_overflow(start, t->count, &t->due) && t->config & STIMER_ENABLED && t->count;
 }
 
 void synic_timer_configure(struct synic_timer *t, u64 config, u64 now)

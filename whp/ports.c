@@ -61,6 +61,25 @@ static HRESULT meet(struct partition *p)
                          : fail(WHV_E_INVALID_VP_STATE, "Partition: this thread runs one of its processors");
 }
 
+/* From here to leave_met all stand still. */
+static HRESULT enter_met(WHV_PARTITION_HANDLE handle, struct partition **p)
+{
+    HRESULT hr = partition_enter(handle, p);
+
+    if (FAILED(hr))
+        return hr;
+    hr = meet(*p);
+    if (FAILED(hr))
+        partition_leave(handle);
+    return hr;
+}
+
+static void leave_met(WHV_PARTITION_HANDLE handle, struct partition *p)
+{
+    meet_end(p);
+    partition_leave(handle);
+}
+
 /* ---- doorbells ---- */
 
 static struct bell bell_of(const WHV_DOORBELL_MATCH_DATA *m, u64 number, void *event)
@@ -97,41 +116,6 @@ static void bell_take_down(struct partition *p, u32 n)
     map_changed(p);
 }
 
-HRESULT WINAPI WHvRegisterPartitionDoorbellEvent(WHV_PARTITION_HANDLE Partition,
-                                                 const WHV_DOORBELL_MATCH_DATA *MatchData, HANDLE EventHandle)
-{
-    struct partition *p;
-    void *event = NULL;
-
-    if (level_lacks(Partition, __func__))
-        return E_NOTIMPL;
-    if (!MatchData)
-        return fail(E_POINTER, "MatchData is NULL");
-
-    HRESULT hr = partition_enter(Partition, &p);
-
-    if (FAILED(hr))
-        return hr;
-    hr = check_set_up(p);
-    if (SUCCEEDED(hr))
-        hr = check_match(p, MatchData);
-    if (SUCCEEDED(hr))
-        hr = open_event(EventHandle, &event);
-    if (SUCCEEDED(hr)) {
-        hr = meet(p);
-        if (SUCCEEDED(hr)) {
-            struct bell bell = bell_of(MatchData, 0, event);
-
-            hr = bell_hang(p, &bell);
-            meet_end(p);
-        }
-        if (FAILED(hr))
-            host_event_close(event);
-    }
-    partition_leave(Partition);
-    return hr;
-}
-
 /* Those of ports go with their ports. */
 static HRESULT bell_unregister(struct partition *p, const WHV_DOORBELL_MATCH_DATA *m)
 {
@@ -156,16 +140,12 @@ HRESULT WINAPI WHvUnregisterPartitionDoorbellEvent(WHV_PARTITION_HANDLE Partitio
     if (!MatchData)
         return fail(E_POINTER, "MatchData is NULL");
 
-    HRESULT hr = partition_enter(Partition, &p);
+    HRESULT hr = enter_met(Partition, &p);
 
     if (FAILED(hr))
         return hr;
-    hr = meet(p);
-    if (SUCCEEDED(hr)) {
-        hr = bell_unregister(p, MatchData);
-        meet_end(p);
-    }
-    partition_leave(Partition);
+    hr = bell_unregister(p, MatchData);
+    leave_met(Partition, p);
     return hr;
 }
 
@@ -207,33 +187,71 @@ static HRESULT event_port_open(struct partition *p, u32 connection, u64 number, 
                     : fail(E_OUTOFMEMORY, "no memory for a port");
 }
 
-/* While all stand still. */
-static HRESULT port_open(struct partition *p, const WHV_NOTIFICATION_PORT_PARAMETERS *q, void *event, u64 *number)
+/* While all stand still. number: of the port; NULL: a doorbell that is none. */
+static HRESULT hang(struct partition *p, const WHV_NOTIFICATION_PORT_PARAMETERS *q, void *event, u64 *number)
 {
     struct ports *ports = ports_of(p);
     HRESULT hr;
 
     if (!ports)
         return fail(E_OUTOFMEMORY, "no memory for a port");
-    *number = ports->numbered + 1;
+    if (number)
+        *number = ports->numbered + 1;
     if (q->NotificationPortType == WHvNotificationPortTypeDoorbell) {
-        struct bell bell = bell_of(&q->Doorbell, *number, event);
+        struct bell bell = bell_of(&q->Doorbell, number ? *number : 0, event);
 
         hr = bell_hang(p, &bell);
     } else {
         hr = event_port_open(p, q->Event.ConnectionId, *number, event);
     }
-    if (SUCCEEDED(hr))
+    if (SUCCEEDED(hr) && number)
         ports->numbered = *number;
     return hr;
+}
+
+/* On failure the event that was opened is closed again. */
+static HRESULT open_and_hang(WHV_PARTITION_HANDLE handle, const WHV_NOTIFICATION_PORT_PARAMETERS *q, HANDLE given,
+                             u64 *number)
+{
+    struct partition *p;
+    void *event = NULL;
+    HRESULT hr = partition_enter(handle, &p);
+
+    if (FAILED(hr))
+        return hr;
+    hr = check_port(p, q);
+    if (SUCCEEDED(hr))
+        hr = open_event(given, &event);
+    if (SUCCEEDED(hr)) {
+        hr = meet(p);
+        if (SUCCEEDED(hr)) {
+            hr = hang(p, q, event, number);
+            meet_end(p);
+        }
+        if (FAILED(hr))
+            host_event_close(event);
+    }
+    partition_leave(handle);
+    return hr;
+}
+
+HRESULT WINAPI WHvRegisterPartitionDoorbellEvent(WHV_PARTITION_HANDLE Partition,
+                                                 const WHV_DOORBELL_MATCH_DATA *MatchData, HANDLE EventHandle)
+{
+    WHV_NOTIFICATION_PORT_PARAMETERS q = { .NotificationPortType = WHvNotificationPortTypeDoorbell };
+
+    if (level_lacks(Partition, __func__))
+        return E_NOTIMPL;
+    if (!MatchData)
+        return fail(E_POINTER, "MatchData is NULL");
+    q.Doorbell = *MatchData;
+    return open_and_hang(Partition, &q, EventHandle, NULL);
 }
 
 HRESULT WINAPI WHvCreateNotificationPort(WHV_PARTITION_HANDLE Partition,
                                          const WHV_NOTIFICATION_PORT_PARAMETERS *Parameters, HANDLE EventHandle,
                                          WHV_NOTIFICATION_PORT_HANDLE *PortHandle)
 {
-    struct partition *p;
-    void *event = NULL;
     u64 number = 0;
 
     if (level_lacks(Partition, __func__))
@@ -241,25 +259,10 @@ HRESULT WINAPI WHvCreateNotificationPort(WHV_PARTITION_HANDLE Partition,
     if (!Parameters || !PortHandle)
         return fail(E_POINTER, "Parameters or PortHandle is NULL");
 
-    HRESULT hr = partition_enter(Partition, &p);
+    HRESULT hr = open_and_hang(Partition, Parameters, EventHandle, &number);
 
-    if (FAILED(hr))
-        return hr;
-    hr = check_port(p, Parameters);
     if (SUCCEEDED(hr))
-        hr = open_event(EventHandle, &event);
-    if (SUCCEEDED(hr)) {
-        hr = meet(p);
-        if (SUCCEEDED(hr)) {
-            hr = port_open(p, Parameters, event, &number);
-            meet_end(p);
-        }
-        if (FAILED(hr))
-            host_event_close(event);
-        else
-            *PortHandle = port_handle(number);
-    }
-    partition_leave(Partition);
+        *PortHandle = port_handle(number);
     return hr;
 }
 
@@ -333,21 +336,17 @@ HRESULT WINAPI WHvDeleteNotificationPort(WHV_PARTITION_HANDLE Partition, WHV_NOT
     if (level_lacks(Partition, __func__))
         return E_NOTIMPL;
 
-    HRESULT hr = partition_enter(Partition, &p);
+    HRESULT hr = enter_met(Partition, &p);
 
     if (FAILED(hr))
         return hr;
-    hr = meet(p);
+    hr = port_find(p, PortHandle, &f);
     if (SUCCEEDED(hr)) {
-        hr = port_find(p, PortHandle, &f);
-        if (SUCCEEDED(hr)) {
-            if (f.is_bell)
-                bell_take_down(p, f.n);
-            else
-                host_event_close(event_port_remove(p->ports, f.n).event);
-        }
-        meet_end(p);
+        if (f.is_bell)
+            bell_take_down(p, f.n);
+        else
+            host_event_close(event_port_remove(p->ports, f.n).event);
     }
-    partition_leave(Partition);
+    leave_met(Partition, p);
     return hr;
 }

@@ -115,6 +115,18 @@ START_TEST(a_period_never_drifts)
 }
 END_TEST
 
+/* A period whose end no reference time reaches: it isn't over at once. */
+START_TEST(a_period_may_be_longer_than_time)
+{
+    ck_ok(SwhpAdvanceClock(b.partition, 100000));
+    set(0, (_i & 1 ? by_message(SOURCE) : direct(0x77)) | STIMER_PERIODIC | STIMER_ENABLED,
+        _i & 2 ? ~(u64)0 : ~(u64)0 - 500);
+    ck_assert_uint_eq(synic_spin(&b, 0, 100000), 0);
+    ck_assert_uint_ne(config(0) & STIMER_ENABLED, 0);
+    ck_assert_uint_eq(synic_peek(&b, SLOT, 4), 0);
+}
+END_TEST
+
 START_TEST(how_it_is_enabled)
 {
     set(0, direct(0x77) | STIMER_AUTO_ENABLE, 0);
@@ -274,6 +286,7 @@ TCase *synic_timer_case(void)
     tcase_add_test(t, a_message_tells_when);
     tcase_add_test(t, one_that_is_past_expires_at_once);
     tcase_add_test(t, a_period_never_drifts);
+    tcase_add_loop_test(t, a_period_may_be_longer_than_time, 0, 4);
     tcase_add_test(t, how_it_is_enabled);
     tcase_add_loop_test(t, a_message_waits_for_its_slot, 0, 2);
     tcase_add_test(t, a_disabled_synic_keeps_the_message);
