@@ -45,13 +45,14 @@ HRESULT WINAPI WHvGetCapability(WHV_CAPABILITY_CODE CapabilityCode, VOID *Capabi
     case WHvCapabilityCodeProcessorVendor:
         return give32(b, size, written,
                       profile->vendor == VENDOR_INTEL ? WHvProcessorVendorIntel : WHvProcessorVendorAmd);
-    case WHvCapabilityCodeProcessorFeatures: return give64(b, size, written, profile->features & level_bits(level, LEVEL_PROCESSOR));
+    case WHvCapabilityCodeProcessorFeatures:
+        return give64(b, size, written, profile->features & level_bits(level, LEVEL_PROCESSOR));
     case WHvCapabilityCodeProcessorClFlushSize: {
         u8 lines = 8;
 
         return give(b, size, written, &lines, 1);
     }
-    case WHvCapabilityCodeProcessorXsaveFeatures: 
+    case WHvCapabilityCodeProcessorXsaveFeatures:
         return give64(b, size, written, profile->xsave_features & level_bits(level, LEVEL_XSAVE));
     case WHvCapabilityCodeProcessorClockFrequency: return give64(b, size, written, profile->frequency);
     case WHvCapabilityCodeInterruptClockFrequency:
