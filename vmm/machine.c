@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Puts a machine together: the partition and its properties, memory, the guest's files, and which device
- * answers at which port.
+ * Puts a machine together: the guest's files, and which device answers at which port.
  */
 #include "machine.h"
 
@@ -17,15 +16,6 @@ enum {
     PORT_COPROCESSOR = 0xf0, /* and F1, the reset of an 80287 */
     IRQ_SERIAL = 4,
 };
-
-bool platform_problem(struct problem *problem, int status, const char *call, HRESULT result)
-{
-    char cause[512] = "";
-
-    SwhpGetLastErrorText(cause, sizeof cause, NULL);
-    return problem_is(problem, status, "%s failed with %08x%s%s", call, (unsigned)result, *cause ? ": " : "",
-                      cause);
-}
 
 void machine_end(struct machine *machine, int status, const char *how)
 {
@@ -172,110 +162,6 @@ static void connect_devices(struct machine *m)
     bus_attach(bus, PORT_RESET, PORT_RESET, &(struct port_device){m, read_ones, write_reset, false, false});
 }
 
-/* ---- The partition ---- */
-
-static bool set_property(struct machine *m, unsigned code, const void *value, uint32_t size,
-                         struct problem *problem)
-{
-    HRESULT result = WHvSetPartitionProperty(m->partition, (WHV_PARTITION_PROPERTY_CODE)code, value, size);
-
-    return result == S_OK || platform_problem(problem, STATUS_HOST, "WHvSetPartitionProperty", result);
-}
-
-/* All that the platform has of Hyper-V's interface. */
-static bool offer_hyperv(struct machine *m, struct problem *problem)
-{
-    WHV_SYNTHETIC_PROCESSOR_FEATURES_BANKS banks = {.BanksCount = WHV_SYNTHETIC_PROCESSOR_FEATURES_BANKS_COUNT};
-    HRESULT result = WHvGetCapability(WHvCapabilityCodeSyntheticProcessorFeaturesBanks, &banks, sizeof banks, NULL);
-
-    if (result != S_OK)
-        return platform_problem(problem, STATUS_HOST, "WHvGetCapability(SyntheticProcessorFeaturesBanks)", result);
-    return set_property(m, WHvPartitionPropertyCodeSyntheticProcessorFeaturesBanks, &banks, sizeof banks, problem);
-}
-
-static bool make_partition(struct machine *m, struct problem *problem)
-{
-    UINT32 processors = m->processor_count, clock = m->options->host_clock ? SwhpClockHost : SwhpClockVirtual;
-    UINT32 rate = (UINT32)m->options->clock_rate;
-    UINT32 apic = m->options->apic;
-    UINT64 seed = m->options->seed;
-    WHV_EXTENDED_VM_EXITS exits = {0};
-    HRESULT result = WHvCreatePartition(&m->partition);
-
-    if (result == E_INVALIDARG) { /* the environment variable SOFTWHP, and the platform has said so */
-        problem->status = STATUS_USAGE;
-        return false;
-    }
-    if (result != S_OK)
-        return platform_problem(problem, STATUS_HOST, "WHvCreatePartition", result);
-    /* Writes that open or close the way of the 8259A's requests are to be seen. */
-    exits.X64ApicWriteLint0ExitTrap = exits.X64ApicWriteSvrExitTrap = 1;
-    if (m->has_apic && (!set_property(m, WHvPartitionPropertyCodeLocalApicEmulationMode, &apic, sizeof apic, problem) ||
-                        !set_property(m, WHvPartitionPropertyCodeExtendedVmExits, &exits, sizeof exits, problem)))
-        return false;
-    if (m->options->hyperv && !offer_hyperv(m, problem))
-        return false;
-    if (!set_property(m, WHvPartitionPropertyCodeProcessorCount, &processors, sizeof processors, problem) ||
-        !set_property(m, SwhpPartitionPropertyCodeClock, &clock, sizeof clock, problem) ||
-        !set_property(m, SwhpPartitionPropertyCodeClockRate, &rate, sizeof rate, problem) ||
-        !set_property(m, SwhpPartitionPropertyCodeSeed, &seed, sizeof seed, problem))
-        return false;
-    result = WHvSetupPartition(m->partition);
-    if (result != S_OK)
-        return platform_problem(problem, STATUS_HOST, "WHvSetupPartition", result);
-    result = WHvGetPartitionProperty(m->partition, WHvPartitionPropertyCodeProcessorClockFrequency,
-                                     &m->frequency, sizeof m->frequency, NULL);
-    if (result != S_OK || !m->frequency)
-        return platform_problem(problem, STATUS_HOST, "WHvGetPartitionProperty(ProcessorClockFrequency)",
-                                result);
-    m->rate = rate;
-    m->ns_per_count = (uint64_t)(((unsigned __int128)m->rate * 1000000000u << 32) / m->frequency);
-    return true;
-}
-
-static bool make_processors(struct machine *m, struct problem *problem)
-{
-    for (unsigned i = 0; i < m->processor_count; i++) {
-        HRESULT result = WHvCreateVirtualProcessor(m->partition, i, 0);
-
-        if (result != S_OK)
-            return platform_problem(problem, STATUS_HOST, "WHvCreateVirtualProcessor", result);
-        m->processors[i].is_created = true;
-        m->processors[i].machine = m;
-        m->processors[i].index = i;
-        if (m->processor_count > 1)
-            snprintf(m->processors[i].on, sizeof m->processors[i].on, " on processor %u", i);
-    }
-    return true;
-}
-
-static bool map(struct machine *m, void *host, uint64_t gpa, uint64_t size, unsigned rights,
-                struct problem *problem)
-{
-    HRESULT result;
-
-    if (!size)
-        return true;
-    result = WHvMapGpaRange(m->partition, host, gpa, size, (WHV_MAP_GPA_RANGE_FLAGS)rights);
-    return result == S_OK || platform_problem(problem, STATUS_HOST, "WHvMapGpaRange", result);
-}
-
-static bool map_memory(struct machine *m, struct problem *problem)
-{
-    const struct memory *memory = &m->memory;
-    unsigned ram = WHvMapGpaRangeFlagRead | WHvMapGpaRangeFlagWrite | WHvMapGpaRangeFlagExecute;
-    unsigned rom = WHvMapGpaRangeFlagRead | WHvMapGpaRangeFlagExecute;
-
-    return map(m, memory->host, 0, MEMORY_HOLE_START, ram, problem) &&
-           map(m, memory->host + MEMORY_TEXT, MEMORY_TEXT, MEMORY_HOLE_END - MEMORY_TEXT, ram, problem) &&
-           map(m, memory->host + MEMORY_HOLE_END, MEMORY_HOLE_END, memory->low_size - MEMORY_HOLE_END, ram,
-               problem) &&
-           map(m, memory->host + memory->low_size, MEMORY_HIGH_START, memory->size - memory->low_size, ram,
-               problem) &&
-           map(m, memory->rom, memory->rom_gpa, memory->rom_size, rom, problem) &&
-           (!memory->rom || board_map(m, problem));
-}
-
 /* ---- The guest ---- */
 
 static bool load_kernel(struct machine *m, const struct guest_files *files, struct start *start,
@@ -368,9 +254,7 @@ bool machine_make(struct machine *m, const struct options *options, struct probl
         return false;
     if (options->log_file && !open_output(&m->log, options->log_file, problem))
         return false;
-    if (!make_partition(m, problem) || !map_memory(m, problem))
-        return false;
-    if (!make_processors(m, problem))
+    if (!partition_make(m, problem) || !partition_map(m, problem) || !partition_fill(m, problem))
         return false;
     connect_devices(m);
     for (unsigned i = 0; i < m->processor_count; i++)

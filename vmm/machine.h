@@ -162,6 +162,16 @@ void machine_check_user(struct machine *machine);
 /* The signal that is to end the run, or 0. */
 int machine_signal(const struct machine *machine);
 
+/* ---- The partition, vmm/partition.c ---- */
+
+/* Makes it, maps the guest's memory, and creates the processors, in this order. */
+bool partition_make(struct machine *machine, struct problem *problem);
+bool partition_map(struct machine *machine, struct problem *problem);
+bool partition_fill(struct machine *machine, struct problem *problem);
+
+/* A platform call that failed: its name and the cause. Always false. */
+bool platform_problem(struct problem *problem, int status, const char *call, HRESULT result);
+
 /* ---- Time, vmm/time.c ---- */
 
 /* Device time now, and the first count at or after a time. */
@@ -214,9 +224,6 @@ void processor_exited(struct processor *cpu);
 void processor_count_exit(struct processor *cpu, WHV_RUN_VP_EXIT_REASON reason);
 
 /* ---- The rest ---- */
-
-/* A platform call that failed: its name and the cause. Always false. */
-bool platform_problem(struct problem *problem, int status, const char *call, HRESULT result);
 
 bool helpers_start(struct machine *machine, struct problem *problem);
 void helpers_stop(struct machine *machine);

@@ -51,6 +51,27 @@ guest u-boot-64 quick u-boot-qemu usr/lib/u-boot/qemu-x86_64/u-boot.rom 200 120
     says ^Jumping to 64-bit U-Boot
     says ^Reset IDE: Bus 0: OK Bus 1: OK
     says ^=> 
+guest u-boot-xapic quick u-boot-qemu usr/lib/u-boot/qemu-x86/u-boot.rom 250 120
+    options --firmware FILE --clock-rate 50 --apic xapic --cpus 2
+    type ^=> : cpu list\r
+    says ^CPU: +softwhp zen
+    says ^Reset IDE: Bus 0: OK Bus 1: OK
+    says ^ +0: cpu@0
+    says ^ +1: cpu@1
+    never MP init failure
+guest u-boot-x2apic long u-boot-qemu usr/lib/u-boot/qemu-x86/u-boot.rom 250 120
+    options --firmware FILE --clock-rate 50 --apic x2apic
+    type ^=> : cpu list\r
+    says ^ +0: cpu@0
+    never MP init failure
+guest u-boot-64-xapic long u-boot-qemu usr/lib/u-boot/qemu-x86_64/u-boot.rom 200 120
+    options --firmware FILE --clock-rate 50 --apic xapic
+    says ^Reset IDE: Bus 0: OK Bus 1: OK
+    says ^=> 
+guest u-boot-64-x2apic long u-boot-qemu usr/lib/u-boot/qemu-x86_64/u-boot.rom 200 120
+    options --firmware FILE --clock-rate 50 --apic x2apic --cpus 2
+    says ^Reset IDE: Bus 0: OK Bus 1: OK
+    says ^=> 
 guest u-boot-reset long u-boot-qemu usr/lib/u-boot/qemu-x86_64/u-boot.rom 1000 300
     options --firmware FILE --clock-rate 50 --memory 512M
     type ^=> : bdinfo\r

@@ -210,6 +210,13 @@ softwhp run pipe
 claim "$said: a guest from a pipe" test "$(cat out)" = 1
 wait
 
+# ---- A microcode update that isn't one: a write to MSR 8B is nothing, and the processor's level stays ----
+
+# mov ecx, 0x8b; rdmsr; mov ebx, eax; xor eax, eax; wrmsr; rdmsr; cmp eax, ebx; setz al; out 0xf4, al
+printf '\146\271\213\0\0\0\017\062\146\211\303\146\061\300\017\060\017\062\146\071\330\017\224\300\346\364' >update
+softwhp run update
+claim "$said: the write is ignored" ends_with 3
+
 # ---- FERR#, IRQ 13 and port F0: a real-mode guest with CR0.NE clear divides by zero ----
 
 # frozen STI WRITE CLEAR: these bytes for its STI, its write to port F0 and its FNCLEX.
@@ -254,6 +261,10 @@ for clock in virtual host; do
     claim "$said: status 4" ends_with 4
     claim "$said: tells where" one_line 'halted at 07c0:2 to wait for an interrupt, and no device'
 done
+export SOFTWHP=api=20348
+softwhp run hlt --apic xapic --summary
+claim "$said: ends at an older level too" grep -q '^softwhp: HLT with interrupts off' err
+unset SOFTWHP
 for file in ferr ferr-ignored ferr-cleared; do
     softwhp run --apic xapic --summary $file
     claim "$said: status 7" ends_with 7
