@@ -38,6 +38,7 @@ enum {
     FW_CFG_SETUP_DATA = 0x18,
     FW_CFG_DIRECTORY = 0x19,
     FW_CFG_FIRST_FILE = 0x20,
+    FW_CFG_IRQ0_OVERRIDE = 0x8002,
 
     FW_CFG_ITEMS = 64,
     FW_CFG_NAME_SIZE = 56, /* with its end */

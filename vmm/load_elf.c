@@ -121,7 +121,7 @@ static bool put(struct layout *layout, const struct image *image, uint64_t gpa, 
                           (unsigned long long)gpa, (unsigned long long)(gpa + memory_size));
     if (!layout_is_free(layout, gpa, memory_size))
         return problem_is(problem, STATUS_USAGE,
-                          "%s: has a segment at %#llx, which overlaps another one or the ACPI tables",
+                          "%s: has a segment at %#llx, which overlaps another one or the machine's tables",
                           image->name, (unsigned long long)gpa);
     if (!layout_take(layout, gpa, memory_size))
         return problem_is(problem, STATUS_USAGE, "%s: has too many segments", image->name);

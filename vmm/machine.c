@@ -164,6 +164,19 @@ static void connect_devices(struct machine *m)
 
 /* ---- The guest ---- */
 
+/* What the firmware of PCs leaves at 40:0 and in the extended data area that it points to, as memory_map() has it: old
+ * code finds by them where low memory ends. */
+static void put_bios_data(const struct memory *memory)
+{
+    uint8_t *data = memory_at(memory, 0x400, 0x100), *extended = memory_at(memory, MEMORY_EBDA, 1);
+    const uint16_t first_port = 0x3f8, segment = MEMORY_EBDA >> 4, base_kib = MEMORY_EBDA >> 10;
+
+    memcpy(data + 0x00, &first_port, 2);
+    memcpy(data + 0x0e, &segment, 2);
+    memcpy(data + 0x13, &base_kib, 2);
+    extended[0] = 1; /* KiB */
+}
+
 static bool load_kernel(struct machine *m, const struct guest_files *files, struct start *start,
                         struct problem *problem)
 {
@@ -172,8 +185,12 @@ static bool load_kernel(struct machine *m, const struct guest_files *files, stru
     bool is_flat = options->has_mode || options->has_base;
 
     if (!is_flat && (elf_is_elf(files->kernel) || linux_is_kernel(files->kernel))) {
+        m->is_described = true;
+        put_bios_data(&m->memory);
         acpi_write_tables(&m->memory, m->processor_count, m->has_apic);
         layout_take(&layout, ACPI_RSDP, 0x1000);
+        if (m->has_apic)
+            layout_take(&layout, MP_GPA, MP_ROOM);
         return elf_is_elf(files->kernel) ? load_elf(&layout, files, start, problem)
                                          : load_linux(&layout, files, start, problem);
     }
@@ -256,6 +273,8 @@ bool machine_make(struct machine *m, const struct options *options, struct probl
         return false;
     if (!partition_make(m, problem) || !partition_map(m, problem) || !partition_fill(m, problem))
         return false;
+    if (m->is_described && m->has_apic)
+        partition_describe(m);
     connect_devices(m);
     for (unsigned i = 0; i < m->processor_count; i++)
         if (!processor_start(&m->processors[i], &start, problem))

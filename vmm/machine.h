@@ -23,6 +23,7 @@
 #include "keyboard.h"
 #include "load.h"
 #include "memory.h"
+#include "mp_table.h"
 #include "options.h"
 #include "pic.h"
 #include "pit.h"
@@ -99,6 +100,7 @@ struct machine {
     struct pic pic;
     struct ioapic ioapic;
     bool has_apic;
+    bool is_described; /* to a kernel started without firmware: by tables of ours */
     struct pit pit;
     struct rtc rtc;
     struct serial serial;
@@ -169,6 +171,9 @@ bool partition_make(struct machine *machine, struct problem *problem);
 bool partition_map(struct machine *machine, struct problem *problem);
 bool partition_fill(struct machine *machine, struct problem *problem);
 
+/* Writes the MP tables, which tell of the processors as they are. */
+void partition_describe(struct machine *machine);
+
 /* A platform call that failed: its name and the cause. Always false. */
 bool platform_problem(struct problem *problem, int status, const char *call, HRESULT result);
 
@@ -182,6 +187,9 @@ uint64_t machine_counts(const struct machine *machine, uint64_t time);
 uint64_t machine_instructions(void *machine);
 
 void machine_start_time(struct machine *machine);
+
+/* A device has kept a processor waiting for so long; machine_schedule() has to follow. */
+void machine_spend(struct machine *machine, uint64_t ns);
 
 /* Asks all devices when they want to be looked at. */
 void machine_schedule(struct machine *machine);

@@ -2,6 +2,8 @@
 /*
  * The platform's side of a machine: the partition and its properties, its processors, and what of its memory they see.
  */
+#include <string.h>
+
 #include "machine.h"
 
 enum { MSR_UPDATE_SIGNATURE = 0x8b };
@@ -130,4 +132,24 @@ bool partition_map(struct machine *m, struct problem *problem)
                problem) &&
            map(m, memory->rom, memory->rom_gpa, memory->rom_size, rom, problem) &&
            (!memory->rom || board_map(m, problem));
+}
+
+/* A platform that can't tell is taken at the specification's word for one that has no CPUID: table 4-6. */
+void partition_describe(struct machine *m)
+{
+    static const WHV_REGISTER_NAME name = WHvX64RegisterApicVersion;
+    struct mp_kind kind = {.features = 0x201}; /* an x87 and an APIC */
+    WHV_REGISTER_VALUE version;
+    WHV_CPUID_OUTPUT leaf;
+    uint8_t bytes[MP_ROOM];
+    uint32_t size;
+
+    if (WHvGetVirtualProcessorRegisters(m->partition, 0, &name, 1, &version) == S_OK)
+        kind.apic_version = (uint8_t)version.Reg64;
+    if (WHvGetVirtualProcessorCpuidOutput(m->partition, 0, 1, 0, &leaf) == S_OK) {
+        kind.signature = leaf.Eax;
+        kind.features = leaf.Edx;
+    }
+    size = mp_build(bytes, m->processor_count, &kind);
+    memcpy(memory_at(&m->memory, MP_GPA, size), bytes, size);
 }

@@ -45,6 +45,20 @@ uint64_t machine_instructions(void *context)
     return sum;
 }
 
+/* On the virtual clock alone. */
+void machine_spend(struct machine *m, uint64_t ns)
+{
+    uint64_t counts = machine_counts(m, ns);
+    HRESULT result;
+
+    if (m->options->host_clock)
+        return;
+    result = SwhpAdvanceClock(m->partition, counts);
+    if (result != S_OK)
+        machine_fail(m, "SwhpAdvanceClock", result);
+    m->offset += counts;
+}
+
 /* The first of the deadlines, translated into a count. */
 void machine_schedule(struct machine *m)
 {

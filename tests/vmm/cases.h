@@ -17,6 +17,7 @@ TCase *load_cases(void);
 TCase *options_cases(void);
 TCase *pci_cases(void);
 TCase *fw_cfg_cases(void);
+TCase *mp_cases(void);
 
 Suite *vmm_suite(void);
 

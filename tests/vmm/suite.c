@@ -18,5 +18,6 @@ Suite *vmm_suite(void)
     suite_add_tcase(suite, options_cases());
     suite_add_tcase(suite, pci_cases());
     suite_add_tcase(suite, fw_cfg_cases());
+    suite_add_tcase(suite, mp_cases());
     return suite;
 }

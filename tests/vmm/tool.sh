@@ -217,6 +217,16 @@ printf '\146\271\213\0\0\0\017\062\146\211\303\146\061\300\017\060\017\062\146\0
 softwhp run update
 claim "$said: the write is ignored" ends_with 3
 
+# ---- The power-management timer is never found standing still ----
+
+# mov dx, 0x608; in eax, dx; mov ebx, eax; in eax, dx; sub eax, ebx; out 0xf4, al
+printf '\272\010\006\146\355\146\211\303\146\355\146\051\330\346\364' >ticks
+for rate in 1 50 65536; do
+    softwhp run ticks --clock-rate $rate --summary
+    claim "$said: a tick or more passes between two reads" test $status -ge 3
+    claim "$said: the status is one of ours" grep -q '^softwhp: port 0xf4 was written' err
+done
+
 # ---- FERR#, IRQ 13 and port F0: a real-mode guest with CR0.NE clear divides by zero ----
 
 # frozen STI WRITE CLEAR: these bytes for its STI, its write to port F0 and its FNCLEX.
