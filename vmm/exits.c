@@ -247,6 +247,7 @@ void processor_exited(struct processor *cpu)
         break;
     case WHvRunVpExitReasonX64ApicEoi:
         ioapic_end(&m->ioapic, (uint8_t)cpu->exit.ApicEoi.InterruptVector);
+        machine_end_lint0(m, (uint8_t)cpu->exit.ApicEoi.InterruptVector);
         break;
     case WHvRunVpExitReasonX64ApicWriteTrap: /* the 8259A's way may be open now: its request is offered anew */
         break;

@@ -149,6 +149,9 @@ static void connect_devices(struct machine *m)
         ioapic_reset(&m->ioapic);
         m->pic.wire = ioapic_set_irq;
         m->pic.wire_context = &m->ioapic;
+        m->pic.output = machine_see_pic;
+        m->pic.output_context = m;
+        m->lint0_level = -1;
     }
     pit_reset(&m->pit, &m->pic);
     rtc_reset(&m->rtc, &m->pic, m->memory.low_size, m->memory.size - m->memory.low_size,

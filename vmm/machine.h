@@ -95,6 +95,8 @@ struct machine {
     bool is_in_turns; /* all processors on this thread, by SwhpRunPartition */
     pthread_mutex_t lock;
     bool pic_is_told; /* the one that is to take the 8259A's request knows of it */
+    bool pic_rose;    /* its line has, since the first processor's LINT0 was looked at */
+    int lint0_level;  /* the vector of a level that LINT0 has sent and that hasn't ended, or -1 */
 
     struct bus bus;
     struct pic pic;
@@ -221,6 +223,11 @@ void processor_offer(struct processor *cpu);
 
 /* With local APICs: which processor is to take the 8259A's requests, be it by its LINT0 or by the I/O APIC? */
 unsigned machine_pic_target(struct machine *machine);
+
+/* What the first processor's LINT0 makes of the 8259A's line, where it isn't programmed to ask for the vector. */
+void machine_see_pic(void *machine, bool high);
+void processor_lint0(struct processor *cpu);
+void machine_end_lint0(struct machine *machine, uint8_t vector);
 
 /* The I/O APIC's messages. */
 void machine_send_interrupt(void *machine, const struct ioapic_message *message);
