@@ -106,6 +106,11 @@ static void configuration_changed(void *context)
 
 /* ---- The ports ---- */
 
+static bool has_signal(void *context)
+{
+    return machine_signal(context) != 0;
+}
+
 void board_connect(struct machine *m)
 {
     const struct port_device pci = {&m->pci, pci_read, pci_write, false, true};
@@ -121,9 +126,10 @@ void board_connect(struct machine *m)
     bus_attach(bus, IDE_SECONDARY, IDE_SECONDARY + 7, &ide);
     bus_attach(bus, IDE_SECONDARY_CONTROL, IDE_SECONDARY_CONTROL, &ide);
 
-    m->power_device = bus_attach(bus, ACPI_PORT_EVENT, ACPI_PORT_EVENT, &power);
-    bus_withdraw(bus, ACPI_PORT_EVENT, ACPI_PORT_EVENT, m->power_device);
+    m->power_device = bus_add(bus, &power);
     m->power_base = 0;
+    m->fw_cfg.must_stop = has_signal;
+    m->fw_cfg.stop_context = m;
     pci_reset(&m->pci, !m->options->firmware);
     m->pci.changed = configuration_changed;
     m->pci.context = m;

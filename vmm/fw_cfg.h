@@ -60,6 +60,9 @@ struct fw_cfg {
     uint64_t dma_address;
     uint32_t fadt; /* where it is in the file of ACPI tables */
     const struct memory *memory;
+    /* Asked in the midst of a transfer, which may be as long as all of RAM; NULL: it never has to stop. */
+    bool (*must_stop)(void *context);
+    void *stop_context;
 };
 
 void fw_cfg_reset(struct fw_cfg *fw_cfg, const struct memory *memory);

@@ -78,6 +78,12 @@ bool load_flat(struct layout *layout, const struct image *image, enum start_mode
                struct start *start, struct problem *problem);
 bool load_elf(struct layout *layout, const struct guest_files *files, struct start *start,
               struct problem *problem);
+/* Has a kernel that was loaded enter by PVH or by multiboot: in 32-bit protected mode without paging. */
+bool start_pvh(struct layout *layout, const struct guest_files *files, uint64_t entry, struct start *start,
+               struct problem *problem);
+bool start_multiboot(struct layout *layout, const struct guest_files *files, uint64_t entry, struct start *start,
+                     struct problem *problem);
+
 bool load_linux(struct layout *layout, const struct guest_files *files, struct start *start,
                 struct problem *problem);
 bool load_firmware(struct memory *memory, const struct image *image, struct start *start,
