@@ -26,6 +26,12 @@ void machine_end(struct machine *machine, int status, const char *how)
     machine->how = how;
 }
 
+void machine_reset(struct machine *machine, int status, const char *how)
+{
+    machine->was_reset |= !machine->ended;
+    machine_end(machine, status, how);
+}
+
 void machine_lost(struct machine *machine, const char *name, int error)
 {
     if (machine->problem.text[0])
@@ -80,7 +86,7 @@ static void write_reset(void *device, uint16_t port, unsigned size, uint32_t val
     (void)size;
     (void)now;
     if (value & 4)
-        machine_end(device, STATUS_WELL, "the guest reset the machine (port 0xcf9)");
+        machine_reset(device, STATUS_WELL, "the guest reset the machine (port 0xcf9)");
 }
 
 /* Any write takes IRQ 13 back and lets the processor go on in spite of the exception, until that is cleared. */
@@ -243,25 +249,32 @@ static VOID CALLBACK write_trace(VOID *context, UINT32 vp, UINT64 count, UINT32 
     fprintf(m->trace, "%s\n", line);
 }
 
+static bool open_outputs(struct machine *m, struct problem *problem)
+{
+    const struct options *options = m->options;
+
+    if (options->trace)
+        m->trace = stderr;
+    return (!options->log_file || open_output(&m->log, options->log_file, problem)) &&
+           (!options->trace_file || open_output(&m->trace, options->trace_file, problem));
+}
+
 static bool start_trace(struct machine *m, struct problem *problem)
 {
     HRESULT result;
 
-    if (!m->options->trace)
+    if (!m->trace)
         return true;
-    m->trace = stderr;
-    if (m->options->trace_file && !open_output(&m->trace, m->options->trace_file, problem))
-        return false;
     result = SwhpTraceStart(m->partition, SwhpTraceExit, write_trace, m);
     return result == S_OK || platform_problem(problem, STATUS_HOST, "SwhpTraceStart", result);
 }
 
-bool machine_make(struct machine *m, const struct options *options, struct problem *problem)
+/* All of it but what the user holds on to: the terminal and the files of output. */
+static bool build(struct machine *m, struct problem *problem)
 {
+    const struct options *options = m->options;
     struct start start = {0};
 
-    memset(m, 0, sizeof *m);
-    m->options = options;
     m->started = host_time();
     m->processor_count = options->cpus;
     m->has_apic = options->apic != APIC_NONE;
@@ -271,8 +284,6 @@ bool machine_make(struct machine *m, const struct options *options, struct probl
     m->how = "it was not run";
     if (!memory_make(&m->memory, options->memory, problem) || !load_guest(m, &start, problem) ||
         !board_make(m, problem))
-        return false;
-    if (options->log_file && !open_output(&m->log, options->log_file, problem))
         return false;
     if (!partition_make(m, problem) || !partition_map(m, problem) || !partition_fill(m, problem))
         return false;
@@ -285,7 +296,7 @@ bool machine_make(struct machine *m, const struct options *options, struct probl
     return start_trace(m, problem);
 }
 
-void machine_free(struct machine *m)
+static void demolish(struct machine *m)
 {
     if (m->emulator)
         WHvEmulatorDestroyEmulator(m->emulator);
@@ -294,11 +305,43 @@ void machine_free(struct machine *m)
             WHvDeleteVirtualProcessor(m->partition, i);
     if (m->partition)
         WHvDeletePartition(m->partition);
+    fw_cfg_free(&m->fw_cfg);
+    memory_free(&m->memory);
+    pthread_mutex_destroy(&m->lock);
+}
+
+bool machine_make(struct machine *m, const struct options *options, struct problem *problem)
+{
+    memset(m, 0, sizeof *m);
+    m->options = options;
+    return open_outputs(m, problem) && build(m, problem);
+}
+
+bool machine_make_again(struct machine *m)
+{
+    const struct options *options = m->options;
+    struct terminal terminal = m->terminal;
+    FILE *trace = m->trace, *log = m->log;
+    uint64_t restarts = m->restarts + 1;
+
+    demolish(m);
+    memset(m, 0, sizeof *m);
+    m->options = options;
+    m->terminal = terminal;
+    m->trace = trace;
+    m->log = log;
+    m->restarts = restarts;
+    if (build(m, &m->problem))
+        return true;
+    machine_end(m, m->problem.status, "it could not start again");
+    return false;
+}
+
+void machine_free(struct machine *m)
+{
+    demolish(m);
     if (m->trace && m->trace != stderr)
         fclose(m->trace);
     if (m->log)
         fclose(m->log);
-    fw_cfg_free(&m->fw_cfg);
-    memory_free(&m->memory);
-    pthread_mutex_destroy(&m->lock);
 }

@@ -130,7 +130,8 @@ struct machine {
     bool has_halted; /* the guest had nothing to do, some time since input was last looked for */
     struct helpers helpers;
 
-    bool ended;
+    uint64_t restarts; /* that came before */
+    bool ended, was_reset;
     int status;
     const char *how;        /* it ended, for the summary */
     struct problem problem; /* text, if there is something to say */
@@ -140,8 +141,11 @@ struct machine {
 bool machine_make(struct machine *machine, const struct options *options, struct problem *problem);
 void machine_free(struct machine *machine);
 
-/* Runs the guest to its end. */
+/* Runs the guest to its end, which a reset isn't while there are restarts left. */
 void machine_run(struct machine *machine);
+
+/* What is said on standard error of a start that a reset has ended, before the next one. */
+void machine_tell(struct machine *machine);
 
 /* Closes the files, and says on standard error what went wrong and what was asked for: the summary, the hash.
  * Returns the status. */
@@ -150,6 +154,12 @@ int machine_report(struct machine *machine);
 /* ---- Between the parts of the machine ---- */
 
 void machine_end(struct machine *machine, int status, const char *how);
+
+/* The same, by what resets a PC. */
+void machine_reset(struct machine *machine, int status, const char *how);
+
+/* Builds the machine anew after a reset; what the user has typed, and the files of output, stay. */
+bool machine_make_again(struct machine *machine);
 
 /* Something that was written is lost. That is what the run ends with, unless there was a problem before. */
 void machine_lost(struct machine *machine, const char *name, int error);

@@ -42,6 +42,8 @@ const char options_help[] =
     "  --seed N               where the guest's random numbers and the turns come from (0)\n"
     "  --max-insns N          stop when so many instructions have retired: of all processors, with --clock host\n"
     "                         of one\n"
+    "  --restart N            a reset (or a triple fault) starts the machine anew, N times at most: its files are\n"
+    "                         read again, memory and clocks are as at first, --max-insns counts again (0)\n"
     "\n"
     "  --summary              at the end, exits by reason and counts, on standard error\n"
     "  --screen               at the end, the text memory at B8000, on standard error\n"
@@ -72,6 +74,7 @@ enum option {
     OPTION_CLOCK_RATE,
     OPTION_SEED,
     OPTION_MAX_INSNS,
+    OPTION_RESTART,
     OPTION_TRACE,
     OPTION_LOG_PORT,
     OPTION_SUMMARY,
@@ -96,6 +99,7 @@ static const struct {
     {"--summary", OPTION_SUMMARY, false},      {"--hash", OPTION_HASH, false},
     {"--hyperv", OPTION_HYPERV, false},        {"--help", OPTION_HELP, false},
     {"-h", OPTION_HELP, false},                {"--screen", OPTION_SCREEN, false},
+    {"--restart", OPTION_RESTART, true},
 };
 
 static bool read_number(const char *text, const char **end, uint64_t *value)
@@ -269,6 +273,8 @@ static bool read_option(struct options *options, enum option option, const char 
         return whole_number(value, &options->seed) || bad(problem, "--seed", value, "a number");
     case OPTION_MAX_INSNS:
         return whole_number(value, &options->max_insns) || bad(problem, "--max-insns", value, "a number");
+    case OPTION_RESTART:
+        return whole_number(value, &options->restarts) || bad(problem, "--restart", value, "a number");
     case OPTION_TRACE:
         return read_trace(options, value, problem);
     case OPTION_LOG_PORT:
