@@ -21,6 +21,9 @@ struct image {
 };
 
 bool image_read(struct image *image, const char *name, struct problem *problem);
+
+/* Is it no pipe, which gives what it has once? */
+bool image_is_lasting(const char *name, struct problem *problem);
 void image_free(struct image *image);
 
 /* Little-endian numbers at an offset that the caller has checked. */

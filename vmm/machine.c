@@ -269,6 +269,22 @@ static bool start_trace(struct machine *m, struct problem *problem)
     return result == S_OK || platform_problem(problem, STATUS_HOST, "SwhpTraceStart", result);
 }
 
+/* Restarts read all files again. */
+static bool files_last(const struct options *options, struct problem *problem)
+{
+    const char *names[] = {options->file, options->initrd, options->firmware, options->floppy};
+
+    if (!options->restarts)
+        return true;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (names[i] && !image_is_lasting(names[i], problem))
+            return false;
+    for (unsigned i = 0; i < options->fw_cfg_count; i++)
+        if (!image_is_lasting(strchr(options->fw_cfg[i], '=') + 1, problem))
+            return false;
+    return true;
+}
+
 /* All of it but what the user holds on to: the terminal and the files of output. */
 static bool build(struct machine *m, struct problem *problem)
 {
@@ -282,7 +298,7 @@ static bool build(struct machine *m, struct problem *problem)
     m->is_in_turns = options->cpus > 1 && !options->host_clock;
     pthread_mutex_init(&m->lock, NULL);
     m->how = "it was not run";
-    if (!memory_make(&m->memory, options->memory, problem) || !load_guest(m, &start, problem) ||
+    if (!files_last(options, problem) || !memory_make(&m->memory, options->memory, problem) || !load_guest(m, &start, problem) ||
         !board_make(m, problem))
         return false;
     if (!partition_make(m, problem) || !partition_map(m, problem) || !partition_fill(m, problem))

@@ -140,6 +140,12 @@ guest memtest-64 long memtest86+ boot/memtest86+x64.bin 4000 900
     says #[3-9]  \[
     says Errors: 0
     never Errors: *[1-9]
+guest memtest-smp long memtest86+ boot/memtest86+x64.bin 2000 900
+    options FILE --memory 16M --apic xapic --cpus 2 --kernel-args console=ttyS0,115200~nobench~nopause
+    says SMP: 2T \(PAR\)
+    says #[3-9]  \[
+    says Errors: 0
+    never Errors: *[1-9]
 guest memtest-32 long memtest86+ boot/memtest86+ia32.bin 4000 900
     options FILE --memory 16M --kernel-args console=ttyS0,115200~nobench~nosmp~nopause
     says #[3-9]  \[

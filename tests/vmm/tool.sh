@@ -93,6 +93,7 @@ done
 # ---- Files ----
 
 refused 2 'nowhere: can' run nowhere
+refused 2 'without a name' run ''
 refused 2 'directory: is a directory' run directory
 refused 2 'empty: is empty' run empty
 refused 2 'neither a file nor a pipe' run /dev/zero
@@ -206,6 +207,8 @@ softwhp run one --log-port 0xe9:log9
 claim "$said: the byte is in the file too" test "$(cat log9)" = 1
 
 mkfifo pipe
+refused 2 'pipe: is a pipe' run pipe --restart 1
+refused 2 'pipe: is a pipe' run --firmware rom --fw-cfg opt/a=pipe --restart 1
 cat one >pipe &
 softwhp run pipe
 claim "$said: a guest from a pipe" test "$(cat out)" = 1
