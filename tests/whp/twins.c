@@ -20,7 +20,7 @@ void twin_need(HRESULT hr, const char *what)
 
 /* ---- running ---- */
 
-static struct twin open_twin(bool is_served)
+static struct twin open_twin(bool is_served, bool hides_code)
 {
     const WHV_MAP_GPA_RANGE_FLAGS all =
         WHvMapGpaRangeFlagRead | WHvMapGpaRangeFlagWrite | WHvMapGpaRangeFlagExecute;
@@ -39,7 +39,8 @@ static struct twin open_twin(bool is_served)
     must(WHvSetPartitionProperty(w.partition, WHvPartitionPropertyCodeExceptionExitBitmap, &vectors, 8));
     must(WHvCreateVirtualProcessor(w.partition, 0, 0));
     if (is_served) {
-        must(WHvMapGpaRange(w.partition, w.memory + TWIN_CODE, TWIN_CODE, 0x1000, all));
+        if (!hides_code)
+            must(WHvMapGpaRange(w.partition, w.memory + TWIN_CODE, TWIN_CODE, 0x1000, all));
         must(WHvMapGpaRange(w.partition, w.memory + TWIN_TABLES, TWIN_TABLES, TWIN_TABLES_END - TWIN_TABLES, all));
     } else {
         must(WHvMapGpaRange(w.partition, w.memory, 0, TWIN_MEMORY, all));
@@ -47,12 +48,12 @@ static struct twin open_twin(bool is_served)
     return w;
 }
 
-void twins_open(struct twins *t)
+void twins_open(struct twins *t, bool hides_code)
 {
     memset(t, 0, sizeof *t);
     twins_name_all();
-    t->plain = open_twin(false);
-    t->served = open_twin(true);
+    t->plain = open_twin(false, false);
+    t->served = open_twin(true, hides_code);
     must(WHvEmulatorCreateEmulator(&twin_callbacks, &t->emulator));
 }
 

@@ -78,7 +78,8 @@ struct twins {
     char why[200];
 };
 
-void twins_open(struct twins *t);
+/* hides_code: the served one's code is the callbacks' too, so that each instruction leaves when it's fetched. */
+void twins_open(struct twins *t, bool hides_code);
 void twins_close(struct twins *t);
 
 /* What a mode starts from: tables in memory and registers. */
