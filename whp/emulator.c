@@ -106,7 +106,7 @@ static struct known *prepare(struct emulator *e)
     }
 }
 
-/* Would the shadow of a load of SS hold a trap back, and can the caller's processor not be told that it's such a shadow? */
+/* Would the shadow of a load of SS hold a trap back, and the caller's processor can't be told that it is one? */
 static bool is_held_untold(const struct emulator *e)
 {
     return e->cpu->shadow_ss && e->refused & NEEDS_SHADOW_SS;
@@ -174,7 +174,9 @@ static void conclude(struct emulator *e)
 
     if (unlikely(e->is_short) && !e->status.AsUINT32 && !came_first)
         e->status.GetVirtualProcessorRegistersCallbackFailed = 1;
-    /* CR0.NE is clear, and nothing has happened: the caller's processor, once it runs on, finds the exception itself. */
+    if (unlikely(cpu->fault.pending) && !e->status.AsUINT32)
+        keys_explain(e);
+    /* CR0.NE is clear, and nothing has happened: the caller's processor, once it runs on, finds the exception. */
     if (cpu->exit_reason == (u32)SwhpRunVpExitReasonFerrFreeze && !e->is_fetch)
         cpu->exit_reason = 0;
     if (!e->status.AsUINT32) {

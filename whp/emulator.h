@@ -162,6 +162,9 @@ INLINE WHV_REGISTER_VALUE *change(struct emulator *e, WHV_REGISTER_NAME name)
 bool lines_load(struct emulator *e, unsigned needs);
 void lines_change(struct emulator *e);
 
+/* Adds to a page fault's error code what translating hasn't told: emulator_keys.c. A status may come of it. */
+void keys_explain(struct emulator *e);
+
 /* Gives all that changed back by one call, and a fault of the guest's as a pending event; sets the status:
  * emulator_store.c. */
 void state_store(struct emulator *e);

@@ -87,8 +87,8 @@ static unsigned own_needs(const struct insn *in)
 }
 
 /*
- * Time, randomness, MSRs and debug registers are the processor's own; events go through more of it than callbacks know. None
- * of these touches data, so none is behind an exit of a partition's, but where the code itself isn't memory.
+ * Time, randomness, MSRs and debug registers are the processor's own; events go through more of it than callbacks know.
+ * None of these touches data, so none is behind an exit of a partition's, but where the code itself isn't memory.
  */
 static bool is_beyond_callbacks(u16 op)
 {
@@ -141,7 +141,7 @@ unsigned needs_of(const struct insn *in, u32 a)
     return needs | (is_beyond_callbacks(in->op) ? NEEDS_MORE : 0);
 }
 
-/* The control registers are known: does it raise or leave before it uses anything? Of XSAVE's kin the body finds out. */
+/* The control registers are known: does it raise or leave before it uses anything? XSAVE's kin: the body finds out. */
 static bool goes_no_further(const struct vcpu *cpu, const struct insn *in)
 {
     return is_forbidden(in) || (is_xsave(in->op) && (!(cpu->cr4 & CR4_OSXSAVE) || cpu->cr0 & CR0_TS));

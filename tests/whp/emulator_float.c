@@ -83,9 +83,9 @@ START_TEST(x87_exceptions_come_first)
 END_TEST
 
 /*
- * CR0.NE is clear: what the processor does about the exception is up to IGNNE#. Without it the instruction is left to the
- * processor, which freezes. Who isn't told concludes from the exit that nothing held the processor back; one of code
- * concludes nothing.
+ * CR0.NE is clear: what the processor does about the exception is up to IGNNE#. Without it the instruction is left to
+ * the processor, which freezes. Where it isn't told, an exit of data says that nothing held the processor back; one of
+ * code says nothing.
  */
 START_TEST(an_exception_that_freezes_is_left_to_the_processor)
 {
@@ -303,8 +303,8 @@ START_TEST(faults_come_before_private_names)
         GPR(RBX) = rows[i].rbx;
         memset(&m.event, 0, sizeof m.event);
         mmio(rows[i].bytes, rows[i].size);
-        ck_assert_msg(status.AsUINT32 == SUCCESSFUL && m.event.ExceptionEvent.Vector == rows[i].vector, "row %u: %x, %u", i,
-                      status.AsUINT32, m.event.ExceptionEvent.Vector);
+        ck_assert_msg(status.AsUINT32 == SUCCESSFUL && m.event.ExceptionEvent.Vector == rows[i].vector,
+                      "row %u: %x, %u", i, status.AsUINT32, m.event.ExceptionEvent.Vector);
         ck_assert_msg(!m.logged && RIP == CODE, "row %u did something", i);
     }
 }

@@ -281,11 +281,6 @@ static void put_code(const struct form *f)
     memcpy(code + has_prefix, f->bytes, 15);
 }
 
-static bool is_port_form(const struct form *f)
-{
-    return is_one_of(f->mnemonic, "in out insb insw insd outsb outsw outsd"); /* leave from both */
-}
-
 static bool reads_may_overlap(const struct form *f)
 {
     return begins(f->mnemonic, "cmps") || begins(f->mnemonic, "vgather") || begins(f->mnemonic, "vpgather");
@@ -294,9 +289,9 @@ static bool reads_may_overlap(const struct form *f)
 /* What the processor has and callbacks can't tell: it's refused. */
 static bool is_beyond_callbacks(const struct form *f)
 {
-    return is_one_of(f->mnemonic, "hlt cpuid int int1 int3 into invd wbinvd rdmsr wrmsr rdpid rdpkru wrpkru rdpmc rdpru "
-                                  "rdrand rdseed rdtsc rdtscp swapgs syscall sysenter sysexit sysret xgetbv xsetbv") ||
-           begins(f->text, "0F.20 ") || begins(f->text, "0F.21 ") || begins(f->text, "0F.22 ") || begins(f->text, "0F.23 ");
+    return is_one_of(f->mnemonic, "hlt cpuid int int1 int3 into invd wbinvd rdmsr wrmsr rdpid rdpkru wrpkru rdpmc "
+                                  "rdpru rdrand rdseed rdtsc rdtscp swapgs syscall sysenter sysexit sysret xgetbv xsetbv") ||
+           (begins(f->text, "0F.2") && strchr("0123", f->text[4])); /* MOV of CRn and DRn */
 }
 
 struct tally {
@@ -325,11 +320,12 @@ static void try_form(void *context, const struct form *f)
 {
     struct tally *k = context;
     struct twin_state s;
+    unsigned least = k->hides_code ? VARIANTS / 2 : VARIANTS, most = k->hides_code ? 0 : MOST_VARIANTS;
     bool completed = false, leaves = false;
 
-    if (!f->is_ours || is_port_form(f))
+    if (!f->is_ours || is_one_of(f->mnemonic, "in out insb insw insd outsb outsw outsd")) /* leave from both */
         return;
-    for (unsigned i = 0; i < (k->hides_code ? VARIANTS / 2 : VARIANTS) || (leaves && !completed && !k->hides_code && i < MOST_VARIANTS); i++) {
+    for (unsigned i = 0; i < least || (leaves && !completed && i < most); i++) {
         twins_begin(&t, k->mode, &s);
         fill_memory(0, 0x400);
         fill_memory(TWIN_DATA, TWIN_DATA + 0xc00);

@@ -10,6 +10,7 @@ WHV_X64_IO_PORT_ACCESS_CONTEXT io;
 WHV_EMULATOR_STATUS status;
 int token;
 bool debug_active;
+unsigned cpl;
 
 static void note(int what, u64 address, unsigned size, u64 data)
 {
@@ -201,6 +202,7 @@ void real_mode(void)
 void exit_context(unsigned length)
 {
     vp.ExecutionState.AsUINT16 = 0;
+    vp.ExecutionState.Cpl = cpl & 3;
     vp.ExecutionState.Cr0Pe = m.cr0 & 1;
     vp.ExecutionState.EferLma = (m.efer & EFER_LMA) != 0;
     vp.ExecutionState.DebugActive = debug_active;
@@ -257,9 +259,11 @@ Suite *emulator_suite(void)
 
     suite_add_tcase(s, emulator_call_case());
     suite_add_tcase(s, emulator_memory_case());
+    suite_add_tcase(s, emulator_fault_case());
     suite_add_tcase(s, emulator_float_case());
     suite_add_tcase(s, emulator_port_case());
     suite_add_tcase(s, emulator_own_case());
+    suite_add_tcase(s, emulator_flush_case());
     suite_add_tcase(s, emulator_form_case());
     return s;
 }

@@ -51,6 +51,7 @@ extern WHV_X64_IO_PORT_ACCESS_CONTEXT io;
 extern WHV_EMULATOR_STATUS status;
 extern int token;
 extern bool debug_active; /* exits say so */
+extern unsigned cpl;       /* likewise */
 
 extern const WHV_EMULATOR_CALLBACKS callbacks;
 
@@ -113,9 +114,11 @@ enum {
 
 TCase *emulator_call_case(void);
 TCase *emulator_memory_case(void);
+TCase *emulator_fault_case(void);
 TCase *emulator_float_case(void);
 TCase *emulator_port_case(void);
 TCase *emulator_form_case(void);
 TCase *emulator_own_case(void);
+TCase *emulator_flush_case(void);
 
 #endif

@@ -68,6 +68,12 @@ static const struct {
     { TWIN_BUSY_TSS, 0x00008b002800006f },
 };
 
+/* Protection keys, which PKRU rules the use of. */
+static u64 key_of(u32 page)
+{
+    return page == TWIN_READ_ONLY >> 12 ? 2 : page == (TWIN_DATA >> 12) + 1 ? 3 : 0;
+}
+
 static void build_tables(u8 *memory, bool is_long)
 {
     const unsigned size = is_long ? 8 : 4;
@@ -80,8 +86,11 @@ static void build_tables(u8 *memory, bool is_long)
         put(memory, TWIN_TABLES, (TWIN_TABLES + 0x3000) | 7, 4);
     }
     for (u32 page = 0; page < TWIN_MEMORY >> 12; page++)
-        if (page != TWIN_ABSENT >> 12)
-            put(memory, TWIN_TABLES + 0x3000 + size * page, page << 12 | (page == TWIN_READ_ONLY >> 12 ? 5 : 7), size);
+        if (page != TWIN_ABSENT >> 12) {
+            u64 entry = page << 12 | (page == TWIN_READ_ONLY >> 12 ? 5 : 7);
+
+            put(memory, TWIN_TABLES + 0x3000 + size * page, is_long ? key_of(page) << 59 | entry : entry, size);
+        }
 }
 
 static void build(u8 *memory, enum twin_mode mode)
@@ -133,7 +142,7 @@ void twins_begin(struct twins *t, enum twin_mode mode, struct twin_state *s)
     REG(s, Cr0).Reg64 = CR0_ET | CR0_NE | CR0_MP | (mode != TWIN_REAL ? CR0_PE : 0) | CR0_AM | CR0_WP |
                         (mode <= TWIN_PROTECTED3 ? CR0_PG : 0);
     REG(s, Cr3).Reg64 = TWIN_TABLES;
-    REG(s, Cr4).Reg64 = CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | (is_long ? CR4_PAE : 0);
+    REG(s, Cr4).Reg64 = CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | (is_long ? CR4_PAE | CR4_PKE : 0);
     REG(s, Efer).Reg64 = is_long ? EFER_LME | EFER_LMA | EFER_NXE : 0;
     REG(s, XCr0).Reg64 = 0x207;
     REG(s, Dr6).Reg64 = 0xffff0ff0;
