@@ -41,6 +41,7 @@ static struct known *instruction(struct emulator *e, u64 linear)
     unsigned offset = (unsigned)(linear & ~PAGE_MASK), n = e->given_size < LONGEST ? e->given_size : LONGEST;
     struct known *k = known_at(e, linear);
     enum decode_result result = DECODE_MORE;
+    bool was_fetched = false;
 
     if (likely(k->size && k->mode == cpu->mode && k->offset == offset && n >= k->size &&
                memcmp(k->bytes, e->given, k->size) == 0 && !e->has_less))
@@ -54,8 +55,15 @@ static struct known *instruction(struct emulator *e, u64 linear)
         if (n)
             result = decode(&cpu->partition->has, cpu->mode, bytes, n < LONGEST ? n : LONGEST, offset, &k->in,
                             &k->decoded);
-        if (result == DECODE_MORE)
+        if (result == DECODE_MORE) {
             n = fetch(e, linear, bytes, n);
+            was_fetched = true;
+        }
+    }
+    if (was_fetched) { /* once: it may be decoded again */
+        memcpy(e->fetched, bytes, n);
+        e->given = e->fetched;
+        e->given_size = n;
     }
     if (result == DECODE_TOO_LONG)
         vcpu_raise(cpu, VECTOR_GP, 0);
@@ -93,6 +101,9 @@ static bool is_short(const struct emulator *e, const struct known *k)
 /* The instruction, and all the registers that it needs. May land. */
 static struct known *prepare(struct emulator *e)
 {
+    /* Nobody has decoded it in this partition, where it may be undefined. */
+    if (unlikely(e->is_fetch) && !(e->needs & NEEDS_FEATURES) && !state_load_more(e, NEEDS_FEATURES))
+        vcpu_land(e->cpu);
     for (;;) {
         struct known *k = instruction(e, code_linear(e));
         unsigned more = needs_now(e, k) & ~e->needs;

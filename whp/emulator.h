@@ -93,8 +93,9 @@ struct emulator {
     /* The call under way. */
     void *context;
     const WHV_VP_EXIT_CONTEXT *vp;
-    const UINT8 *given; /* bytes of the instruction */
+    const UINT8 *given; /* bytes of the instruction: the exit's, or those and what was fetched behind them */
     unsigned given_size;
+    u8 fetched[15 + 8];
     WHV_EMULATOR_STATUS status;
     u64 assumed_key; /* what emulator_state.c knows of the exit before; 0: nothing */
     u32 assumed_mode;

@@ -12,7 +12,7 @@ static WHV_EMULATOR_HANDLE own_emulator;
 u8 device[0x1000];
 bool hides_ours;
 unsigned fail_at;
-static unsigned calls;
+static unsigned calls, device_reads;
 
 static bool fails_now(void)
 {
@@ -33,6 +33,7 @@ static HRESULT CALLBACK on_memory(VOID *context, WHV_EMULATOR_MEMORY_ACCESS_INFO
 
     (void)context;
     ck_assert_uint_lt(info->GpaAddress, GUEST_MEMORY - 8);
+    device_reads += at >= device && at < device + sizeof device && !info->Direction;
     memcpy(info->Direction ? at : info->Data, info->Direction ? info->Data : at, info->AccessSize);
     return fails_now() ? E_FAIL : S_OK;
 }
@@ -93,7 +94,7 @@ u32 own_emulate(void)
 {
     WHV_EMULATOR_STATUS ended;
 
-    calls = 0;
+    calls = device_reads = 0;
     ck_ok(WHvEmulatorTryMmioEmulation(own_emulator, NULL, &own.exit.VpContext, &own.exit.MemoryAccess, &ended));
     return ended.AsUINT32;
 }
@@ -116,7 +117,9 @@ void own_put(u32 at, u64 value)
 
 #define BIT(n) ((u64)1 << (n))
 
-/* tzcnt eax, [rdi]; hlt: or lzcnt. Without the feature it is bsf, or bsr, which leaves EAX alone if it finds nothing. */
+enum { WORD = 0x30000 };
+
+/* tzcnt eax, [rdi]; hlt: or lzcnt. Without the feature it's bsf, or bsr, which leaves EAX alone if it finds nothing. */
 START_TEST(tzcnt_and_lzcnt_are_what_they_are_in_the_partition)
 {
     static const struct {
@@ -206,9 +209,48 @@ START_TEST(mxcsr_has_the_bits_of_the_partition)
 }
 END_TEST
 
-/* ---- CR0.NE clear ---- */
+/* Which nobody has decoded before, so that even its being there is told by name. Its bytes are fetched once. */
+START_TEST(code_of_a_device_is_what_the_partition_makes_of_it)
+{
+    static const struct {
+        u8 code[8];
+        unsigned bank;
+        u64 away;
+        u8 size, vector; /* 0: none, without the feature */
+    } rows[] = {
+        { { 0x0f, 0x38, 0xf0, 0x03 }, 0, BIT(29), 4, VECTOR_UD },       /* movbe eax, [rbx] */
+        { { 0xf3, 0x0f, 0xb8, 0x03 }, 0, BIT(7), 4, VECTOR_UD },        /* popcnt eax, [rbx] */
+        { { 0x66, 0x0f, 0x3a, 0x63, 0xc1, 8 }, 0, BIT(4), 6, VECTOR_UD }, /* pcmpistri, with CR0.TS */
+        { { 0xf3, 0x0f, 0xbc, 0xc3 }, 0, BIT(25), 4, 0 },               /* tzcnt eax, ebx */
+    };
 
-enum { WORD = 0x30000 };
+    for (unsigned i = 0; i < 2 * sizeof rows / sizeof *rows; i++) {
+        bool lacks = i & 1;
+        u64 away[GUEST_BANKS] = { 0 };
+        u8 with = rows[i / 2].code[2] == 0x3a ? VECTOR_NM : 0, vector = lacks ? rows[i / 2].vector : with;
+        u64 event;
+
+        if (lacks)
+            away[rows[i / 2].bank] = rows[i / 2].away;
+        own_open_in(partition_without(away), GUEST_LONG, "", 0);
+        memcpy(device, rows[i / 2].code, 8);
+        guest_set(&own, WHvX64RegisterCr4, guest_get(&own, WHvX64RegisterCr4) | CR4_OSFXSR);
+        guest_set(&own, WHvX64RegisterCr0, guest_get(&own, WHvX64RegisterCr0) | CR0_TS);
+        guest_set(&own, WHvX64RegisterRip, GUEST_HOLE);
+        guest_set(&own, WHvX64RegisterRbx, WORD);
+        ck_assert_uint_eq(guest_run(&own), (u32)WHvRunVpExitReasonMemoryAccess);
+        ck_assert_uint_eq(own_emulate(), SUCCESSFUL);
+        ck_assert_uint_eq(device_reads, 1);
+        event = guest_get(&own, WHvRegisterPendingEvent);
+        ck_assert_msg((event & 1) == (vector != 0) && (event >> 16 & 0xffff) == vector, "row %u: %llx", i,
+                      (unsigned long long)event);
+        ck_assert_uint_eq(guest_get(&own, WHvX64RegisterRip), GUEST_HOLE + (vector ? 0u : rows[i / 2].size));
+        own_close();
+    }
+}
+END_TEST
+
+/* ---- CR0.NE clear ---- */
 
 /* fldcw [rbx]; fld1; fldz; fdivp; fld qword [rdi]; hlt */
 static const u8 freezing[] = { 0xd9, 0x2b, 0xd9, 0xe8, 0xd9, 0xee, 0xde, 0xf9, 0xdd, 0x07, 0xf4 };
@@ -264,6 +306,7 @@ TCase *emulator_own_case(void)
     tcase_add_test(c, tzcnt_and_lzcnt_are_what_they_are_in_the_partition);
     tcase_add_test(c, fxsave_writes_what_the_partition_does);
     tcase_add_test(c, mxcsr_has_the_bits_of_the_partition);
+    tcase_add_test(c, code_of_a_device_is_what_the_partition_makes_of_it);
     tcase_add_test(c, what_ignne_lets_pass_is_emulated);
     tcase_add_test(c, what_freezes_is_left_to_the_processor);
     return c;

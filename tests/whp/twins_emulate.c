@@ -123,8 +123,8 @@ static HRESULT emulate_once(struct twins *t)
 }
 
 /*
- * The n-th call of a callback fails: its bit, and nothing else. False: there is no n-th, and all is done. Without what a
- * private name is for many instructions can go on: that is put back.
+ * The n-th call of a callback fails: its bit, and nothing else. False: there is no n-th, and all is done. Without what
+ * a private name is for many instructions can go on: that is put back.
  */
 static bool fail_once(struct twins *t, unsigned n, bool misaligns)
 {
