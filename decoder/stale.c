@@ -57,7 +57,7 @@ static COLD void claim(struct vcpu *cpu, u64 gpa)
 
     meet_begin_inside(cpu);
     if (ram_find(p->ram, gpa)) { /* else unmapped meanwhile */
-        struct page *page = ram_page(p->ram, gpa);
+        struct page page = ram_page(p->ram, gpa);
 
         ram_page_note(page, PAGE_CODE);
         take_write_rights(p, page_host(page));
@@ -71,24 +71,24 @@ void code_claim(struct vcpu *cpu, u64 gpa)
 {
     struct ram *ram = cpu->partition->ram;
 
-    if (cpu->partition->processors > 1 && !(ram_find(ram, gpa) & PAGE_CODE) && ram_page(ram, gpa))
+    if (cpu->partition->processors > 1 && !(ram_find(ram, gpa) & PAGE_CODE) && ram_page(ram, gpa).host)
         claim(cpu, gpa);
 }
 
 /* Tells memory that these parts of a page were decoded, so that the next write to them is seen. */
 void block_mark(struct vcpu *cpu, struct block *b, u64 gpa, u64 granules)
 {
-    struct page *page = ram_page(cpu->partition->ram, gpa);
+    struct page page = ram_page(cpu->partition->ram, gpa);
     struct code_page *p = code_page_of(cpu, gpa, true);
 
     if ((b->gpa & PAGE_MASK) == p->gpa) {
         b->page_next = p->blocks;
         p->blocks = b;
     }
-    if (!page)
+    if (!page.host)
         return; /* no memory for its facts: the next Run compares */
-    __atomic_fetch_or(&page->granules, granules, __ATOMIC_SEQ_CST);
-    if (!(__atomic_fetch_or(&page->host, PAGE_CODE, __ATOMIC_SEQ_CST) & PAGE_CODE))
+    __atomic_fetch_or(page.granules, granules, __ATOMIC_SEQ_CST);
+    if (!(__atomic_fetch_or(page.host, PAGE_CODE, __ATOMIC_SEQ_CST) & PAGE_CODE))
         tlb_watch(cpu, page_host(page)); /* with other processors code_claim() has done it */
 }
 
@@ -147,7 +147,7 @@ static u64 granules_of(u64 gpa, u32 size)
 static void settle_one(struct vcpu *cpu, const struct stale *s)
 {
     struct code_page *p = code_page_of(cpu, s->gpa, false);
-    struct page *page = ram_page(cpu->partition->ram, s->gpa);
+    struct page page = ram_page(cpu->partition->ram, s->gpa);
     u64 written = granules_of(s->gpa, s->size), left = 0;
 
     if (!p)
@@ -164,10 +164,10 @@ static void settle_one(struct vcpu *cpu, const struct stale *s)
         }
     }
     /* Blocks that go on to this page from the one before aren't in its list: they are compared each time anyway. */
-    if (page && cpu->partition->processors == 1) {
-        __atomic_store_n(&page->granules, left, __ATOMIC_RELAXED);
+    if (page.host && cpu->partition->processors == 1) {
+        __atomic_store_n(page.granules, left, __ATOMIC_RELAXED);
         if (!left)
-            __atomic_fetch_and(&page->host, ~(u64)PAGE_CODE, __ATOMIC_RELAXED);
+            __atomic_fetch_and(page.host, ~(u64)PAGE_CODE, __ATOMIC_RELAXED);
     }
 }
 
