@@ -170,7 +170,7 @@ static void random_st(u64 *random, u8 st[16])
         mantissa |= (u64)1 << 63;
     if (!(kind >> 12 & 3))
         mantissa &= (u64)1 << 63;
-    exponent |= (u16)(kind >> 16 & 1) << 15;
+    exponent = (u16)(exponent | (kind >> 16 & 1) << 15);
     memset(st, 0, 16);
     memcpy(st, &mantissa, 8);
     memcpy(st + 8, &exponent, 2);
