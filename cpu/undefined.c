@@ -4,8 +4,8 @@
  * The decoder binds such instructions to run_undefined(); nobody else knows of it.
  *
  * Undefined is what Intel's manual (SDM 2) or AMD's (APM 3 to 5) calls so while the other doesn't tell what it is
- * instead. So these are defined: ZF after BT and its kin, CF and OF after BEXTR (SDM); the destination of BSF and BSR of
- * zero, bits 19:16 of LAR's, the flags after MOV to and from CRn and DRn, FDP after x87 instructions without memory
+ * instead. So these are defined: ZF after BT and its kin, CF and OF after BEXTR (SDM); the destination of BSF and BSR
+ * of zero, bits 19:16 of LAR's, the flags after MOV to and from CRn and DRn, FDP after x87 instructions without memory
  * operand (APM); the condition codes after FNOP, which leaves the machine's context alone (SDM's own words), and after
  * FWAIT, which FSTSW puts before the FNSTSW that is to read them.
  */

@@ -163,6 +163,34 @@ START_TEST(each_seed_has_its_own)
 }
 END_TEST
 
+/* The same code from the same count on, by two processors of one partition. */
+START_TEST(each_processor_has_its_own)
+{
+    /* mov cx, 64; 1: and al, al; lahf; mov [di], ah; inc di; loop 1b; hlt */
+    static const u8 code[] = { 0xb9, 64, 0, 0x20, 0xc0, 0x9f, 0x88, 0x25, 0x47, 0xe2, 0xf8, 0xf4 };
+    static const WHV_REGISTER_NAME names[] = { WHvX64RegisterCs, WHvX64RegisterDs, WHvX64RegisterRip };
+    enum { NAMES = sizeof names / sizeof *names, NOTES = 0x9000 };
+    WHV_REGISTER_NAME rdi = WHvX64RegisterRdi;
+    WHV_REGISTER_VALUE values[NAMES], second = { .Reg64 = NOTES + 64 };
+    struct guest g;
+
+    ck_assert_int_eq(setenv("SOFTWHP", "undefined=seeded,seed=5", 1), 0);
+    guest_open_in(&g, partition_new(2), GUEST_REAL, code, sizeof code);
+    ck_assert_int_eq(unsetenv("SOFTWHP"), 0);
+    ck_ok(WHvCreateVirtualProcessor(g.partition, 1, 0));
+    ck_ok(WHvGetVirtualProcessorRegisters(g.partition, 0, names, NAMES, values));
+    ck_ok(WHvSetVirtualProcessorRegisters(g.partition, 1, names, NAMES, values));
+    guest_set(&g, WHvX64RegisterRdi, NOTES);
+    ck_ok(WHvSetVirtualProcessorRegisters(g.partition, 1, &rdi, 1, &second));
+    for (u32 i = 0; i < 2; i++) {
+        ck_ok(WHvRunVirtualProcessor(g.partition, i, &g.exit, sizeof g.exit));
+        ck_assert_uint_eq(g.exit.ExitReason, WHvRunVpExitReasonX64Halt);
+    }
+    ck_assert(memcmp(g.memory + NOTES, g.memory + NOTES + 64, 64));
+    guest_close(&g);
+}
+END_TEST
+
 /* What the program notes of undefined bits, by offset. */
 START_TEST(the_program_sees_zeros)
 {
@@ -199,6 +227,7 @@ TCase *undefined_runs_case(void)
     tcase_add_loop_test(t, a_run_in_pieces_is_the_run_in_one, 0, 2);
     tcase_add_loop_test(t, however_it_is_cut_or_stepped_it_sees_the_same, 0, 3);
     tcase_add_test(t, each_seed_has_its_own);
+    tcase_add_test(t, each_processor_has_its_own);
     tcase_add_test(t, the_program_sees_zeros);
     return t;
 }
