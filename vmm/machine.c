@@ -298,8 +298,8 @@ static bool build(struct machine *m, struct problem *problem)
     m->is_in_turns = options->cpus > 1 && !options->host_clock;
     pthread_mutex_init(&m->lock, NULL);
     m->how = "it was not run";
-    if (!files_last(options, problem) || !memory_make(&m->memory, options->memory, problem) || !load_guest(m, &start, problem) ||
-        !board_make(m, problem))
+    if (!files_last(options, problem) || !memory_make(&m->memory, options->memory, problem) ||
+        !load_guest(m, &start, problem) || !board_make(m, problem))
         return false;
     if (!partition_make(m, problem) || !partition_map(m, problem) || !partition_fill(m, problem))
         return false;

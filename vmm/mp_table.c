@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The tables of Intel's MultiProcessor Specification 1.4, chapter 4: a floating pointer that says where the configuration
- * table is, and in that the processors, buses, the I/O APIC and where each interrupt goes.
+ * The tables of Intel's MultiProcessor Specification 1.4, chapter 4: a floating pointer that says where the
+ * configuration table is, and in that the processors, buses, the I/O APIC and where each interrupt goes.
  */
 #include <stddef.h>
 #include <string.h>
@@ -103,8 +103,8 @@ static void append(struct table *t, const void *entry, size_t size)
 
 static void append_interrupt(struct table *t, uint8_t type, uint8_t kind, uint8_t irq, uint8_t apic, uint8_t pin)
 {
-    const struct interrupt_entry e = {type, kind, type == TYPE_IO_INTERRUPT && irq == ACPI_IRQ ? HIGH_LEVEL : AS_ITS_BUS,
-                                      BUS_ISA, irq, apic, pin};
+    uint16_t flags = type == TYPE_IO_INTERRUPT && irq == ACPI_IRQ ? HIGH_LEVEL : AS_ITS_BUS;
+    const struct interrupt_entry e = {type, kind, flags, BUS_ISA, irq, apic, pin};
 
     append(t, &e, sizeof e);
 }
@@ -123,7 +123,8 @@ static void append_processors(struct table *t, unsigned count, const struct mp_k
     }
 }
 
-/* Sorted by type, as 4.3 wants it. The 8259A's output is at the I/O APIC's first input and at the first processor's LINT0. */
+/* Sorted by type, as 4.3 wants it. The 8259A's output is at the I/O APIC's first input and at the first processor's
+ * LINT0. */
 static void append_all(struct table *t, unsigned processors, const struct mp_kind *kind)
 {
     const struct bus_entry pci = {TYPE_BUS, BUS_PCI, {'P', 'C', 'I', ' ', ' ', ' '}};

@@ -221,8 +221,8 @@ void machine_end_lint0(struct machine *m, uint8_t vector)
     m->pic_rose |= pic_is_requesting(&m->pic);
 }
 
-/* Its other modes send a message, as if from a device at the pin: on the line's rise, and a level at its end again while
- * the line is up. There is nothing that an SMI would enter. */
+/* Its other modes send a message, as if from a device at the pin: on the line's rise, and a level at its end again
+ * while the line is up. There is nothing that an SMI would enter. */
 void processor_lint0(struct processor *cpu)
 {
     struct machine *m = cpu->machine;

@@ -122,7 +122,7 @@ guest grub-firmware quick grub-firmware-qemu usr/share/qemu/grub.bin 100 60
     tells Search & load /multiboot\.img
     tells highlighted entry will be executed automatically
 guest xen long xen-hypervisor-4.17-amd64 boot/xen-4.17-amd64.gz 1500 300
-    options FILE --initrd KERNEL --memory 512M --apic xapic --cpus 2 --clock-rate 20 --kernel-args no-real-mode~com1=115200~console=com1~loglvl=all
+    options FILE --initrd KERNEL --memory 512M --apic xapic --cpus 2 --clock-rate 20 --kernel-args no-real-mode~com1=115200~console=com1
     says Platform timer is 3\.580MHz ACPI PM Timer
     says Enabling APIC mode
     says Brought up 2 CPUs

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# The MultiProcessor Specification's tables as a guest reads them: ours beside a multiboot kernel, and those that SeaBIOS
-# builds from what fw_cfg and the processors tell it. The guest finds them, sums them up, and prints a letter for each
+# The MultiProcessor Specification's tables as a guest reads them: ours beside a multiboot kernel, and those that
+# SeaBIOS builds from what fw_cfg and the processors tell it. The guest finds them, sums them up, and prints a letter for each
 # entry: p, b, i for processors, buses and the I/O APIC, the input (2) of the timer's IRQ 0, x for the 8259A's output
 # at an input, l for local interrupts.
 #
