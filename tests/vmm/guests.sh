@@ -126,7 +126,7 @@ guest xen long xen-hypervisor-4.17-amd64 boot/xen-4.17-amd64.gz 1500 300
     says Platform timer is 3\.580MHz ACPI PM Timer
     says Enabling APIC mode
     says Brought up 2 CPUs
-    says Building a PV Dom0
+    says mapping kernel into physical memory
     says about to get started
     never Panic on CPU
 guest memtest quick memtest86+ boot/memtest86+x64.bin 400 180
@@ -140,7 +140,7 @@ guest memtest-64 long memtest86+ boot/memtest86+x64.bin 4000 900
     says #[3-9]  \[
     says Errors: 0
     never Errors: *[1-9]
-guest memtest-smp long memtest86+ boot/memtest86+x64.bin 2000 900
+guest memtest-smp long memtest86+ boot/memtest86+x64.bin 4000 900
     options FILE --memory 16M --apic xapic --cpus 2 --kernel-args console=ttyS0,115200~nobench~nopause
     says SMP: 2T \(PAR\)
     says #[3-9]  \[
