@@ -239,6 +239,9 @@ void machine_see_pic(void *machine, bool high);
 void processor_lint0(struct processor *cpu);
 void machine_end_lint0(struct machine *machine, uint8_t vector);
 
+/* With local APICs: can a device's line come to a processor as an NMI? */
+bool machine_has_nmi(struct machine *machine);
+
 /* The I/O APIC's messages. */
 void machine_send_interrupt(void *machine, const struct ioapic_message *message);
 

@@ -213,6 +213,14 @@ void machine_see_pic(void *context, bool high)
     m->pic_is_told = false;
 }
 
+bool machine_has_nmi(struct machine *m)
+{
+    struct lint0 l;
+
+    return ioapic_has_nmi(&m->ioapic) || (read_lint0(&m->processors[0], &l) && l.has_apic &&
+                                          (l.lvt & (LVT_MASKED | LVT_DELIVERY)) == LVT_NMI);
+}
+
 void machine_end_lint0(struct machine *m, uint8_t vector)
 {
     if (m->lint0_level != vector)

@@ -315,9 +315,11 @@ void machine_check_sleepers(struct machine *m)
     }
     if (machine_instructions(m) != before) /* one was awake while others were looked at */
         return;
+    if (can_wake(m) && (all == SLEEPS || machine_has_nmi(m)))
+        return;
     if (all == SLEEPS_DEEPLY) {
         machine_end(m, STATUS_WELL, "HLT with interrupts off");
-    } else if (!can_wake(m)) {
+    } else {
         problem_is(&m->problem, STATUS_BADLY,
                    "the guest halted at %04x:%" PRIx64
                    "%s to wait for an interrupt, and no device is set up to send one",

@@ -78,6 +78,21 @@ END
 END
     claim "$guest: an NMI for each, interrupts being off" is nn
 
+    # What sleeps with interrupts off isn't lost while the timer's line leads to an NMI.
+    flat nmi-wakes 3 --apic xapic --clock "$clock" <<'END'
+    begin 0x400
+    set_pic 0xfe
+    mov $0x34, %al
+    out %al, $0x43
+    xor %al, %al
+    out %al, $0x40
+    out %al, $0x40
+    hlt
+    leave 1
+    handlers
+END
+    claim "$guest: goes on behind its HLT" is n
+
     flat masked 3 --apic xapic --clock "$clock" <<'END'
     begin 0x10031
     sti
