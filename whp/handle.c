@@ -6,6 +6,7 @@ struct slot {
     u64 state; /* atomic; the handle, 0: free */
     u64 pins;  /* atomic: calls inside */
     struct partition *p;
+    u32 level; /* atomic: p->api_level, for those who don't come in */
 };
 enum { RETIRING = 1 }; /* in slot.state: a delete is under way */
 
@@ -46,6 +47,22 @@ void partition_leave(WHV_PARTITION_HANDLE handle)
     __atomic_fetch_sub(&slot_of(handle)->pins, 1, __ATOMIC_SEQ_CST);
 }
 
+/* A handle's slot has its level before it has the handle, and no other handle's after that. */
+u32 handle_level(WHV_PARTITION_HANDLE handle)
+{
+    struct slot *slot = slot_of(handle);
+    u32 level = __atomic_load_n(&slot->level, __ATOMIC_SEQ_CST);
+
+    return handle && __atomic_load_n(&slot->state, __ATOMIC_SEQ_CST) == handle_number(handle) ? level : ~(u32)0;
+}
+
+void handle_set_level(const struct partition *p)
+{
+    size_t n = (size_t)(p->doors - handle_doors[0]) / MAX_PROCESSORS;
+
+    __atomic_store_n(&slots[n].level, p->api_level, __ATOMIC_SEQ_CST);
+}
+
 WHV_PARTITION_HANDLE handle_new(struct partition *p)
 {
     u64 number = 0;
@@ -59,6 +76,7 @@ WHV_PARTITION_HANDLE handle_new(struct partition *p)
         number = ++serial << 16 | (u64)n << 4;
         slots[n].p = p;
         p->doors = handle_doors[n];
+        handle_set_level(p);
         __atomic_store_n(&slots[n].state, number, __ATOMIC_SEQ_CST);
     }
     host_unlock(&table_lock);

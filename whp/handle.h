@@ -32,6 +32,10 @@ INLINE struct door *handle_door(WHV_PARTITION_HANDLE handle, u32 index)
 HRESULT partition_enter(WHV_PARTITION_HANDLE handle, struct partition **p);
 void partition_leave(WHV_PARTITION_HANDLE handle);
 
+/* A partition's API level, without entering it; what is no live partition has all levels. */
+u32 handle_level(WHV_PARTITION_HANDLE handle);
+void handle_set_level(const struct partition *p); /* when that has changed */
+
 /* A new handle for p, whose doors it sets; NULL: too many live. */
 WHV_PARTITION_HANDLE handle_new(struct partition *p);
 

@@ -43,7 +43,9 @@ static const char *check_count(const struct partition *p, u64 v)
 
 static const char *check_exits(const struct partition *p, u64 v)
 {
-    return v & ~(OFFERED_EXITS & level_bits(p->api_level, LEVEL_EXITS)) ? "exits that the capability ExtendedVmExits doesn't offer" : NULL;
+    return v & ~(OFFERED_EXITS & level_bits(p->api_level, LEVEL_EXITS))
+               ? "exits that the capability ExtendedVmExits doesn't offer"
+               : NULL;
 }
 
 static const char *check_exceptions(const struct partition *p, u64 v)
@@ -65,16 +67,20 @@ static const char *check_action(const struct partition *p, u64 v)
     return v > WHvMsrActionExit ? "there are the actions 0 to 2" : NULL;
 }
 
+/* Bits can only be taken away. */
+static const char *check_subset(u64 v, u64 all)
+{
+    return v & ~all ? "features that the processor lacks; bits can only be taken away" : NULL;
+}
+
 static const char *check_features(const struct partition *p, u64 v)
 {
-    return v & ~(p->profile->features & level_bits(p->api_level, LEVEL_PROCESSOR)) ? "features that the processor lacks; bits can only be taken away"
-                                     : NULL;
+    return check_subset(v, p->profile->features & level_bits(p->api_level, LEVEL_PROCESSOR));
 }
 
 static const char *check_xsave_features(const struct partition *p, u64 v)
 {
-    return v & ~(p->profile->xsave_features & level_bits(p->api_level, LEVEL_XSAVE)) ? "features that the processor lacks; bits can only be taken away"
-                                           : NULL;
+    return check_subset(v, p->profile->xsave_features & level_bits(p->api_level, LEVEL_XSAVE));
 }
 
 static const char *check_line(const struct partition *p, u64 v)
@@ -85,7 +91,9 @@ static const char *check_line(const struct partition *p, u64 v)
 
 static const char *check_apic(const struct partition *p, u64 v)
 {
-    return v > 31 || !(level_bits(p->api_level, LEVEL_APIC_MODES) >> v & 1) ? "none of WHV_X64_LOCAL_APIC_EMULATION_MODE" : NULL;
+    return v > 31 || !(level_bits(p->api_level, LEVEL_APIC_MODES) >> v & 1)
+               ? "none of WHV_X64_LOCAL_APIC_EMULATION_MODE"
+               : NULL;
 }
 
 static const char *check_frequency(const struct partition *p, u64 v)
@@ -152,6 +160,7 @@ static const struct property properties[] = {
     ROW(PrimaryNumaNode, 2, SETUP, AT(numa_node), check_any),
     ROW(ProcessorFrequencyCap, 4, SETUP, 0, check_zero),
     ROW(AllowDeviceAssignment, 4, SETUP, 0, check_zero),
+    ROW(DisableSmt, 4, SETUP, 0, check_zero),
     ROW(ProcessorFeatures, 8, SETUP, AT(features), check_features),
     ROW(ProcessorClFlushSize, 1, SETUP, 0, check_line),
     ROW(LocalApicEmulationMode, 4, SETUP, AT(apic_mode), check_apic),
@@ -189,8 +198,8 @@ static HRESULT set_plain(struct partition *p, const struct property *row, const 
 
     if (why)
         return fail(E_INVALIDARG, "%s: %#llx: %s", row->name, (unsigned long long)value, why);
-    if (row->where)
-        memcpy((char *)p + row->where, buffer, row->size);
+    if (row->where) /* not the buffer's once more: another thread of the caller may have changed it */
+        store_bytes((u8 *)p + row->where, value, row->size);
     return S_OK;
 }
 
@@ -228,7 +237,8 @@ static HRESULT set_profile(struct partition *p, const void *buffer, u32 size)
 {
     char name[33] = { 0 };
 
-    memcpy(name, buffer, size < 32 ? size : 32);
+    if (size)
+        memcpy(name, buffer, size < 32 ? size : 32);
 
     const struct profile *profile = profile_find(name);
 
@@ -251,29 +261,32 @@ static HRESULT set_time(struct partition *p, const void *buffer, u32 size)
     return S_OK;
 }
 
-static HRESULT set_any(struct partition *p, u32 code, const void *buffer, u32 size)
+/* May it be set after Setup, too? What chooses exits may since 18362; what isn't there says so itself. */
+static bool is_late(const struct partition *p, const struct property *row, u32 code)
 {
-    const struct property *row = find(code);
-    bool is_late = (row && row->when == ALWAYS) || code == WHvPartitionPropertyCodeCpuidExitList ||
-                   code == WHvPartitionPropertyCodeReferenceTime;
-
-    if (size && !buffer)
-        return fail(E_POINTER, "PropertyBuffer is NULL");
-    if (row && p->is_set_up && !is_late)
-        return fail(E_INVALIDARG, "%s: settable before WHvSetupPartition only", row->name);
     if (row)
-        return set_plain(p, row, buffer, size);
-
+        return row->when == ALWAYS && p->api_level >= LEVEL_LATE_EXITS;
     switch (code) {
+    case WHvPartitionPropertyCodeCpuidExitList: return p->api_level >= LEVEL_LATE_EXITS;
     case WHvPartitionPropertyCodeCpuidResultList:
     case WHvPartitionPropertyCodeProcessorFeaturesBanks:
     case WHvPartitionPropertyCodeSyntheticProcessorFeaturesBanks:
-    case SwhpPartitionPropertyCodeProfile:
-        if (p->is_set_up)
-            return fail(E_INVALIDARG, "PropertyCode: %#x is settable before WHvSetupPartition only", code);
-        break;
-    default: break;
+    case SwhpPartitionPropertyCodeProfile: return false;
+    default: return true;
     }
+}
+
+static HRESULT set_any(struct partition *p, u32 code, const void *buffer, u32 size)
+{
+    const struct property *row = find(code);
+
+    if (size && !buffer)
+        return fail(E_POINTER, "PropertyBuffer is NULL");
+    if (p->is_set_up && !is_late(p, row, code))
+        return fail(E_INVALIDARG, "%s: property %#x is settable before WHvSetupPartition only",
+                    row ? row->name : "PropertyCode", code);
+    if (row)
+        return set_plain(p, row, buffer, size);
     switch (code) {
     case WHvPartitionPropertyCodeCpuidExitList:
     case WHvPartitionPropertyCodeCpuidResultList:

@@ -2,6 +2,8 @@
 /* The table of register names, and WHvGet- and WHvSetVirtualProcessorRegisters on it. */
 #include "whp/registers.h"
 
+#include <stdlib.h>
+
 #include "include/softwhp.h"
 #include "state/partition.h"
 #include "state/profile.h"
@@ -225,36 +227,43 @@ static HRESULT get_any(struct vcpu *cpu, const WHV_REGISTER_NAME *names, u32 fro
     return S_OK;
 }
 
-static HRESULT set_any(struct vcpu *cpu, const WHV_REGISTER_NAME *names, u32 count, const void *values)
-{
-    WHV_REGISTER_VALUE v;
-    unsigned effects = 0;
+/* One of a batch, as it was checked: what the caller's arrays hold by then may be something else. */
+struct setting {
     u64 where;
+    unsigned kind;
+    WHV_REGISTER_VALUE v;
+};
 
-    for (u32 i = 0; i < count; i++) {
-        const struct row *row = find(cpu, (u32)names[i], &where);
+static HRESULT check_one(struct vcpu *cpu, u32 n, u32 name, const void *value, struct setting *s)
+{
+    const struct row *row = find(cpu, name, &s->where);
 
-        if (!row)
-            return no_such_register(i, (u32)names[i]);
-        if (row->kind == KIND_APIC && !cpu->apic)
-            return denied(i, (u32)names[i]);
-        memcpy(&v, value_at(values, i), sizeof v);
+    if (!row)
+        return no_such_register(n, name);
+    if (row->kind == KIND_APIC && !cpu->apic)
+        return denied(n, name);
+    s->kind = row->kind;
+    memcpy(&s->v, value, sizeof s->v);
+    return register_check(cpu, s->kind, s->where, name, &s->v);
+}
 
-        HRESULT hr = register_check(cpu, row->kind, where, (u32)names[i], &v);
+static NOINLINE HRESULT set_any(struct vcpu *cpu, const WHV_REGISTER_NAME *names, u32 count, const void *values)
+{
+    enum { FEW = 96 }; /* all that a client saves */
+    struct setting few[FEW], *all = count <= FEW ? few : malloc(count * sizeof *all);
+    HRESULT hr = all ? S_OK : fail(E_OUTOFMEMORY, "RegisterCount: no memory for %u registers", count);
+    unsigned effects = 0;
 
-        if (FAILED(hr))
-            return hr;
+    for (u32 i = 0; i < count && SUCCEEDED(hr); i++)
+        hr = check_one(cpu, i, (u32)names[i], value_at(values, i), &all[i]);
+    if (SUCCEEDED(hr)) {
+        for (u32 i = 0; i < count; i++)
+            effects |= register_write(cpu, all[i].kind, all[i].where, &all[i].v);
+        registers_settle(cpu, effects);
     }
-    for (u32 i = 0; i < count; i++) {
-        const struct row *row = find(cpu, (u32)names[i], &where);
-
-        if (!row)
-            continue;
-        memcpy(&v, value_at(values, i), sizeof v);
-        effects |= register_write(cpu, row->kind, where, &v);
-    }
-    registers_settle(cpu, effects);
-    return S_OK;
+    if (all != few)
+        free(all);
+    return hr;
 }
 
 /* The two are called around each exit, so what callers mostly ask for goes straight. */

@@ -77,5 +77,6 @@ TCase *observe_case(void);
 TCase *hostile_case(void);
 TCase *garbage_case(void);
 TCase *glutton_case(void);
+TCase *fickle_case(void);
 
 #endif

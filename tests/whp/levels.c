@@ -183,7 +183,7 @@ static const struct code {
                      { 0x1002, 0 },     { 0x1003, 0 },     { 0x1004, 18362 }, { 0x1005, 18362 }, { 0x1006, 20348 },
                      { 0x1007, 20348 }, { 0x1008, 20348 }, { 0x1009, 22000 }, { 0x100a, 26100 }, { 0x100b, ~0u } },
   properties[] = { { 1, 0 },          { 2, 0 },          { 3, 0 },          { 4, 18362 },      { 5, 18362 },
-                   { 6, 20348 },      { 0xb, 20348 },    { 0xc, 20348 },    { 0xe, ~0u },      { 0x1000, ~0u },
+                   { 6, 20348 },      { 0xb, 20348 },    { 0xc, 20348 },    { 0xd, 20348 },    { 0xe, ~0u },      { 0x1000, ~0u },
                    { 0x1001, 0 },     { 0x1002, 0 },     { 0x1005, 0 },     { 0x1006, 0 },     { 0x1007, 18362 },
                    { 0x1008, 18362 }, { 0x1009, 19041 }, { 0x100a, 20348 }, { 0x100b, 20348 }, { 0x100c, 20348 },
                    { 0x100e, 22000 }, { 0x1010, 22000 }, { 0x1011, 26100 }, { 0x1012, ~0u },   { 0x1fff, 0 } },
@@ -420,6 +420,26 @@ START_TEST(the_environment_sets_it)
 }
 END_TEST
 
+/* What chooses exits may be changed after Setup from 18362 on. Reference 1.3. */
+START_TEST(early_builds_fix_exits_at_setup)
+{
+    static const struct {
+        WHV_PARTITION_PROPERTY_CODE code;
+        u32 size, since;
+    } late[] = { { WHvPartitionPropertyCodeExtendedVmExits, 8, 0 },
+                 { WHvPartitionPropertyCodeExceptionExitBitmap, 8, 0 },
+                 { WHvPartitionPropertyCodeCpuidExitList, 8, 0 },
+                 { WHvPartitionPropertyCodeX64MsrExitBitmap, 8, 18362 } };
+    WHV_PARTITION_HANDLE p = at_level(levels[_i]);
+
+    ck_ok(WHvSetupPartition(p));
+    for (size_t i = 0; i < COUNT(late); i++)
+        ck_hr(WHvSetPartitionProperty(p, late[i].code, words, late[i].size),
+              late[i].since > levels[_i] ? WHV_E_UNKNOWN_PROPERTY : levels[_i] < 18362 ? E_INVALIDARG : S_OK);
+    ck_ok(WHvDeletePartition(p));
+}
+END_TEST
+
 /* A level changes what is answered, not what guests that use none of it do. */
 START_TEST(guests_run_alike_at_each_level)
 {
@@ -450,6 +470,7 @@ Suite *levels_suite(void)
     tcase_add_loop_test(t, counter_sets_have_the_size_that_they_had, 0, LEVELS);
     tcase_add_test(t, the_level_is_one_of_five_and_comes_first);
     tcase_add_loop_test(t, the_environment_sets_it, 0, LEVELS);
+    tcase_add_loop_test(t, early_builds_fix_exits_at_setup, 0, LEVELS);
     tcase_add_loop_test(t, guests_run_alike_at_each_level, 0, LEVELS);
     suite_add_tcase(s, t);
     return s;

@@ -123,6 +123,7 @@ static void set_rows(struct visit *v, struct scene *s)
     BAD(X64MsrExitBitmap, "with a reserved bit", 64, 8);
     BAD(ProcessorFrequencyCap, "other than 0", 1, 4);
     BAD(AllowDeviceAssignment, "TRUE", 1, 4);
+    BAD(DisableSmt, "TRUE", 1, 4);
     BAD(ProcessorFeatures, "with one that the processor lacks", 1 << 6, 8);
     BAD(ProcessorFeatures, "with a reserved bit", 1ull << 63, 8);
     BAD(ProcessorClFlushSize, "other than the processor's", 64, 1);
@@ -191,6 +192,7 @@ static void set_rows(struct visit *v, struct scene *s)
     LATE(PrimaryNumaNode, "PrimaryNumaNode");
     LATE(ProcessorFrequencyCap, "ProcessorFrequencyCap");
     LATE(AllowDeviceAssignment, "AllowDeviceAssignment");
+    LATE(DisableSmt, "DisableSmt");
     LATE(ProcessorFeatures, "ProcessorFeatures");
     LATE(ProcessorClFlushSize, "ProcessorClFlushSize");
     LATE(LocalApicEmulationMode, "LocalApicEmulationMode");
@@ -212,6 +214,8 @@ static void set_rows(struct visit *v, struct scene *s)
     OWN(ClockRate, "65537", 65537, 4);
     OWN(UndefinedResults, "3", 3, 4);
     OWN(Profile, "that there isn't", 0x7878, 8);
+    ROW("Profile of nothing", E_INVALIDARG, "Profile", "softwhp.h",
+        WHvSetPartitionProperty(s->raw, (WHV_PARTITION_PROPERTY_CODE)SwhpPartitionPropertyCodeProfile, NULL, 0));
     OWN(ApiLevel, "that there isn't", 12345, 4);
     ROW("ApiLevel after Setup", E_INVALIDARG, "ApiLevel", "softwhp.h",
         set(s->p, SwhpPartitionPropertyCodeApiLevel, 26100, 4));
