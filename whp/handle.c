@@ -127,6 +127,23 @@ static HRESULT no_such_processor(WHV_PARTITION_HANDLE handle, u32 index)
                 "VpIndex: the partition has no processor %u; WHvCreateVirtualProcessor makes it", index);
 }
 
+/*
+ * Somebody is busy with a processor, and may hold a meeting meanwhile. Whoever asks from a callback has his own processor
+ * stand still for that: else the two would wait for each other.
+ */
+static void wait_for_door(WHV_PARTITION_HANDLE handle)
+{
+    for (u32 i = 0; i < MAX_PROCESSORS; i++) {
+        const struct door *door = handle_door(handle, i);
+
+        if (__atomic_load_n(&door->thread, __ATOMIC_RELAXED) == thread_mark() &&
+            __atomic_load_n(&door->state, __ATOMIC_SEQ_CST) == (handle_number(handle) | DOOR_RUNNING) &&
+            __atomic_load_n(&door->cpu->partition->meeting, __ATOMIC_SEQ_CST))
+            meet_stand(door->cpu);
+    }
+    host_yield();
+}
+
 HRESULT vcpu_enter_slow(WHV_PARTITION_HANDLE handle, u32 index, enum door_state as, struct vcpu **cpu)
 {
     u64 number = handle_number(handle);
@@ -151,7 +168,7 @@ HRESULT vcpu_enter_slow(WHV_PARTITION_HANDLE handle, u32 index, enum door_state 
                         "VpIndex: processor %u is inside WHvRunVirtualProcessor or SwhpRunPartition; "
                         "WHvCancelRunVirtualProcessor ends that",
                         index);
-        host_yield();
+        wait_for_door(handle);
     }
 }
 

@@ -113,6 +113,21 @@ INLINE void vcpu_read_end(struct reading *r)
         vcpu_read_end_slow(r);
 }
 
+/*
+ * A call that holds one processor and asks for the time, which may follow the counts of all: until counts_release() none
+ * of them executes, comes or goes. A thread that runs one itself holds off all others as it is.
+ */
+INLINE bool counts_hold(struct partition *p)
+{
+    return unlikely(p->processors > 1 && (p->clock == SwhpClockVirtual || p->synthetic.has)) && meet_begin(p);
+}
+
+INLINE void counts_release(struct partition *p, bool is_held)
+{
+    if (unlikely(is_held))
+        meet_end(p);
+}
+
 /* All processors of the partition at once, busy: nothing runs. WHV_E_INVALID_VP_STATE where one does, and
  * nothing held. held: bit n for processor n, for partition_go(). */
 HRESULT partition_stop(WHV_PARTITION_HANDLE handle, struct partition *p, u64 *held);

@@ -211,20 +211,24 @@ static HRESULT check_names(struct vcpu *cpu, const WHV_REGISTER_NAME *names, u32
 
 static HRESULT get_any(struct vcpu *cpu, const WHV_REGISTER_NAME *names, u32 from, u32 count, void *values)
 {
+    bool is_held = counts_hold(cpu->partition);
+    HRESULT hr = S_OK;
     u64 where;
 
-    for (u32 i = from; i < count; i++) {
+    for (u32 i = from; i < count && SUCCEEDED(hr); i++) {
         u32 name = (u32)names[i];
         const struct row *row = find(cpu, name, &where);
 
-        if (!row) /* the names were changed meanwhile by another thread of the caller */
-            return no_such_register(i, name);
+        if (row) {
+            struct register_bytes v = register_read(cpu, row->kind, where);
 
-        struct register_bytes v = register_read(cpu, row->kind, where);
-
-        memcpy(value_at(values, i), &v, sizeof v);
+            memcpy(value_at(values, i), &v, sizeof v);
+        } else { /* the names were changed meanwhile by another thread of the caller */
+            hr = no_such_register(i, name);
+        }
     }
-    return S_OK;
+    counts_release(cpu->partition, is_held);
+    return hr;
 }
 
 /* One of a batch, as it was checked: what the caller's arrays hold by then may be something else. */
@@ -252,6 +256,7 @@ static NOINLINE HRESULT set_any(struct vcpu *cpu, const WHV_REGISTER_NAME *names
     enum { FEW = 96 }; /* all that a client saves */
     struct setting few[FEW], *all = count <= FEW ? few : malloc(count * sizeof *all);
     HRESULT hr = all ? S_OK : fail(E_OUTOFMEMORY, "RegisterCount: no memory for %u registers", count);
+    bool is_held = counts_hold(cpu->partition);
     unsigned effects = 0;
 
     for (u32 i = 0; i < count && SUCCEEDED(hr); i++)
@@ -261,6 +266,7 @@ static NOINLINE HRESULT set_any(struct vcpu *cpu, const WHV_REGISTER_NAME *names
             effects |= register_write(cpu, all[i].kind, all[i].where, &all[i].v);
         registers_settle(cpu, effects);
     }
+    counts_release(cpu->partition, is_held);
     if (all != few)
         free(all);
     return hr;

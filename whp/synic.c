@@ -160,12 +160,16 @@ HRESULT synic_state_get(WHV_PARTITION_HANDLE handle, u32 index, u32 kind, void *
 
     if (FAILED(hr))
         return hr;
-    if (!has_synic(cpu))
+    if (!has_synic(cpu)) {
         hr = no_state(kind);
-    else if (kind == WHvVirtualProcessorStateTypeSynicTimerState)
+    } else if (kind == WHvVirtualProcessorStateTypeSynicTimerState) {
+        bool is_held = counts_hold(cpu->partition);
+
         hr = timers_get(cpu, buffer, size, written);
-    else
+        counts_release(cpu->partition, is_held);
+    } else {
         hr = give(buffer, size, written, page_of(cpu, kind), PAGE_SIZE);
+    }
     vcpu_leave_door(handle, index);
     return hr;
 }
@@ -178,16 +182,20 @@ HRESULT synic_state_set(WHV_PARTITION_HANDLE handle, u32 index, u32 kind, const 
 
     if (FAILED(hr))
         return hr;
-    if (!has_synic(cpu))
+    if (!has_synic(cpu)) {
         hr = no_state(kind);
-    else if (!buffer)
+    } else if (!buffer) {
         hr = fail(E_POINTER, "Buffer is NULL");
-    else if (size != natural)
+    } else if (size != natural) {
         hr = fail(E_INVALIDARG, "BufferSizeInBytes: %u, the state has %u", size, natural);
-    else if (kind == WHvVirtualProcessorStateTypeSynicTimerState)
+    } else if (kind == WHvVirtualProcessorStateTypeSynicTimerState) {
+        bool is_held = counts_hold(cpu->partition);
+
         hr = timers_set(cpu, buffer);
-    else
+        counts_release(cpu->partition, is_held);
+    } else {
         memcpy(page_of(cpu, kind), buffer, PAGE_SIZE);
+    }
     vcpu_leave_door(handle, index);
     return hr;
 }

@@ -314,9 +314,7 @@ static void page_on(u32 vp)
 
 static void lead_to(u32 gpa)
 {
-    u32 entry = gpa | 7;
-
-    memcpy(b.memory + TABLES + 0x2000, &entry, 4);
+    __atomic_store_n((u32 *)(void *)(b.memory + TABLES + 0x2000), gpa | 7, __ATOMIC_SEQ_CST); /* also while one runs */
 }
 
 /* An old translation may be used until it is flushed; afterwards it may not. Each call that flushes is tried. */
