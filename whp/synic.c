@@ -103,9 +103,9 @@ static HRESULT no_state(u32 kind)
     return fail(HRESULT_FROM_WIN32(ERROR_NOT_SUPPORTED), "StateType: %#x comes with the feature AccessSynicRegs", kind);
 }
 
-static u8 *page_of(const struct vcpu *cpu, u32 kind)
+static enum synic_page page_of(u32 kind)
 {
-    return synic_page(cpu->synic, kind == WHvVirtualProcessorStateTypeSynicMessagePage ? PAGE_MESSAGES : PAGE_EVENTS);
+    return kind == WHvVirtualProcessorStateTypeSynicMessagePage ? PAGE_MESSAGES : PAGE_EVENTS;
 }
 
 static HRESULT timers_get(struct vcpu *cpu, void *buffer, u32 size, u32 *written)
@@ -168,7 +168,10 @@ HRESULT synic_state_get(WHV_PARTITION_HANDLE handle, u32 index, u32 kind, void *
         hr = timers_get(cpu, buffer, size, written);
         counts_release(cpu->partition, is_held);
     } else {
-        hr = give(buffer, size, written, page_of(cpu, kind), PAGE_SIZE);
+        u8 page[PAGE_SIZE];
+
+        synic_page_get(cpu, page_of(kind), page);
+        hr = give(buffer, size, written, page, sizeof page);
     }
     vcpu_leave_door(handle, index);
     return hr;
@@ -194,7 +197,7 @@ HRESULT synic_state_set(WHV_PARTITION_HANDLE handle, u32 index, u32 kind, const 
         hr = timers_set(cpu, buffer);
         counts_release(cpu->partition, is_held);
     } else {
-        memcpy(page_of(cpu, kind), buffer, PAGE_SIZE);
+        synic_page_set(cpu, page_of(kind), buffer);
     }
     vcpu_leave_door(handle, index);
     return hr;

@@ -352,5 +352,6 @@ Suite *stress_suite(void)
     tcase_add_loop_test(t, all_at_once, 0, 3);
     suite_add_tcase(s, t);
     suite_add_tcase(s, stress_call_case());
+    suite_add_tcase(s, stress_hyperv_case());
     return s;
 }

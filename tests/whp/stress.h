@@ -20,6 +20,7 @@ enum {
 };
 
 TCase *stress_call_case(void);
+TCase *stress_hyperv_case(void);
 
 struct stress {
     WHV_PARTITION_HANDLE partition;
