@@ -353,5 +353,6 @@ Suite *stress_suite(void)
     suite_add_tcase(s, t);
     suite_add_tcase(s, stress_call_case());
     suite_add_tcase(s, stress_hyperv_case());
+    suite_add_tcase(s, stress_delete_case());
     return s;
 }

@@ -21,6 +21,7 @@ enum {
 
 TCase *stress_call_case(void);
 TCase *stress_hyperv_case(void);
+TCase *stress_delete_case(void);
 
 struct stress {
     WHV_PARTITION_HANDLE partition;
