@@ -127,14 +127,12 @@ HRESULT WINAPI WHvDeletePartition(WHV_PARTITION_HANDLE Partition)
 
     if (FAILED(hr))
         return hr;
-    for (u32 i = 0; i < p->processors; i++) {
-        struct door *door = &p->doors[i];
-
-        if (!door->cpu)
-            continue;
-        processor_close(door);
-        processor_delete(p, i);
-    }
+    for (u32 i = 0; i < p->processors; i++) /* all, before any goes: who looks in on one may ask for the others */
+        if (p->doors[i].cpu)
+            processor_close(&p->doors[i]);
+    for (u32 i = 0; i < p->processors; i++)
+        if (p->doors[i].cpu)
+            processor_delete(p, i);
     destroy(p);
     handle_free(Partition);
     return S_OK;
