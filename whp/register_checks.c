@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Which values each kind of register takes from a caller. Reference 3.4; what only Run can judge is in cpu/fault.c. */
 #include "cpu/synthetic.h"
+#include "mem/walk.h"
 #include "state/meet.h"
 #include "state/profile.h"
 #include "whp/registers.h"
@@ -147,6 +148,11 @@ static const char *check_value(struct vcpu *cpu, unsigned kind, u64 where, const
     case KIND_DEBUG: return q & ~(u64)0x1f ? "reserved bits are set" : NULL;
     case KIND_PKRU:
     case KIND_FP_SELECTORS: return q >> 32 ? "it has 32 bits" : NULL;
+    case KIND_FEATURES:
+        return q != p->features || v->Reg128.High64 != p->xsave_features ? "features are the partition's properties" : NULL;
+    case KIND_IGNNE:
+    case KIND_SHADOW_SS: return q > 1 ? "it is 0 or 1" : NULL;
+    case KIND_PDPTE: return walk_pdpte_ok(cpu, q) ? NULL : "reserved bits are set";
     default: return NULL;
     }
 }
