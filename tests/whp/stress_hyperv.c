@@ -399,8 +399,7 @@ START_TEST(hyperv_from_all_sides)
     resets = _i == 2;
     event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     synic_open(&b, 3, SwhpClockHost);
-    board_wrmsr(&b, 0, HV_GUEST_OS_ID, 1);
-    board_wrmsr(&b, 0, HV_HYPERCALL, HYPERCALL_AT | 1);
+    synic_identify(&b);
     start(0);
     start(1);
 

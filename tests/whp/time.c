@@ -153,12 +153,6 @@ START_TEST(time_resumes_by_itself_with_the_next_run)
 }
 END_TEST
 
-static void *run_until_it_leaves(void *context)
-{
-    guest_run(context);
-    return NULL;
-}
-
 /* Also one that sleeps inside Run, in HLT. */
 START_TEST(time_of_a_running_partition_isnt_suspended)
 {
@@ -172,7 +166,7 @@ START_TEST(time_of_a_running_partition_isnt_suspended)
     ck_ok(WHvSetupPartition(p));
     guest_open_in(&g, p, GUEST_LONG, sleeps ? sleep : spin, sizeof spin - sleeps);
     guest_set(&g, WHvX64RegisterRbx, 0x9000);
-    ck_assert_int_eq(pthread_create(&thread, NULL, run_until_it_leaves, &g), 0);
+    ck_assert_int_eq(pthread_create(&thread, NULL, guest_run_thread, &g), 0);
     while (!__atomic_load_n((u32 *)(g.memory + 0x9000), __ATOMIC_RELAXED))
         ;
     ck_hr(WHvSuspendPartitionTime(p), INVALID_STATE);
