@@ -128,8 +128,8 @@ static HRESULT no_such_processor(WHV_PARTITION_HANDLE handle, u32 index)
 }
 
 /*
- * Somebody is busy with a processor, and may hold a meeting meanwhile. Whoever asks from a callback has his own processor
- * stand still for that: else the two would wait for each other.
+ * Somebody is busy with a processor, and may hold a meeting meanwhile. Whoever asks from a callback has his own
+ * processor stand still for that: else the two would wait for each other.
  */
 static void wait_for_door(WHV_PARTITION_HANDLE handle)
 {

@@ -114,8 +114,8 @@ INLINE void vcpu_read_end(struct reading *r)
 }
 
 /*
- * A call that holds one processor and asks for the time, which may follow the counts of all: until counts_release() none
- * of them executes, comes or goes. A thread that runs one itself holds off all others as it is.
+ * A call that holds one processor and asks for the time, which may follow the counts of all: until counts_release()
+ * none of them executes, comes or goes. A thread that runs one itself holds off all others as it is.
  */
 INLINE bool counts_hold(struct partition *p)
 {

@@ -236,7 +236,8 @@ HRESULT WINAPI WHvGetVirtualProcessorInterruptControllerState2(WHV_PARTITION_HAN
     return interrupt_state_get(Partition, VpIndex, State, StateSize, WrittenSize);
 }
 
-HRESULT interrupt_state_set(WHV_PARTITION_HANDLE Partition, u32 VpIndex, const void *State, u32 StateSize, bool is_exact)
+HRESULT interrupt_state_set(WHV_PARTITION_HANDLE Partition, u32 VpIndex, const void *State, u32 StateSize,
+                            bool is_exact)
 {
     struct vcpu *cpu;
 

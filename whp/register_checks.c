@@ -149,7 +149,8 @@ static const char *check_value(struct vcpu *cpu, unsigned kind, u64 where, const
     case KIND_PKRU:
     case KIND_FP_SELECTORS: return q >> 32 ? "it has 32 bits" : NULL;
     case KIND_FEATURES:
-        return q != p->features || v->Reg128.High64 != p->xsave_features ? "features are the partition's properties" : NULL;
+        return q != p->features || v->Reg128.High64 != p->xsave_features ? "features are the partition's properties"
+                                                                         : NULL;
     case KIND_IGNNE:
     case KIND_SHADOW_SS: return q > 1 ? "it is 0 or 1" : NULL;
     case KIND_PDPTE: return walk_pdpte_ok(cpu, q) ? NULL : "reserved bits are set";

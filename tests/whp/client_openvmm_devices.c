@@ -152,7 +152,8 @@ END_TEST
 /* Into another partition, as it moves a guest: pages, timers, registers. */
 START_TEST(openvmm_saves_and_restores_what_hyperv_keeps)
 {
-    static const WHV_REGISTER_NAME names[] = { WHvRegisterScontrol, WHvRegisterSimp, WHvRegisterSiefp, WHvRegisterSint2 };
+    static const WHV_REGISTER_NAME names[] = { WHvRegisterScontrol, WHvRegisterSimp, WHvRegisterSiefp,
+                                               WHvRegisterSint2 };
     static const u64 message[2] = { 0x80000000 };
     static u8 page[4096], again[4096];
     WHV_REGISTER_VALUE v[4], back[4];
@@ -178,7 +179,8 @@ START_TEST(openvmm_saves_and_restores_what_hyperv_keeps)
         ck_ok(WHvGetVirtualProcessorState(to.p, 0, (WHV_VIRTUAL_PROCESSOR_STATE_TYPE)type, again, sizeof again, NULL));
         ck_assert(!memcmp(page, again, written));
     }
-    ck_hr(WHvPostVirtualProcessorSynicMessage(to.p, 0, 2, message, sizeof message), (HRESULT)0xC0350019u); /* it's there */
+    /* the message is there */
+    ck_hr(WHvPostVirtualProcessorSynicMessage(to.p, 0, 2, message, sizeof message), (HRESULT)0xC0350019u);
     client_stop(&c);
     client_stop(&to);
 }

@@ -5,7 +5,7 @@
 #define REG(name) WHvX64Register##name
 #define PROP(name) WHvPartitionPropertyCode##name
 
-/* Banks as the capability has them, written back; what fails is left out. The leaves that it answers itself are many. */
+/* Banks as the capability has them, written back; what fails is left out. It answers many leaves itself. */
 static void open_qemu11(struct client *c)
 {
     static const u32 leaves[] = { 0,          1,          2,          4,          5,          6,          7,

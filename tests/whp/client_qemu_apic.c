@@ -79,7 +79,7 @@ START_TEST(qemu_starts_the_second_processor_itself)
 }
 END_TEST
 
-/* It fills a page from its own model of an APIC; what it doesn't keep (the version, PPR, the current count) is zero there. */
+/* It fills a page from its own model of an APIC; what it doesn't keep (the version, PPR, the current count) is zero. */
 START_TEST(qemu_puts_an_apic_page_that_it_made_itself)
 {
     static const struct {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Doorbells: what they do to their page, the rules of registering, and many of them. Reference 7.6, and the rows of 1.5. */
+/* Doorbells: what they do to their page, the rules of registering, and many of them. Reference 7.6, and 1.5's rows. */
 #include "tests/whp/doorbell.h"
 
 #include <fcntl.h>

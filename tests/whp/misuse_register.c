@@ -50,7 +50,8 @@ static void event_value_rows(struct visit *v, struct scene *s)
     VALUE("PendingInterruption, nested", WHvRegisterPendingInterruption, 1 | 1 << 9);
     VALUE("PendingInterruption with a reserved bit", WHvRegisterPendingInterruption, 1 | 1 << 10);
     VALUE("PendingInterruption, exception 32", WHvRegisterPendingInterruption, 1 | 3 << 1 | 32 << 16);
-    VALUE("PendingInterruption, privileged software exception 32", WHvRegisterPendingInterruption, 1 | 5 << 1 | 32 << 16);
+    VALUE("PendingInterruption, privileged software exception 32", WHvRegisterPendingInterruption,
+          1 | 5 << 1 | 32 << 16);
     VALUE("PendingInterruption, software exception 32", WHvRegisterPendingInterruption, 1 | 6 << 1 | 32 << 16);
     VALUE("PendingInterruption, software interrupt with an error code", WHvRegisterPendingInterruption,
           1 | 4 << 1 | 1 << 4 | 0x40 << 16);

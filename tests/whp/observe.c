@@ -21,8 +21,8 @@ START_TEST(equal_machines_have_equal_digests)
     ck_assert(same(partition_digest(a.partition), partition_digest(b.partition)));
     ck_assert(same(partition_digest(a.partition), partition_digest(a.partition)));
     guest_run(&a);
-    ck_assert(same(partition_digest(a.partition),
-                   partition_digest(b.partition))); /* an exit at the first instruction changes nothing without paging */
+    /* an exit at the first instruction changes nothing without paging */
+    ck_assert(same(partition_digest(a.partition), partition_digest(b.partition)));
     guest_set(&a, WHvX64RegisterRip, GUEST_CODE + 2);
     ck_assert(!same(partition_digest(a.partition), partition_digest(b.partition)));
     guest_run(&b);

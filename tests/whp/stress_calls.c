@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Calls that look at one processor, or at all, while others run, come and go, on threads of their own: none waits for ever,
- * none looks at what is gone, and time never falls. With the virtual clock, which is the sum of all counts, and the host's.
+ * Calls that look at one processor, or at all, while others run, come and go, on threads of their own: none waits for
+ * ever, none looks at what is gone, and time never falls. With the virtual clock, which is the sum of all counts, and
+ * the host's.
  */
 #define _GNU_SOURCE /* pthread_tryjoin_np */
 #include <pthread.h>

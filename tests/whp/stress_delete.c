@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A partition that is deleted under everybody, again and again, while its processors run, sleep and are called: each call is
- * done, or says that it came too late; none crashes, none waits for ever.
+ * A partition that is deleted under everybody, again and again, while its processors run, sleep and are called: each
+ * call is done, or says that it came too late; none crashes, none waits for ever.
  */
 #define _GNU_SOURCE /* pthread_tryjoin_np */
 #include <pthread.h>
@@ -47,8 +47,8 @@ static void *found(struct job *j, const char *what, HRESULT hr)
 /* Done, or too late, or too early. */
 static bool is_fine(HRESULT hr)
 {
-    static const u32 known[] = { S_OK,       0x80070057, 0x80370305, 0x80370306, 0x80370307, 0x80370308, 0x8007139f, 0x80070005,
-                                 0xc0350005, 0xc0350007, 0xc0350018, 0xc0350019, 0x80070490 };
+    static const u32 known[] = { S_OK,       0x80070057, 0x80370305, 0x80370306, 0x80370307, 0x80370308, 0x8007139f,
+                                 0x80070005, 0xc0350005, 0xc0350007, 0xc0350018, 0xc0350019, 0x80070490 };
 
     for (u32 i = 0; i < sizeof known / sizeof *known; i++)
         if ((u32)hr == known[i])
@@ -75,6 +75,7 @@ static HRESULT stand(WHV_PARTITION_HANDLE p, u32 vp)
 /* Made whole, then shown to the others. */
 static HRESULT make(struct job *j)
 {
+    const WHV_PARTITION_PROPERTY_CODE clock_code = (WHV_PARTITION_PROPERTY_CODE)SwhpPartitionPropertyCodeClock;
     u64 banks[2] = { 1, 1 << 0 | 1 << 1 | 1 << 4 };
     u32 vps = VPS, mode = chance_below(&j->chance, 3), clock = chance_below(&j->chance, 2);
     WHV_PARTITION_HANDLE p;
@@ -84,7 +85,7 @@ static HRESULT make(struct job *j)
         return hr;
     if ((hr = WHvSetPartitionProperty(p, WHvPartitionPropertyCodeProcessorCount, &vps, 4)) == S_OK &&
         (hr = WHvSetPartitionProperty(p, WHvPartitionPropertyCodeLocalApicEmulationMode, &mode, 4)) == S_OK &&
-        (hr = WHvSetPartitionProperty(p, (WHV_PARTITION_PROPERTY_CODE)SwhpPartitionPropertyCodeClock, &clock, 4)) == S_OK &&
+        (hr = WHvSetPartitionProperty(p, clock_code, &clock, 4)) == S_OK &&
         (hr = WHvSetPartitionProperty(p, WHvPartitionPropertyCodeSyntheticProcessorFeaturesBanks, banks, 16)) == S_OK &&
         (hr = WHvSetupPartition(p)) == S_OK)
         hr = WHvMapGpaRange(p, memory, 0, MEMORY, (WHV_MAP_GPA_RANGE_FLAGS)7);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two processors that use Hyper-V's interface on two threads: hypercalls (flushes, interrupts to each other, signals to ports),
- * messages, timers that send some, a doorbell, and stores to a device that each thread's emulator completes. Other threads post,
- * signal, hang up doorbells and ports and take them down, request, cancel, map, look, and have a third one come and go. Each
- * message that was taken from the caller reaches its guest, once.
+ * Two processors that use Hyper-V's interface on two threads: hypercalls (flushes, interrupts to each other, signals to
+ * ports), messages, timers that send some, a doorbell, and stores to a device that each thread's emulator completes.
+ * Other threads post, signal, hang up doorbells and ports and take them down, request, cancel, map, look, and have a
+ * third one come and go. Each message that was taken from the caller reaches its guest, once.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -17,7 +17,7 @@
 #include "tests/whp/synic.h"
 
 enum {
-    OWN_AT = 0xa0000, /* a page a processor: 0 rounds, 4 messages; 7f0 where its slots and flags are; 800 a hypercall's input */
+    OWN_AT = 0xa0000, /* a page a processor: 0 rounds, 4 messages; 7f0 where its slots are; 800 a hypercall's input */
     SHARED_AT = 0xa8000,
     BELL_AT = 0xb8010,
     MAPPED_AT = 0xc0000,
@@ -297,8 +297,9 @@ static HRESULT look(struct job *j, u32 vp)
     switch (chance_below(&j->chance, 5)) {
     case 0: return WHvGetVirtualProcessorRegisters(b.partition, vp, names, 6, v);
     case 1:
-        return WHvGetVirtualProcessorState(b.partition, vp, (WHV_VIRTUAL_PROCESSOR_STATE_TYPE)chance_below(&j->chance, 3),
-                                           page, sizeof page, NULL);
+        return WHvGetVirtualProcessorState(b.partition, vp,
+                                           (WHV_VIRTUAL_PROCESSOR_STATE_TYPE)chance_below(&j->chance, 3), page,
+                                           sizeof page, NULL);
     case 2:
         return WHvGetVirtualProcessorCounters(b.partition, vp, WHvProcessorCounterSetSyntheticFeatures, page,
                                               sizeof page, NULL);
