@@ -271,8 +271,11 @@ static HRESULT advise(struct caller *a)
         store_bytes(a->room + i * 16 + 8, chance_percent(c, 90) ? 4096 : garbage_number(c), 8);
     }
     store_bytes(a->room + 4096, garbage_number(c), 8);
+
+    const void *buffer = chance_percent(c, 80) ? a->room + 4096 : NULL;
+
     return WHvAdviseGpaRange(garbage_partition(c), garbage_typed(a), n, (WHV_ADVISE_GPA_RANGE_CODE)chance_below(c, 4),
-                             chance_percent(c, 80) ? a->room + 4096 : NULL, chance_percent(c, 50) ? 8 : garbage_size(c));
+                             buffer, chance_percent(c, 50) ? 8 : garbage_size(c));
 }
 
 static HRESULT create_processor(struct caller *a)
