@@ -75,13 +75,16 @@ void code_claim(struct vcpu *cpu, u64 gpa)
         claim(cpu, gpa);
 }
 
-/* Tells memory that these parts of a page were decoded, so that the next write to them is seen. */
+/*
+ * Tells memory that these parts of a page were decoded, so that the next write to them is seen. gpa: the block's own, or
+ * the page's that it goes on to.
+ */
 void block_mark(struct vcpu *cpu, struct block *b, u64 gpa, u64 granules)
 {
     struct page page = ram_page(cpu->partition->ram, gpa);
     struct code_page *p = code_page_of(cpu, gpa, true);
 
-    if ((b->gpa & PAGE_MASK) == p->gpa) {
+    if (b->gpa == gpa) { /* its own page, once: an instruction may go on on the page that it began on, mapped again */
         b->page_next = p->blocks;
         p->blocks = b;
     }

@@ -25,7 +25,8 @@ extern "C" {
 enum {
     SwhpPartitionPropertyCodeClock = 0x53570001,           /* UINT32: SWHP_CLOCK */
     SwhpPartitionPropertyCodeClockRate = 0x53570002,       /* UINT32: TSC ticks for one count, 1 to 65536 */
-    SwhpPartitionPropertyCodeSeed = 0x53570003,            /* UINT64: where RDRAND, RDSEED and the turns of SwhpRunPartition come from */
+    SwhpPartitionPropertyCodeSeed = 0x53570003,            /* UINT64: where RDRAND, RDSEED, the turns of SwhpRunPartition
+                                                              and SwhpUndefinedSeeded come from */
     SwhpPartitionPropertyCodeProfile = 0x53570004,         /* char[32]: the processor's name, "zen" or "intel" */
     SwhpPartitionPropertyCodeUndefinedResults = 0x53570005, /* UINT32: SWHP_UNDEFINED_RESULTS */
     /*
@@ -66,11 +67,14 @@ enum {
     SwhpX64RegisterPdpte3 = 0x53570118
 };
 
-/* What flags and results become that the manuals leave undefined. */
+/*
+ * What flags, x87 condition codes and results become that the manuals leave undefined. The last two are there to find
+ * guests that depend on them. The emulator library leaves them as the profile's processor does, whatever the policy.
+ */
 typedef enum SWHP_UNDEFINED_RESULTS {
     SwhpUndefinedAsHardware = 0, /* as the profile's processor does it: the default */
-    SwhpUndefinedZero = 1,
-    SwhpUndefinedSeeded = 2 /* random from the seed */
+    SwhpUndefinedZero = 1,       /* zero */
+    SwhpUndefinedSeeded = 2      /* random, from the partition's seed, the processor's index and its count */
 } SWHP_UNDEFINED_RESULTS;
 
 /* The exit of SwhpRunVirtualProcessorUntil when the count is reached; the context's union is zero. */
