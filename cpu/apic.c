@@ -211,7 +211,7 @@ static void send_shorthand(struct vcpu *cpu, unsigned shorthand, struct apic_mes
     apic_send(others, n, m);
 }
 
-/* Priorities are compared with what timers have expired since their processors' turns. Others' own threads settle theirs. */
+/* Timers that have expired since their processors' turns come before the message. Others' own threads settle theirs. */
 static void settle_others(struct vcpu *cpu)
 {
     const struct partition *p = cpu->partition;
@@ -264,8 +264,7 @@ static void send(struct vcpu *cpu, u64 icr)
         return;
     cpu->counters[COUNT_APIC_IPI]++;
     cpu->counters[COUNT_APIC_SELF] += shorthand == 1;
-    if (m.delivery == DELIVER_LOWEST)
-        settle_others(cpu);
+    settle_others(cpu);
     if (shorthand)
         send_shorthand(cpu, shorthand, &m);
     else

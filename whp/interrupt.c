@@ -34,6 +34,26 @@ static void unpin_all(WHV_PARTITION_HANDLE handle, const struct pinned *all)
             vcpu_unpin(handle, i);
 }
 
+/*
+ * Timers that have expired by now come before the message: of processors that stand still nobody may have looked. Those
+ * that run are looked at by their own threads.
+ */
+static void settle_idle(WHV_PARTITION_HANDLE handle, struct partition *p, const struct pinned *all)
+{
+    for (u32 i = 0; p->clock == SwhpClockVirtual && i < all->n; i++) {
+        struct vcpu *cpu;
+
+        if (!all->cpu[i] || !vcpu_try_enter(handle, i, DOOR_BUSY, &cpu))
+            continue;
+
+        bool is_held = counts_hold(p);
+
+        apic_settle(cpu);
+        counts_release(p, is_held);
+        vcpu_leave_door(handle, i);
+    }
+}
+
 static HRESULT check_control(const WHV_INTERRUPT_CONTROL *c)
 {
     switch (c->Type) {
@@ -87,6 +107,7 @@ HRESULT WINAPI WHvRequestInterrupt(WHV_PARTITION_HANDLE Partition, const WHV_INT
         struct pinned all;
 
         pin_all(Partition, p, &all);
+        settle_idle(Partition, p, &all);
         apic_send(all.cpu, all.n, &m);
         unpin_all(Partition, &all);
     }
