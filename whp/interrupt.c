@@ -216,6 +216,7 @@ static HRESULT state_set(struct vcpu *cpu, const void *state, u32 size, bool is_
 
     bool is_held = counts_hold(cpu->partition);
 
+    apic_settle(cpu); /* what the state replaces */
 #define REGISTER(n) load_bytes(page + (n)*16, 4)
     for (unsigned i = 0; i < sizeof first; i++) /* SVR decides which local vectors may be unmasked */
         apic_put(cpu, first[i], REGISTER(first[i]));

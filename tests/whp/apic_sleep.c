@@ -302,24 +302,41 @@ START_TEST(a_sleeper_holds_up_no_meeting)
 }
 END_TEST
 
-/* A timer that wakes nobody expires at its time all the same: what is requested after that comes later, in pieces or not. */
-START_TEST(a_request_comes_after_a_timer_that_expired_in_the_sleep)
+/* A sleep through the expiration of a timer that wakes nobody, at once or in pieces. */
+static void sleep_past_timer(bool in_pieces)
 {
-    u64 clock = board_clock(&b);
+    u64 clock;
 
     board_write(&b, 0, APIC_DIVIDE, DIVIDE_1);
     board_write(&b, 0, APIC_LVT_TIMER, VECTOR);
-    put_halt(false);
     board_write(&b, 0, APIC_INITIAL_COUNT, 100); /* 500 counts */
     put_halt(false);
     clock = board_clock(&b);
     while (board_clock(&b) < clock + 4000)
-        ck_ok(SwhpRunVirtualProcessorUntil(b.partition, 0, board_count(&b, 0) + (_i ? 100 : 4000), &b.exit[0],
+        ck_ok(SwhpRunVirtualProcessorUntil(b.partition, 0, board_count(&b, 0) + (in_pieces ? 100 : 4000), &b.exit[0],
                                            sizeof b.exit[0]));
+}
+
+START_TEST(a_request_comes_after_a_timer_that_expired_in_the_sleep)
+{
+    sleep_past_timer(_i);
     ck_ok(board_request(&b, WHvX64InterruptTypeFixed, 0, VECTOR, LEVEL));
     ck_ok(SwhpRunVirtualProcessorUntil(b.partition, 0, board_count(&b, 0) + 100, &b.exit[0], sizeof b.exit[0]));
     ck_assert_uint_eq(board_get(&b, 0, WHvX64RegisterApicIrr2), 1);
     ck_assert_uint_eq(board_get(&b, 0, WHvX64RegisterApicTmr2), 1); /* the last one's mode */
+}
+END_TEST
+
+/* Masked or stopped: too late for what has expired. */
+START_TEST(a_change_comes_after_a_timer_that_expired_in_the_sleep)
+{
+    static const struct {
+        u32 name, value;
+    } changes[] = { { WHvX64RegisterApicLvtTimer, 0x10000 | VECTOR }, { WHvX64RegisterApicInitCount, 0 } };
+
+    sleep_past_timer(_i & 1);
+    board_set(&b, 0, changes[_i / 2].name, changes[_i / 2].value);
+    ck_assert_uint_eq(board_get(&b, 0, WHvX64RegisterApicIrr2), 1);
 }
 END_TEST
 
@@ -330,6 +347,7 @@ TCase *apic_sleep_case(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_test(t, an_interrupt_wakes_and_returns_behind_the_hlt);
     tcase_add_loop_test(t, a_request_comes_after_a_timer_that_expired_in_the_sleep, 0, 2);
+    tcase_add_loop_test(t, a_change_comes_after_a_timer_that_expired_in_the_sleep, 0, 4);
     tcase_add_test(t, an_nmi_wakes_even_without_if);
     tcase_add_test(t, an_init_wakes);
     tcase_add_test(t, a_cancel_leaves_it_halted);
