@@ -59,6 +59,11 @@ static const char *differs(const struct state *a, const struct state *b, u64 fla
             snprintf(text, sizeof text, "XMM%u", i);
             return text;
         }
+    for (unsigned i = ES; i <= GS; i++)
+        if (a->selector[i] != b->selector[i]) {
+            snprintf(text, sizeof text, "segment register %u: %x, %x", i, a->selector[i], b->selector[i]);
+            return text;
+        }
     if (a->rip != b->rip || ((a->rflags ^ b->rflags) & flags) || a->mxcsr != b->mxcsr)
         return a->rip != b->rip ? "RIP" : a->mxcsr != b->mxcsr ? "MXCSR" : "RFLAGS";
     if (a->vector != b->vector || a->error != b->error || a->cr2 != b->cr2)
@@ -186,12 +191,14 @@ static bool run_by_parts(struct bench *b, const struct sequence *s, struct outco
     return same;
 }
 
-static void run_on_host(struct bench *b, const struct sequence *s, struct outcome *o)
+static bool run_on_host(struct bench *b, const struct sequence *s, struct outcome *o)
 {
     memset(o, 0, sizeof *o);
     sequence_fill(s, &b->host);
-    native_run(&s->start, &o->state);
+    if (!native_run(&s->start, &o->state))
+        return false;
     o->memory = memory_of(&b->host);
+    return true;
 }
 
 /* Where, after both have run. */
@@ -219,7 +226,7 @@ static bool is_compare_of_strings(const struct sequence *s, u64 rip, u8 mask)
     for (unsigned n = 0; n < s->n; n++) {
         const struct item *i = &s->item[n];
 
-        if (CODE_AT + (u64)i->at == rip)
+        if (sequence_offset(s, n) == rip)
             return (i->bytes[i->length - 1] & mask) == 0xa6 && (mask != 0xff || i->bytes[i->length - 2] == 0xf3);
     }
     return false;
@@ -268,8 +275,7 @@ const char *bench_compare(struct bench *b, struct sequence *s, bool is_quiet)
             complain(false, s, round, "whether they end", &whole, "blocks", &whole, "what was meant");
         return is_quiet ? NULL : "whether it ends";
     }
-    if (b->has_host) {
-        run_on_host(b, s, &host);
+    if (b->has_host && run_on_host(b, s, &host)) {
         what = differs_from_host(b, s, &whole, &host);
         if (what) {
             complain(b->is_quiet, s, round, what, &whole, "blocks", &host, "host");
@@ -303,9 +309,8 @@ bool bench_host(struct bench *b, const struct sequence *s, struct state *end)
 {
     struct outcome o;
 
-    if (b->has_host) {
-        run_on_host(b, s, &o);
-        *end = o.state;
-    }
-    return b->has_host;
+    if (!b->has_host || !run_on_host(b, s, &o))
+        return false;
+    *end = o.state;
+    return true;
 }

@@ -13,22 +13,30 @@ void emit_string(struct draft *d)
 
     if ((d->free & needs) != needs)
         return;
-    bool is_narrow = d->is_wide && chance(d, 5); /* 32-bit addresses */
+    bool is_other = (d->is_wide || d->has_segments) && chance(d, 5); /* 32-bit addresses, or in 32-bit code 16-bit ones */
+    bool is_whole = is_other || !d->is_16;
     /* sometimes they reach what can't be written, or isn't there */
     u32 end = chance(d, 15) ? DATA_SIZE : chance(d, 5) ? DATA_SIZE + FIXED_SIZE : 0;
+    u32 count = pick(d, 20);
+    u32 source = end && chance(d, 50) ? DATA_AT + end - 40 + pick(d, 48) : DATA_AT + 512 + pick(d, DATA_SIZE - 1024);
+    u32 target = end && chance(d, 50) ? DATA_AT + end - 40 + pick(d, 48) : DATA_AT + 512 + pick(d, DATA_SIZE - 1024);
 
-    emit_constant(d, RCX, pick(d, 20));
-    if (is_narrow || chance(d, 80))
-        emit_constant(d, RSI, end && chance(d, 50) ? DATA_AT + end - 40 + pick(d, 48)
-                                                   : DATA_AT + 512 + pick(d, DATA_SIZE - 1024));
-    emit_constant(d, RDI, end && chance(d, 50) ? DATA_AT + end - 40 + pick(d, 48)
-                                               : DATA_AT + 512 + pick(d, DATA_SIZE - 1024));
+    source = offset_in(d, DS, source);
+    target = offset_in(d, ES, target);
+    if (d->is_16 && chance(d, 5)) /* where they wrap */
+        *(chance(d, 50) ? &source : &target) = (pick(d, 80) - 40) & 0xffff;
+    is_whole ? emit_whole_constant(d, RCX, count) : emit_constant(d, RCX, count);
+    if (is_other || chance(d, 80))
+        is_whole ? emit_whole_constant(d, RSI, source) : emit_constant(d, RSI, source);
+    is_whole ? emit_whole_constant(d, RDI, target) : emit_constant(d, RDI, target);
     if (chance(d, 25))
         EMIT(d, 0xfd);
     else if (chance(d, 60))
         EMIT(d, 0xfc);
-    if (is_narrow)
+    if (is_other)
         bytes[n++] = 0x67;
+    if (d->has_segments && chance(d, 15))
+        bytes[n++] = (u8[]){ 0x26, 0x2e, 0x36, 0x64, 0x65 }[pick(d, 5)];
     if (chance(d, 80))
         bytes[n++] = 0xf2 | (chance(d, 70) || (opcode & 6) != 6);
     if (opcode & 1) {
@@ -56,40 +64,33 @@ void emit_division(struct draft *d)
     if (chance(d, 90)) {
         u8 make_odd[5] = { (u8)(0x48 | by >> 3), 0x83, (u8)(0xc8 | low), (u8)(1 | pick(d, 127)) };
 
-        emit_rex(d, make_odd, 4); /* OR by, odd */
+        emit_turned(d, make_odd, 4); /* OR by, odd */
         if (width == 0)
-            is_signed ? EMIT(d, 0x66, 0x98) : EMIT(d, 0x0f, 0xb6, 0xc0); /* CBW; MOVZX EAX, AL */
+            is_signed ? emit_turned(d, (u8[]){ 0x66, 0x40, 0x98 }, 3)
+                      : emit_turned(d, (u8[]){ 0x40, 0x0f, 0xb6, 0xc0 }, 4); /* CBW; MOVZX EAX, AL */
         else if (!is_signed)
-            EMIT(d, 0x31, 0xd2);
+            emit_turned(d, (u8[]){ 0x40, 0x31, 0xd2 }, 3);
         else if (width == 1)
-            EMIT(d, 0x66, 0x99);
+            emit_turned(d, (u8[]){ 0x66, 0x40, 0x99 }, 3);
         else if (width == 2)
-            EMIT(d, 0x99);
+            emit_turned(d, (u8[]){ 0x40, 0x99 }, 2);
         else
             EMIT(d, 0x48, 0x99);
     }
     if (width == 1) {
         u8 bytes[] = { 0x66, rex, 0xf7, (u8)((is_signed ? 0xf8 : 0xf0) | low) };
 
-        emit_rex(d, bytes, 4);
+        emit_turned(d, bytes, 4);
     } else {
         u8 bytes[] = { rex, (u8)(width ? 0xf7 : 0xf6), (u8)((is_signed ? 0xf8 : 0xf0) | low) };
 
-        emit_rex(d, bytes, 3);
+        emit_turned(d, bytes, 3);
     }
 }
 
-/* [base + disp8] as the operand of an opcode with a /digit. */
 static void emit_in_memory(struct draft *d, u8 opcode, unsigned digit)
 {
-    unsigned base = d->base[pick(d, 2)];
-    u8 bytes[5] = { (u8)(0x40 | base >> 3), opcode, (u8)(0x40 | digit << 3 | (base & 7)) };
-    unsigned n = 3;
-
-    if ((base & 7) == 4)
-        bytes[n++] = 0x24;
-    bytes[n++] = (u8)pick(d, 256);
-    emit_rex(d, bytes, n);
+    emit_by_base(d, &opcode, 1, digit, d->base[pick(d, 2)], (u8)pick(d, 256));
 }
 
 void emit_x87(struct draft *d)
