@@ -331,7 +331,7 @@ static bool emit_form(struct draft *d, const struct form *f)
         r.operands[0].mem.index = ZYDIS_REGISTER_NONE;
         r.operands[0].mem.scale = 0;
         r.operands[0].mem.displacement = (int)pick(d, 16) * 8;
-        r.prefixes = ZYDIS_ATTRIB_HAS_LOCK;
+        r.prefixes = ZYDIS_ATTRIB_HAS_LOCK | (d->is_16 && d->base[0] == RBP ? ZYDIS_ATTRIB_HAS_SEGMENT_DS : 0);
     }
     if ((r.mnemonic == ZYDIS_MNEMONIC_PCMPESTRI || r.mnemonic == ZYDIS_MNEMONIC_PCMPISTRI) && !(d->free >> RCX & 1))
         return false;

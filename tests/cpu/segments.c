@@ -186,14 +186,21 @@ void put_memory_16(struct draft *d, ZydisEncoderRequest *r, ZydisEncoderOperand 
     case 5:
     case 6: put_memory_67(d, r, o, size, written); return;
     case 7:
-    case 8: r->prefixes |= ZYDIS_ATTRIB_HAS_SEGMENT_ES; break;
+    case 8:
+        r->prefixes |= ZYDIS_ATTRIB_HAS_SEGMENT_ES;
+        if (d->s->ldt[LDT_OF(ES)].base == d->s->ldt[LDT_OF(DS)].base && chance(d, 70))
+            break;
+        o->mem.displacement = (i16)offset_in(d, ES, DATA_AT + pick(d, DATA_SIZE - 64));
+        return;
     case 9: r->prefixes |= ZYDIS_ATTRIB_HAS_SEGMENT_FS; break;
     case 10:
-        if (!written || chance(d, 5))
-            r->prefixes |= chance(d, 50) ? ZYDIS_ATTRIB_HAS_SEGMENT_CS : ZYDIS_ATTRIB_HAS_SEGMENT_GS;
-        break;
+        if (written && chance(d, 95))
+            break;
+        r->prefixes |= chance(d, 50) ? ZYDIS_ATTRIB_HAS_SEGMENT_CS : ZYDIS_ATTRIB_HAS_SEGMENT_GS;
+        o->mem.displacement = (i16)offset_in(d, CS, CODE_AT + pick(d, CODE_SIZE - 64));
+        return;
     case 11:
-        if (!written || d->keeps_stack)
+        if (d->keeps_stack)
             r->prefixes |= ZYDIS_ATTRIB_HAS_SEGMENT_SS;
         break;
     case 12: /* goes wrong */
