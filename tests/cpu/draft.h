@@ -16,6 +16,7 @@ struct draft {
     u32 tainted;        /* status flags that are undefined here */
     bool failed;        /* out of room */
     bool has_newer;     /* instructions that not every host has: SSE3 to AVX2 and their like */
+    bool has_gfni;
     bool is_amd;        /* the host is an AMD's, as the profile: nothing is undefined, and AMD's own are in */
     bool is_wide;       /* 64-bit code */
     bool is_16;         /* 16-bit code */
@@ -59,6 +60,8 @@ INLINE unsigned free_register(struct draft *d)
 /* Appends an instruction. NULL: it reads a flag that is undefined here, or there is no room. */
 struct item *emit_bytes(struct draft *d, const u8 *bytes, unsigned size);
 struct item *emit(struct draft *d, ZydisEncoderRequest *r);
+/* The same unseen: bytes that may be no instruction. */
+void emit_undecoded(struct draft *d, const u8 *bytes, unsigned size);
 /* The same with a REX prefix, which 32-bit code does without. */
 struct item *emit_rex(struct draft *d, const u8 *bytes, unsigned size);
 #define EMIT(d, ...)                                                                                         \
@@ -99,6 +102,9 @@ void emit_old(struct draft *d);
 void emit_narrow_branch(struct draft *d);
 void emit_string(struct draft *d);
 void emit_division(struct draft *d);
+
+/* anything.c: an instruction with any opcode, and any prefixes. */
+void emit_anything(struct draft *d);
 
 /* segments.c: the sequence's segments; a memory operand of 16-bit code; instructions that load segments, or look at them. */
 void choose_segments(struct draft *d);

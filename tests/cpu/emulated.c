@@ -9,7 +9,7 @@
 #include "include/softwhp.h"
 #include "tests/cpu/sequences.h"
 
-enum { TABLES = 0x1000, TABLE_SIZE = 0x8000, AREA = 0x24000, DESCRIPTORS = 0x7000, LDT_PART = 0x800 };
+enum { TABLES = 0x1000, TABLE_SIZE = 0x8000, AREA = 0x24000, DESCRIPTORS = 0x7000, LDT_PART = 0x800, TSS_PART = 0xc00 };
 #define DESCRIPTORS_AT 0xffff800000000000u /* where user code can't see them */
 
 struct emulated {
@@ -68,13 +68,16 @@ static void build_tables(struct emulated *m)
 static void build_descriptors(struct emulated *m)
 {
     static const u64 gdt[] = { 0, 0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0x00cffb000000ffff, 0x00cff3000000ffff, 0x00affb000000ffff };
-    WHV_REGISTER_NAME names[] = { WHvX64RegisterGdtr, WHvX64RegisterLdtr };
-    WHV_REGISTER_VALUE v[2] = { { .Table = { .Base = DESCRIPTORS_AT, .Limit = 0x7f } },
+    WHV_REGISTER_NAME names[] = { WHvX64RegisterGdtr, WHvX64RegisterLdtr, WHvX64RegisterTr };
+    WHV_REGISTER_VALUE v[3] = { { .Table = { .Base = DESCRIPTORS_AT, .Limit = 0x7f } },
                                 { .Segment = { .Base = DESCRIPTORS_AT + LDT_PART, .Limit = LDT_USED * 8 - 1, .Selector = 0x48,
-                                               .Attributes = 0x82 } } };
+                                               .Attributes = 0x82 } },
+                                { .Segment = { .Base = DESCRIPTORS_AT + TSS_PART, .Limit = 0x67, .Selector = 0x40,
+                                               .Attributes = 0x8b } } };
 
     memcpy(m->tables + DESCRIPTORS, gdt, sizeof gdt);
-    must(WHvSetVirtualProcessorRegisters(m->partition, 0, names, 2, v));
+    put(m, DESCRIPTORS + TSS_PART + 0x60, 0xffff000000000000); /* no port is allowed */
+    must(WHvSetVirtualProcessorRegisters(m->partition, 0, names, 3, v));
 }
 
 /* In 64-bit code null selectors; else those of the local table, or of Linux's flat segments. */
@@ -191,6 +194,7 @@ void emulated_set(struct emulated *m, const struct state *s)
     v[GENERAL + 25].XmmControlStatus.XmmStatusControl = s->mxcsr;
     v[GENERAL + 25].XmmControlStatus.XmmStatusControlMask = 0x2ffff;
     must(WHvSetVirtualProcessorRegisters(m->partition, 0, name, SEGMENT, v));
+    set64(m, (WHV_REGISTER_NAME)SwhpX64RegisterFpSelectors, 0); /* else they may stay with the pointers */
 }
 
 void emulated_get(struct emulated *m, struct state *s)

@@ -308,11 +308,19 @@ static bool put_operand(struct draft *d, ZydisEncoderRequest *r, ZydisEncoderOpe
     }
 }
 
+static bool is_gfni(u16 mnemonic)
+{
+    return mnemonic == ZYDIS_MNEMONIC_GF2P8MULB || mnemonic == ZYDIS_MNEMONIC_GF2P8AFFINEQB ||
+           mnemonic == ZYDIS_MNEMONIC_VGF2P8MULB;
+}
+
 static bool emit_form(struct draft *d, const struct form *f)
 {
     ZydisEncoderRequest r;
     unsigned width;
 
+    if (is_gfni(f->mnemonic) && !d->has_gfni)
+        return false;
     memset(&r, 0, sizeof r);
     do
         width = pick(d, d->is_wide || f->widths == 8 ? 4 : 3);

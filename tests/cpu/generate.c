@@ -301,7 +301,7 @@ static void rare(struct draft *d)
 static void some(struct draft *d, unsigned n, unsigned depth)
 {
     for (unsigned i = 0; i < n && !d->failed; i++) {
-        unsigned way = pick(d, 104);
+        unsigned way = pick(d, 110);
 
         if (depth == 0 || way < 60)
             way < 66 || depth == 0 ? emit_integer(d) : emit_vector(d);
@@ -331,6 +331,8 @@ static void some(struct draft *d, unsigned n, unsigned depth)
             enter_and_leave(d, depth - 1);
         else if (way < 100)
             jump_over_bytes(d);
+        else if (way < 106)
+            emit_anything(d);
         else if (d->has_segments && chance(d, 40))
             emit_segment(d);
         else
@@ -343,7 +345,7 @@ static bool host_has_newer(void)
 {
 #ifdef __x86_64__
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2") &&
-           __builtin_cpu_supports("gfni") && __builtin_cpu_supports("vaes") && __builtin_cpu_supports("pclmul");
+           __builtin_cpu_supports("vaes") && __builtin_cpu_supports("pclmul");
 #else
     return true;
 #endif
@@ -364,6 +366,15 @@ static void choose_bases_16(struct draft *d)
         d->index = base == RBX || base == RBP ? registers[2 + pick(d, 2)] : registers[pick(d, 2)];
         d->free &= ~(1u << d->index);
     }
+}
+
+static bool host_has_gfni(void)
+{
+#ifdef __x86_64__
+    return __builtin_cpu_supports("gfni");
+#else
+    return true;
+#endif
 }
 
 /* Three registers for addresses in 64-bit code, two in 32-bit code, which has fewer; never one that is implied often. */
@@ -413,6 +424,7 @@ void sequence_generate(struct sequence *s, u64 seed, unsigned mode)
         choose_segments(&d);
         choose_bases(&d);
         d.has_newer = chance(&d, 40) && host_has_newer();
+        d.has_gfni = d.has_newer && host_has_gfni();
         if (d.has_newer)
             EMIT(&d, 0xc5, 0xf8, 0x77); /* VZEROUPPER: the upper halves aren't part of the start */
         some(&d, 2 + pick(&d, 30), 3);

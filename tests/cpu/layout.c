@@ -106,6 +106,20 @@ struct item *emit_bytes(struct draft *d, const u8 *bytes, unsigned size)
     return i;
 }
 
+void emit_undecoded(struct draft *d, const u8 *bytes, unsigned size)
+{
+    struct item *i = &d->s->item[d->s->n];
+
+    if (d->s->n == ITEMS) {
+        d->failed = true;
+        return;
+    }
+    memset(i, 0, sizeof *i);
+    memcpy(i->bytes, bytes, size);
+    i->length = (u8)size;
+    d->s->n++;
+}
+
 struct item *emit(struct draft *d, ZydisEncoderRequest *r)
 {
     u8 bytes[ZYDIS_MAX_INSTRUCTION_LENGTH];
@@ -325,6 +339,8 @@ bool sequence_taints(struct sequence *s)
     u32 after[ITEMS] = { 0 };
     bool again = true;
 
+    if (native_is_amd())
+        return true;
     sequence_decoder(s, &decoder);
     for (unsigned n = 0; n < s->n; n++)
         if (ZYAN_FAILED(ZydisDecoderDecodeFull(&decoder, s->item[n].bytes, s->item[n].length, &z[n], operand)))
@@ -335,7 +351,7 @@ bool sequence_taints(struct sequence *s)
             u32 before = tainted_before(s, z, after, n), now;
 
             ZydisDecoderDecodeFull(&decoder, s->item[n].bytes, s->item[n].length, &z[n], operand);
-            now = z[n].mnemonic == ZYDIS_MNEMONIC_CALL && !native_is_amd() ? STATUS : tainted_after(&z[n], operand, before);
+            now = z[n].mnemonic == ZYDIS_MNEMONIC_CALL ? STATUS : tainted_after(&z[n], operand, before);
             again |= now != after[n];
             after[n] = now;
             s->item[n].tainted = before;

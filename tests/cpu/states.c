@@ -63,6 +63,13 @@ static void emit_xsave(struct draft *d)
         return;
     for (u32 i = 512; i < 536; i += 4)
         emit_store(d, at + i, 0);
+    if (chance(d, 50)) {
+        mask &= ~4u;
+    } else { /* AVX is in use for sure: how long it is after its upper halves are zero is the processor's own way to tell */
+        unsigned reg = pick(d, 8);
+
+        emit_bytes(d, (u8[]){ 0xc5, (u8)(0x85 | (~reg & 15) << 3), 0x76, (u8)(0xc0 | reg << 3 | reg) }, 4); /* VPCMPEQD */
+    }
     emit_whole_constant(d, RAX, mask);
     emit_whole_constant(d, RDX, 0);
     chance(d, 30) ? EMIT_AT(d, 4, at, 0x0f, 0xc7) : EMIT_AT(d, 4, at, 0x0f, 0xae); /* XSAVEC, XSAVE */

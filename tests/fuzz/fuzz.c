@@ -89,14 +89,6 @@ static u64 seed_of(const struct campaign *c, u64 n)
     return c->seed + c->shard - 1 + n * c->shards;
 }
 
-static void look_closer(const struct campaign *c, struct bench *b, struct sequence *s, const char *what)
-{
-    if (c->is_verbose)
-        (void)bench_compare(b, s, false);
-    shrink(b, s);
-    print_line(b, s, what);
-}
-
 static void run(const struct campaign *c, struct shared *shared)
 {
     struct bench *b = bench_open();
@@ -110,10 +102,11 @@ static void run(const struct campaign *c, struct shared *shared)
             const char *what;
 
             sequence_start(&s, round);
-            what = bench_compare(b, &s, true);
+            what = bench_compare(b, &s, !c->is_verbose);
             if (what) {
                 shared->different++;
-                look_closer(c, b, &s, what);
+                shrink(b, &s);
+                print_line(b, &s, what);
                 break;
             }
         }
