@@ -74,6 +74,13 @@ static unsigned put_opcode(struct draft *d, u8 *bytes, bool is_memory, unsigned 
     unsigned way = pick(d, 100), n = 0;
     u8 opcode = (u8)pick(d, 256);
 
+    if (way < 4 && d->has_newer && !(is_memory && high)) {
+        bytes[n++] = 0xc5;
+        bytes[n++] = (u8)((d->is_wide ? chance(d, 50) << 7 : 0x80) | (d->is_wide ? 0 : 0x40) |
+                          (chance(d, 30) ? 15 : pick(d, 16)) << 3 | chance(d, 50) << 2 | pick(d, 4));
+        bytes[n++] = opcode;
+        return n;
+    }
     if (way < 12 && d->has_newer) {
         bytes[n++] = 0xc4;
         bytes[n++] = (u8)((d->is_wide ? chance(d, 50) << 7 | 1 << 6 | !(is_memory ? high : chance(d, 50)) << 5 : 0xe0) |
@@ -98,7 +105,7 @@ static unsigned put_opcode(struct draft *d, u8 *bytes, bool is_memory, unsigned 
     return n;
 }
 
-/* [base + disp8], an address alone, or a register; in 16-bit code the first and the last. */
+/* [base + disp8], an address alone, or a register. */
 static unsigned put_modrm(struct draft *d, u8 *bytes, bool is_memory, unsigned base)
 {
     static const u8 base_16[8] = { [RBX] = 7, [RBP] = 6, [RSI] = 4, [RDI] = 5 };
@@ -107,6 +114,12 @@ static unsigned put_modrm(struct draft *d, u8 *bytes, bool is_memory, unsigned b
 
     if (!is_memory) {
         bytes[n++] = (u8)(0xc0 | reg | pick(d, 8));
+    } else if (chance(d, 25)) {
+        u32 at = offset_in(d, DS, some_data(d, 64, chance(d, 50) ? 16 : 1));
+
+        bytes[n++] = (u8)(reg | (d->is_16 ? 6 : 5));
+        memcpy(bytes + n, &at, 4);
+        n += d->is_16 ? 2 : 4;
     } else if (d->is_16) {
         bytes[n++] = (u8)(0x40 | reg | base_16[base]);
         bytes[n++] = (u8)pick(d, 256);
@@ -135,7 +148,7 @@ void emit_anything(struct draft *d)
         ZydisDecodedInstruction z;
         ZydisDecodedOperand operand[ZYDIS_MAX_OPERAND_COUNT];
         u8 bytes[32];
-        unsigned base = d->base[pick(d, 2)], n = put_prefixes(d, bytes), at;
+        unsigned known, base = d->base[pick(d, 2)], n = put_prefixes(d, bytes), at;
         bool is_memory = chance(d, 45) && !(d->is_16 && base == RBP && !d->keeps_stack);
 
         at = n;
@@ -143,17 +156,24 @@ void emit_anything(struct draft *d)
         while (d->is_wide && (bytes[at] & 0xf0) == 0x40)
             at++;
         n += put_modrm(d, bytes + n, is_memory, base);
+        known = n;
         while (n < 15)
             bytes[n++] = (u8)random_next(&d->random);
         if (ZYAN_FAILED(ZydisDecoderDecodeFull(&decoder, bytes, 15, &z, operand))) {
             if (chance(d, 90) || is_system_opcode(bytes + at))
                 continue;
+            memset(bytes + known, 0xf4, sizeof bytes - known); /* where it's shorter than this, that's the end */
             emit_undecoded(d, bytes, 15);
         } else if (is_left_out(&z) || spoils(d, &z, operand) || (z.attributes & ZYDIS_ATTRIB_HAS_LOCK) ||
                    (z.meta.category == ZYDIS_CATEGORY_STRINGOP && n && chance(d, 90))) {
             continue;
-        } else if (!emit_bytes(d, bytes, z.length)) {
-            continue;
+        } else {
+            struct item *i = emit_bytes(d, bytes, z.length);
+
+            if (!i)
+                continue;
+            if (i->patch) /* by RIP */
+                i->plus = some_data(d, 64, chance(d, 50) ? 16 : 1);
         }
         d->s->uses_x87 = true;
         return;

@@ -100,6 +100,7 @@ void emit_control(struct draft *d);
 void emit_state(struct draft *d);
 void emit_old(struct draft *d);
 void emit_narrow_branch(struct draft *d);
+void emit_moffs(struct draft *d);
 void emit_string(struct draft *d);
 void emit_division(struct draft *d);
 

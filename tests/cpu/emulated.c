@@ -68,16 +68,17 @@ static void build_tables(struct emulated *m)
 static void build_descriptors(struct emulated *m)
 {
     static const u64 gdt[] = { 0, 0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0x00cffb000000ffff, 0x00cff3000000ffff, 0x00affb000000ffff };
-    WHV_REGISTER_NAME names[] = { WHvX64RegisterGdtr, WHvX64RegisterLdtr, WHvX64RegisterTr };
-    WHV_REGISTER_VALUE v[3] = { { .Table = { .Base = DESCRIPTORS_AT, .Limit = 0x7f } },
+    WHV_REGISTER_NAME names[] = { WHvX64RegisterGdtr, WHvX64RegisterLdtr, WHvX64RegisterTr, WHvX64RegisterIdtr };
+    WHV_REGISTER_VALUE v[4] = { { .Table = { .Base = DESCRIPTORS_AT, .Limit = 0x7f } },
                                 { .Segment = { .Base = DESCRIPTORS_AT + LDT_PART, .Limit = LDT_USED * 8 - 1, .Selector = 0x48,
                                                .Attributes = 0x82 } },
                                 { .Segment = { .Base = DESCRIPTORS_AT + TSS_PART, .Limit = 0x67, .Selector = 0x40,
-                                               .Attributes = 0x8b } } };
+                                               .Attributes = 0x8b } },
+                                { .Table = { .Base = DESCRIPTORS_AT, .Limit = 0 } } }; /* exceptions leave, INT n is #GP */
 
     memcpy(m->tables + DESCRIPTORS, gdt, sizeof gdt);
     put(m, DESCRIPTORS + TSS_PART + 0x60, 0xffff000000000000); /* no port is allowed */
-    must(WHvSetVirtualProcessorRegisters(m->partition, 0, names, 3, v));
+    must(WHvSetVirtualProcessorRegisters(m->partition, 0, names, 4, v));
 }
 
 /* In 64-bit code null selectors; else those of the local table, or of Linux's flat segments. */
@@ -194,6 +195,7 @@ void emulated_set(struct emulated *m, const struct state *s)
     v[GENERAL + 25].XmmControlStatus.XmmStatusControl = s->mxcsr;
     v[GENERAL + 25].XmmControlStatus.XmmStatusControlMask = 0x2ffff;
     must(WHvSetVirtualProcessorRegisters(m->partition, 0, name, SEGMENT, v));
+    set64(m, WHvRegisterPendingInterruption, 0); /* an INT n that was #GP would be delivered again */
     set64(m, (WHV_REGISTER_NAME)SwhpX64RegisterFpSelectors, 0); /* else they may stay with the pointers */
 }
 

@@ -84,7 +84,7 @@ static void loop_over(struct draft *d, unsigned depth)
 
     if (way == 0) {
         /* counted by ECX with 67, in 32-bit code by CX */
-        jump = chance(d, 20) ? label_at(EMIT(d, 0x67, 0xe2, 0), 2, 1) : emit_jump(d, 0xe2);
+        jump = chance(d, 20) ? label_at(EMIT(d, 0x67, 0xe2, 0), 2, 1) : emit_jump(d, (u8)(chance(d, 70) ? 0xe2 : 0xe0 + pick(d, 2)));
     } else if (way == 1) {
         emit_rex(d, dec, 3);
         jump = emit_jump(d, 0x75);
@@ -169,7 +169,11 @@ static void append_functions(struct draft *d)
         some(d, 1 + pick(d, 5), 1);
         u8 far_return[] = { 0x66, 0xcb }, near_return[] = { 0x66, 0xc3 };
 
-        emit_bytes(d, (d->function[f].is_far ? far_return : near_return) + !d->call_prefix, 1 + (d->call_prefix != 0));
+        if (chance(d, 10)) /* with room for parameters, which was hardly ever made */
+            emit_bytes(d, (u8[]){ d->call_prefix, d->function[f].is_far ? 0xca : 0xc2, (u8)(chance(d, 10) * 8), 0 } + !d->call_prefix,
+                       3 + (d->call_prefix != 0));
+        else
+            emit_bytes(d, (d->function[f].is_far ? far_return : near_return) + !d->call_prefix, 1 + (d->call_prefix != 0));
     }
 }
 
@@ -224,7 +228,7 @@ static void flags_by_register(struct draft *d, u32 flip)
 /* PUSHFQ, the status flags DF and rarely AC and TF changed on the stack, POPFQ. */
 static void flags_by_stack(struct draft *d)
 {
-    u32 flip = (u32)random_next(&d->random) & (STATUS | DF | (chance(d, 3) ? AC : 0) | (chance(d, 2) ? TF : 0));
+    u32 flip = (u32)random_next(&d->random) & (STATUS | DF | (chance(d, 3) ? AC : 0) | (chance(d, 4) ? TF : 0));
     u8 change[7] = { 0x81, 0x34, 0x24 };
 
     if (d->is_16) {
@@ -244,7 +248,7 @@ static void enter_and_leave(struct draft *d, unsigned depth)
 {
     if (!(d->free >> RBP & 1))
         return;
-    emit_bytes(d, (u8[]){ 0xc8, (u8)(pick(d, 8) * 8), 0, chance(d, 5) }, 4);
+    emit_bytes(d, (u8[]){ 0xc8, (u8)(pick(d, 8) * 8), 0, (u8)(chance(d, 5) ? 1 : chance(d, 4) ? pick(d, 64) : 0) }, 4);
     d->free &= ~(1u << RBP);
     some(d, pick(d, 4), depth);
     d->free |= 1u << RBP;
@@ -284,9 +288,51 @@ static void patch_code(struct draft *d, unsigned depth)
     emit_whole_constant(d, reg, value + 1);
 }
 
+/*
+ * Something on a stack that is nearly over, read-only, or anywhere; where it went well, the pointer is as before again.
+ */
+static void wild_stack(struct draft *d)
+{
+    static const u8 ways[] = { 0x50, 0x58, 0x9c, 0x6a, 0xc8, 0x54, 0xc3, 0xe8 };
+    u32 slot = some_data(d, 8, 8), bytes = d->is_wide ? 8 : d->is_16 ? 2 : 4;
+    unsigned reg = free_register(d);
+    u8 way = ways[pick(d, sizeof ways)], move[3] = { (u8)(0x48 | reg >> 3), 0x89, (u8)(0xe0 | (reg & 7)) };
+    u32 at;
+
+    switch (pick(d, 4)) {
+    case 0: at = offset_in(d, SS, STACK_AT) + pick(d, 2 * bytes); break;
+    case 1: at = offset_in(d, SS, STACK_AT + STACK_SIZE) - pick(d, 2 * bytes); break;
+    case 2: at = d->has_segments ? d->s->ldt[LDT_OF(SS)].limit + 1 - pick(d, 2 * bytes) : FIXED_AT + pick(d, 100); break;
+    default: at = (u32)random_next(&d->random); break;
+    }
+    d->is_wide ? emit_bytes(d, (u8[]){ 0x48, 0x89, 0x24, 0x25, (u8)slot, (u8)(slot >> 8), (u8)(slot >> 16), (u8)(slot >> 24) }, 8)
+               : emit_at(d, (u8[]){ 0x66, 0x89 } + !d->is_16, 1 + d->is_16, RSP, slot);
+    if (chance(d, 80)) /* else the register's value, whatever it is */
+        emit_whole_constant(d, reg, at);
+    move[2] = (u8)(0xc4 | (reg & 7) << 3);
+    move[0] = (u8)(0x48 | (reg >> 3) << 2);
+    emit_turned(d, move, 3); /* MOV RSP, reg */
+    switch (way) {
+    case 0x58: emit_bytes(d, (u8[]){ (u8)(0x58 | (reg & 7)) }, d->free >> (reg & 7) & 1); break;
+    case 0x6a: emit_bytes(d, (u8[]){ 0x6a, 1 }, 2); break;
+    case 0xc8: emit_bytes(d, (u8[]){ 0xc8, (u8)pick(d, 16), 0, 0 }, d->free >> RBP & 1 ? 4 : 0); break;
+    case 0xe8: emit_bytes(d, (u8[5]){ 0xe8 }, d->is_16 ? 3 : 5); break; /* to the next instruction */
+    default: emit_bytes(d, &way, 1); break;
+    }
+    d->is_wide ? emit_bytes(d, (u8[]){ 0x48, 0x8b, 0x24, 0x25, (u8)slot, (u8)(slot >> 8), (u8)(slot >> 16), (u8)(slot >> 24) }, 8)
+               : emit_at(d, (u8[]){ 0x66, 0x8b } + !d->is_16, 1 + d->is_16, RSP, slot);
+}
+
 static void rare(struct draft *d)
 {
-    switch (pick(d, 8)) {
+    switch (pick(d, 12)) {
+    case 8:
+    case 9: emit_moffs(d); break;
+    case 10: wild_stack(d); break;
+    case 11: /* INT n where Linux lets none in */
+        if (chance(d, 10) && d->is_amd)
+            emit_bytes(d, (u8[]){ 0xcd, (u8[]){ 0, 1, 2, 5, 6, 13, 14, 0x20, 0x81, 0xff }[pick(d, 10)] }, 2);
+        break;
     case 0: d->has_newer ? emit_gather(d) : emit_bit_string(d); break;
     case 1: emit_bit_string(d); break;
     case 2:

@@ -51,6 +51,29 @@ void emit_string(struct draft *d)
     emit_bytes(d, bytes, n);
 }
 
+/* MOV between the accumulator and an address alone, of any size. */
+void emit_moffs(struct draft *d)
+{
+    u64 at = offset_in(d, DS, chance(d, 5) ? FIXED_AT - pick(d, 12) : some_data(d, 8, 1));
+    u8 bytes[12] = { 0 };
+    unsigned n = 0, width = pick(d, 3), turned = chance(d, 15);
+    unsigned size = d->is_wide ? 8 >> turned : d->is_16 == !turned ? 2 : 4;
+
+    if (!(d->free & 1u << RAX))
+        return;
+    if (d->is_wide && chance(d, 5)) /* far from all memory, or not canonical */
+        at |= random_next(&d->random) << 32;
+    if (turned)
+        bytes[n++] = 0x67;
+    if (width == 0)
+        bytes[n++] = 0x66;
+    else if (width == 1 && d->is_wide)
+        bytes[n++] = 0x48;
+    bytes[n++] = (u8)(0xa0 + pick(d, 4));
+    memcpy(bytes + n, &at, size);
+    emit_bytes(d, bytes, n + size);
+}
+
 /* DIV and IDIV, mostly of what can't overflow. */
 void emit_division(struct draft *d)
 {
@@ -102,7 +125,7 @@ void emit_x87(struct draft *d)
                    { 0xdf, 7 }, { 0xd8, 0 }, { 0xd8, 1 }, { 0xd8, 4 }, { 0xd8, 6 }, { 0xdc, 0 }, { 0xdc, 1 },
                    { 0xdc, 5 }, { 0xdc, 7 }, { 0xda, 0 }, { 0xde, 1 } };
     static const u8 alone[] = { 0xe0, 0xe1, 0xe8, 0xe9, 0xea, 0xeb, 0xec,
-                                0xed, 0xee, 0xfa, 0xfc, 0xf6, 0xf7, 0xd0 };
+                                0xed, 0xee, 0xfa, 0xfc, 0xf6, 0xf7, 0xd0, 0xf4, 0xf5, 0xf8, 0xfd };
     /* with ST(i) */
     static const u8 both[][2] = { { 0xd9, 0xc0 }, { 0xd9, 0xc8 }, { 0xd8, 0xc0 }, { 0xd8, 0xc8 },
                                   { 0xd8, 0xe0 }, { 0xd8, 0xe8 }, { 0xd8, 0xf0 }, { 0xd8, 0xf8 },
@@ -117,7 +140,13 @@ void emit_x87(struct draft *d)
     unsigned way = pick(d, 100);
 
     d->s->uses_x87 = true;
-    if (way < 40) {
+    if (way < 12) {
+        static const u8 control[8] = { 0, 0xf0, 0, 0x50, 0, 0xf0, 0, 0 }; /* /digits that aren't numbers, or are none */
+        unsigned escape = pick(d, 8), digit = pick(d, 8);
+
+        if (!(control[escape] >> digit & 1))
+            emit_in_memory(d, (u8)(0xd8 | escape), digit);
+    } else if (way < 40) {
         unsigned n = pick(d, sizeof memory / sizeof *memory);
 
         emit_in_memory(d, memory[n].opcode, memory[n].digit);
