@@ -119,6 +119,10 @@ INLINE u32 offset_in(const struct draft *d, unsigned segment, u32 linear)
     return linear - d->s->ldt[LDT_OF(segment)].base;
 }
 
+/* excursions.c: the local table and the bases of 64-bit code, and instructions for them. */
+void choose_far_places(struct draft *d);
+void emit_far_place(struct draft *d);
+
 /* generate.c: `size` bytes from `patch` on lead to where a label is put later; the offset of that in the code's segment. */
 struct item *label_at(struct item *i, unsigned patch, unsigned size);
 struct item *offset_at(struct item *i, unsigned patch, unsigned size);

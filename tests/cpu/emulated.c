@@ -16,6 +16,7 @@ struct emulated {
     WHV_PARTITION_HANDLE partition;
     WHV_RUN_VP_EXIT_CONTEXT exit;
     u8 *memory, *tables;
+    bool has_bases; /* the run's own */
 };
 
 /* Outside of Check too: the fuzzer uses this. */
@@ -105,6 +106,10 @@ static void set_segments(struct emulated *m, const struct state *s)
             v[i].Segment.Attributes = 0;
         }
     }
+    if (s->has_bases) {
+        v[FS].Segment.Base = s->base[0];
+        v[GS].Segment.Base = s->base[1];
+    }
     must(WHvSetVirtualProcessorRegisters(m->partition, 0, names, 6, v));
 }
 
@@ -137,7 +142,7 @@ struct emulated *emulated_open(struct arena *a)
                                   WHvX64RegisterEfer, WHvX64RegisterXCr0 };
     WHV_REGISTER_VALUE v[5] = { { .Reg64 = CR0_PG | CR0_PE | CR0_NE | CR0_MP | CR0_AM | CR0_WP | CR0_ET },
                                 { .Reg64 = TABLES },
-                                { .Reg64 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE },
+                                { .Reg64 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_FSGSBASE },
                                 { .Reg64 = EFER_LME | EFER_LMA | EFER_SCE | EFER_NXE },
                                 { .Reg64 = 7 } };
 
@@ -180,6 +185,7 @@ void emulated_set(struct emulated *m, const struct state *s)
 
     memset(v, 0, sizeof v);
     name_registers(name);
+    m->has_bases = s->has_bases;
     set_segments(m, s); /* code that was overwritten at random may have loaded any */
     for (unsigned i = 0; i < 16; i++)
         v[i].Reg64 = s->gpr[i];
@@ -221,6 +227,8 @@ void emulated_get(struct emulated *m, struct state *s)
     s->mxcsr = v[GENERAL + 25].XmmControlStatus.XmmStatusControl;
     for (unsigned i = 0; i < 6; i++)
         s->selector[i] = v[SEGMENT + i].Segment.Selector;
+    for (unsigned i = 0; m->has_bases && i < 2; i++)
+        s->base[i] = v[SEGMENT + FS + i].Segment.Base;
     s->vector = 256;
     if (m->exit.ExitReason == WHvRunVpExitReasonException) {
         const WHV_VP_EXCEPTION_CONTEXT *x = &m->exit.VpException;

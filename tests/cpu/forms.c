@@ -218,7 +218,11 @@ static void put_memory(struct draft *d, ZydisEncoderRequest *r, ZydisEncoderOper
         o->mem.scale = (ZyanU8)(2 << pick(d, 3));
         o->mem.displacement = data + (int)pick(d, DATA_SIZE - 512);
         return;
-    case 11: r->prefixes |= d->has_segments ? ZYDIS_ATTRIB_HAS_SEGMENT_ES : ZYDIS_ATTRIB_HAS_SEGMENT_GS; break;
+    case 11:
+        r->prefixes |= d->has_segments                     ? ZYDIS_ATTRIB_HAS_SEGMENT_ES
+                       : d->s->has_bases && chance(d, 50) ? ZYDIS_ATTRIB_HAS_SEGMENT_FS
+                                                           : ZYDIS_ATTRIB_HAS_SEGMENT_GS;
+        break;
     case 12: /* goes wrong */
         if (chance(d, 90))
             break;

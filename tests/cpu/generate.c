@@ -379,6 +379,8 @@ static void some(struct draft *d, unsigned n, unsigned depth)
             jump_over_bytes(d);
         else if (way < 106)
             emit_anything(d);
+        else if (d->s->has_bases && chance(d, 60))
+            emit_far_place(d);
         else if (d->has_segments && chance(d, 40))
             emit_segment(d);
         else
@@ -412,6 +414,15 @@ static void choose_bases_16(struct draft *d)
         d->index = base == RBX || base == RBP ? registers[2 + pick(d, 2)] : registers[pick(d, 2)];
         d->free &= ~(1u << d->index);
     }
+}
+
+static bool host_has_bases(void)
+{
+#ifdef __x86_64__
+    return native_has_bases();
+#else
+    return true;
+#endif
 }
 
 static bool host_has_gfni(void)
@@ -468,6 +479,9 @@ void sequence_generate(struct sequence *s, u64 seed, unsigned mode)
         d.is_16 = mode == 16;
         d.is_amd = is_amd();
         choose_segments(&d);
+        s->has_bases = d.is_wide && d.is_amd && chance(&d, 30) && host_has_bases();
+        if (s->has_bases)
+            choose_far_places(&d);
         choose_bases(&d);
         d.has_newer = chance(&d, 40) && host_has_newer();
         d.has_gfni = d.has_newer && host_has_gfni();
@@ -559,6 +573,8 @@ void sequence_start(struct sequence *s, unsigned round)
     t->mode = s->mode;
     memcpy(t->ldt, s->ldt, sizeof t->ldt);
     memcpy(t->selector, s->selector, sizeof t->selector);
+    memcpy(t->base, s->base, sizeof t->base);
+    t->has_bases = s->has_bases;
     for (unsigned i = 0; i < 16; i++) {
         u64 v = interesting(&random), at = random_next(&random), index = random_next(&random) % 32;
 

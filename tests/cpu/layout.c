@@ -287,7 +287,7 @@ bool sequence_layout(struct sequence *s)
         for (unsigned n = 0; n < s->n; n++) {
             struct item *i = &s->item[n];
             u32 target = i->to_label ? CODE_AT + s->item[i->label].at + i->plus : i->plus;
-            i64 far = i->is_absolute ? (i64)target - s->ldt[LDT_OF(CS)].base
+            i64 far = i->is_absolute ? (i64)target - s->ldt[i->in_segment ? i->in_segment : LDT_OF(CS)].base
                                      : (i64)target - (i64)(CODE_AT + i->at + i->length);
 
             if (!i->patch)

@@ -7,7 +7,9 @@
 #include <asm/ldt.h>
 #include <asm/prctl.h>
 #include <cpuid.h>
+#include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -16,6 +18,8 @@
 #include <unistd.h>
 
 #include "tests/cpu/sequences.h"
+
+#include <sys/auxv.h> /* whose names of ELF's are some of x86.h's */
 
 static const int order[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
                                REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15 };
@@ -44,7 +48,27 @@ static inline void clear_ac(void)
 
 struct selectors {
     u16 es, ds, fs, gs;
+    u64 base[2];
 };
+
+static inline void set_bases(const u64 *base)
+{
+    __asm__ volatile("wrfsbase %0; wrgsbase %1" ::"r"(base[0]), "r"(base[1]));
+}
+
+static inline void clear_gs_base(void)
+{
+    __asm__ volatile("wrgsbase %0" ::"r"(0ul));
+}
+
+static inline void get_bases(u64 *base)
+{
+    u64 fs, gs;
+
+    __asm__ volatile("rdfsbase %0; rdgsbase %1" : "=r"(fs), "=r"(gs));
+    base[0] = fs;
+    base[1] = gs;
+}
 
 static inline void set_selectors(const u16 *selector)
 {
@@ -122,6 +146,15 @@ static void save(struct state *s, const ucontext_t *context, const struct select
         s->selector[CS] = (u16)g[REG_CSGSFS];
         s->selector[SS] = (u16)((u64)g[REG_CSGSFS] >> 48);
     }
+    if (native.start->has_bases) {
+        memcpy(s->base, data->base, sizeof s->base);
+        s->selector[ES] = data->es;
+        s->selector[DS] = data->ds;
+        s->selector[FS] = data->fs;
+        s->selector[GS] = data->gs;
+        s->selector[CS] = (u16)g[REG_CSGSFS];
+        s->selector[SS] = (u16)((u64)g[REG_CSGSFS] >> 48);
+    }
     s->vector = (u32)g[REG_TRAPNO];
     if (s->vector == VECTOR_BP || s->vector == VECTOR_OF)
         s->rip--; /* INT3 and INTO are traps, and exits at the instruction */
@@ -139,6 +172,8 @@ __attribute__((no_sanitize("address", "undefined", "thread"))) static void on_st
     native.fp = *c->uc_mcontext.fpregs;
     load(native.start, c);
     native.is_running = true;
+    if (native.start->has_bases)
+        set_bases(native.start->base);
     if (native.start->mode != 64) /* last, for FS is where this thread's own storage is */
         set_selectors(native.start->selector);
 }
@@ -151,8 +186,12 @@ __attribute__((no_sanitize("address", "undefined", "thread"))) static void on_fa
 
     clear_ac();
     get_selectors(&data);
-    if (native.is_running && native.start->mode != 64)
+    if (native.is_running && native.start->has_bases)
+        get_bases(data.base);
+    if (native.is_running && (native.start->mode != 64 || native.start->has_bases))
         set_own_selectors();
+    if (native.is_running && native.start->has_bases)
+        clear_gs_base(); /* a null selector may leave it */
     (void)info;
     if (!native.is_running) { /* a fault of our own: again, and for good */
         struct sigaction plain = { .sa_handler = SIG_DFL };
@@ -180,6 +219,11 @@ bool native_is_amd(void)
             known = 1;
     }
     return known == 2;
+}
+
+bool native_has_bases(void)
+{
+    return (getauxval(AT_HWCAP2) & 2) != 0; /* HWCAP2_FSGSBASE */
 }
 
 static bool map(u64 at, size_t size, int rights)
@@ -247,13 +291,16 @@ static bool set_ldt(const struct descriptor *ldt)
                                .contents = (d->is_code * 2u + d->is_down) & 3,
                                .read_exec_only = d->is_fixed,
                                .limit_in_pages = by_pages,
-                               .seg_not_present = d->is_absent,
-                               .useable = 1 };
+                               .seg_not_present = d->is_absent };
 
         if (!memcmp(d, &native.ldt[i], sizeof *d))
             continue;
-        if (syscall(SYS_modify_ldt, 0x11, &u, sizeof u))
-            return false;
+        if (syscall(SYS_modify_ldt, 0x11, &u, sizeof u)) {
+            if (errno == ENOSYS)
+                return false;
+            perror("modify_ldt"); /* a descriptor that Linux doesn't take: nothing would be compared, unseen */
+            abort();
+        }
         native.ldt[i] = *d;
     }
     return true;
@@ -262,7 +309,7 @@ static bool set_ldt(const struct descriptor *ldt)
 bool native_run(const struct state *start, struct state *end)
 {
     memset(end, 0, sizeof *end);
-    if (start->ldt[LDT_OF(CS)].limit && !set_ldt(start->ldt))
+    if ((start->has_bases || start->selector[CS] & 4) && !set_ldt(start->ldt))
         return false;
     native.start = start;
     native.end = end;

@@ -23,11 +23,11 @@ u64 descriptor_raw(const struct descriptor *d)
 
 void sequence_print_segments(FILE *to, const struct sequence *s)
 {
-    for (unsigned i = 1; s->mode != 64 && s->ldt[LDT_OF(CS)].limit && i < LDT_USED; i++) {
+    for (unsigned i = 1; s->ldt[LDT_EXECUTE_ONLY].limit && i < LDT_USED; i++) {
         const struct descriptor *d = &s->ldt[i];
 
         fprintf(to, " %x: %08x to %x%s%s%s%s%s,", LDT_SELECTOR(i), d->base, d->limit, d->is_code ? " code" : "",
-                d->is_big ? " big" : "", !d->is_down ? "" : d->is_code ? " conforming" : " down",
+                d->is_big ? " big" : "", d->is_down ? " down" : "",
                 !d->is_fixed ? "" : d->is_code ? " execute-only" : " read-only", d->is_absent ? " absent" : "");
     }
 }
@@ -125,9 +125,8 @@ void choose_segments(struct draft *d)
     e[LDT_DOWN] = (struct descriptor){ .base = e[LDT_OF(DS)].base, .limit = data + pick(d, DATA_SIZE), .is_down = true,
                                        .is_big = chance(d, 50), .is_fixed = chance(d, 20) };
     e[LDT_FLAT] = (struct descriptor){ .limit = 0xffffffff, .is_big = true };
-    e[LDT_EXECUTE_ONLY] = e[LDT_CONFORMING] = e[LDT_CODE_ABSENT] = e[LDT_OF(CS)];
+    e[LDT_EXECUTE_ONLY] = e[LDT_CODE_TOO] = e[LDT_CODE_ABSENT] = e[LDT_OF(CS)];
     e[LDT_EXECUTE_ONLY].is_fixed = true;
-    e[LDT_CONFORMING].is_down = true;
     e[LDT_CODE_ABSENT].is_absent = true;
 }
 
@@ -239,7 +238,7 @@ void put_memory_16(struct draft *d, ZydisEncoderRequest *r, ZydisEncoderOperand 
 /* A selector for data: often that of the segment register itself, or of one that begins where it does. */
 static u16 selector_for(struct draft *d, unsigned segment)
 {
-    static const u8 others[] = { LDT_READ_ONLY, LDT_READ_ONLY, LDT_SMALL, LDT_DOWN, LDT_ABSENT, LDT_EXECUTE_ONLY, LDT_CONFORMING,
+    static const u8 others[] = { LDT_READ_ONLY, LDT_READ_ONLY, LDT_SMALL, LDT_DOWN, LDT_ABSENT, LDT_EXECUTE_ONLY, LDT_CODE_TOO,
                                  LDT_CODE_ABSENT, LDT_FLAT, LDT_USED + 4, LDT_OF(CS), LDT_OF(GS) };
 
     if (chance(d, segment == SS ? 75 : 50))
@@ -321,7 +320,7 @@ static void look_at_descriptor(struct draft *d)
 
 static u16 code_selector(struct draft *d)
 {
-    static const u8 entries[] = { LDT_CONFORMING, LDT_EXECUTE_ONLY, LDT_CODE_ABSENT, LDT_READ_ONLY, LDT_USED + 2, 0 };
+    static const u8 entries[] = { LDT_CODE_TOO, LDT_EXECUTE_ONLY, LDT_CODE_ABSENT, LDT_READ_ONLY, LDT_USED + 2, 0 };
 
     if (chance(d, 75))
         return LDT_SELECTOR(LDT_OF(CS));

@@ -12,6 +12,7 @@
 Suite *sequences_suite(void);
 TCase *rewrite_case(void);
 TCase *example_case(void);
+TCase *narrow_case(void);
 
 enum { BATCHES = 8, IN_ALL = 6000 };
 
@@ -57,5 +58,6 @@ Suite *sequences_suite(void)
     suite_add_tcase(s, t);
     suite_add_tcase(s, rewrite_case());
     suite_add_tcase(s, example_case());
+    suite_add_tcase(s, narrow_case());
     return s;
 }

@@ -37,12 +37,12 @@ enum {
 struct descriptor {
     u32 base, limit; /* in bytes; from 100000 on by pages */
     bool is_code, is_big;
-    bool is_down; /* data: expand-down; code: conforming */
+    bool is_down; /* expand-down; conforming code Linux has none of */
     bool is_fixed; /* data: read-only; code: execute-only */
     bool is_absent;
 };
 enum {
-    LDT_READ_ONLY = 7, LDT_ABSENT, LDT_SMALL, LDT_DOWN, LDT_EXECUTE_ONLY, LDT_CONFORMING, LDT_CODE_ABSENT, LDT_FLAT,
+    LDT_READ_ONLY = 7, LDT_ABSENT, LDT_SMALL, LDT_DOWN, LDT_EXECUTE_ONLY, LDT_CODE_TOO, LDT_CODE_ABSENT, LDT_FLAT,
     LDT_USED
 };
 #define LDT_OF(segment) ((segment) + 1)
@@ -53,6 +53,7 @@ struct state {
     u64 gpr[16];
     u64 rip, rflags;
     u16 selector[8]; /* ES, CS, SS, DS, FS, GS */
+    u64 base[2];     /* of FS and GS, in 64-bit code that may change them */
     u8 xmm[16][16];
     u8 st[8][16]; /* as FXSAVE has them: 10 bytes of ST(n), the rest zero */
     u16 fcw, fsw;
@@ -62,6 +63,7 @@ struct state {
     u32 vector, error; /* of an end: the fault's; vector 256: it was none */
     u64 cr2;
     struct descriptor ldt[LDT_USED]; /* of a start */
+    bool has_bases;
 };
 
 /* The areas of memory. */
@@ -76,6 +78,7 @@ struct item {
     u8 patch;       /* offset of a displacement to fill in; 0: none */
     u8 patch_size;  /* 1, 2 or 4 */
     bool is_absolute; /* the displacement is an offset in the code's segment, or for data in one of the same base */
+    u8 in_segment; /* which descriptor's, if it isn't the code's */
     bool to_label;  /* the displacement leads to item `label`, plus `plus` bytes; else to address `plus` */
     u8 label;
     u32 plus;
@@ -92,6 +95,8 @@ struct sequence {
     u8 mode; /* 64, 32 or 16 */
     struct descriptor ldt[LDT_USED];
     u16 selector[8];
+    bool has_bases;
+    u64 base[2];
     u8 role[16];
     unsigned n;
     struct item item[ITEMS];
@@ -142,6 +147,8 @@ u64 descriptor_raw(const struct descriptor *d);
 
 /* native.c: is the host's processor an AMD's Zen, as the profile is? */
 bool native_is_amd(void);
+/* May this process write FS's base itself? */
+bool native_has_bases(void);
 /* Runs at those addresses of this process. False: the host doesn't let us. */
 bool native_open(struct arena *a);
 void native_close(void);
