@@ -10,7 +10,7 @@
 
 TCase *narrow_case(void);
 
-enum { STACK_IS_16 = 1, CODE_IS_EXECUTE_ONLY = 2, LIMIT = 0xffff };
+enum { STACK_IS_16 = 1, CODE_IS_EXECUTE_ONLY = 2, DATA_ENDS_AT_LIMIT = 4, LIMIT = 0xffff };
 
 struct row {
     const char *name, *code;
@@ -46,6 +46,14 @@ static const struct row rows[] = {
       .word = 0xffff },
     { "CLFLUSH of execute-only code", CODE("\x2e\x0f\xae\x3f"), .mode = 16, .how = CODE_IS_EXECUTE_ONLY, .rip = 4,
       .vector = VECTOR_GP },
+    { "FNSTENV whose fields wrap", CODE("\xd9\x36\xf8\xff"), .mode = 16, .how = DATA_ENDS_AT_LIMIT, .rip = 4,
+      .vector = VECTOR_GP, .at = CODE_AT + 0x2000, .word = 0 },
+    { "FNSTENV, a field across the limit", CODE("\xd9\x36\xf9\xff"), .mode = 16, .how = DATA_ENDS_AT_LIMIT,
+      .vector = VECTOR_GP, .at = DATA_AT + 0x1ff9, .word = 0x37f },
+    { "FNSAVE, a register across the limit", CODE("\xdd\x36\xeb\xff"), .mode = 16, .how = DATA_ENDS_AT_LIMIT,
+      .vector = VECTOR_GP, .at = DATA_AT + 0x1fef, .word = 0xffff },
+    { "FRSTOR, a register across the limit", CODE("\xdd\x26\xeb\xff"), .mode = 16, .how = DATA_ENDS_AT_LIMIT,
+      .vector = VECTOR_GP },
     { "a load of execute-only code", CODE("\x2e\x8a\x3f"), .mode = 16, .how = CODE_IS_EXECUTE_ONLY, .vector = VECTOR_GP },
 };
 
@@ -58,6 +66,8 @@ static void start_at(const struct row *r, struct state *s)
         s->selector[i] = LDT_SELECTOR(LDT_OF(i));
         s->ldt[LDT_OF(i)] = (struct descriptor){ .base = DATA_AT, .limit = LIMIT, .is_big = is_big };
     }
+    if (r->how & DATA_ENDS_AT_LIMIT)
+        s->ldt[LDT_OF(DS)].base = DATA_AT + DATA_SIZE - 1 - LIMIT;
     s->ldt[LDT_OF(CS)] = (struct descriptor){ .base = CODE_AT, .limit = LIMIT, .is_big = is_big, .is_code = true,
                                               .is_fixed = r->how & CODE_IS_EXECUTE_ONLY };
     s->ldt[LDT_OF(SS)] = (struct descriptor){ .base = STACK_AT, .limit = LIMIT, .is_big = !(r->how & STACK_IS_16) };
@@ -86,7 +96,9 @@ static void compare(const struct row *r, const struct arena *a, const struct sta
     u16 word = 0;
 
     if (r->at)
-        memcpy(&word, a->stack + (r->at - STACK_AT), 2);
+        memcpy(&word, r->at >= STACK_AT ? a->stack + (r->at - STACK_AT)
+                      : r->at >= DATA_AT ? a->data + (r->at - DATA_AT)
+                                         : a->code + (r->at - CODE_AT), 2);
     ck_assert_msg(s->vector == r->vector && s->rip == r->rip && s->cr2 == r->cr2, "%s: %s vector %u at %llx, CR2 %llx", r->name,
                   is, s->vector, (unsigned long long)s->rip, (unsigned long long)s->cr2);
     ck_assert_msg(s->gpr[RSP] == r->end_rsp && s->gpr[RBP] == r->end_rbp, "%s: %s RSP %llx, RBP %llx", r->name, is,

@@ -40,10 +40,10 @@ static struct {
 
 #define KEPT (STATUS | DF | AC)
 
-/* A sequence may end with AC set, and a handler isn't made for it. */
-static inline void clear_ac(void)
+/* A sequence may end with AC set, and a handler isn't made for it; NT and ID, which a signal's return leaves alone, would stay. */
+static inline void clear_flags(void)
 {
-    __asm__ volatile("pushfq; andl $~0x40000, (%%rsp); popfq" ::: "memory", "cc");
+    __asm__ volatile("pushfq; andl $~0x244000, (%%rsp); popfq" ::: "memory", "cc");
 }
 
 struct selectors {
@@ -184,7 +184,7 @@ __attribute__((no_sanitize("address", "undefined", "thread"))) static void on_fa
     ucontext_t *c = context;
     struct selectors data;
 
-    clear_ac();
+    clear_flags();
     get_selectors(&data);
     if (native.is_running && native.start->has_bases)
         get_bases(data.base);
