@@ -234,7 +234,7 @@ static bool is_compare_of_strings(const struct sequence *s, u64 rip, u8 mask)
         const struct item *i = &s->item[n];
 
         if (sequence_offset(s, n) == rip)
-            return (i->bytes[i->length - 1] & mask) == 0xa6 && (mask != 0xff || i->bytes[i->length - 2] == 0xf3);
+            return (i->bytes[i->length - 1] & mask) == 0xa6 && (mask != 0xff || (i->length > 1 && i->bytes[i->length - 2] == 0xf3));
     }
     return false;
 }

@@ -159,12 +159,14 @@ static void some_foreign(struct draft *d)
 static void emit_excursion(struct draft *d)
 {
     bool is_16 = chance(d, 25);
+    unsigned entry;
     u8 back[8] = { 0x66, 0xea, 0, 0, 0, 0, CODE64 };
     struct item *i;
 
     if ((d->free & 5) != 5) /* RAX and RDX are what it writes */
         return;
-    i = go_far(d, is_16 ? LDT_SELECTOR(chance(d, 50) ? LDT_CODE_TOO : LDT_EXECUTE_ONLY) : CODE32);
+    entry = chance(d, 50) ? LDT_CODE_TOO : LDT_EXECUTE_ONLY;
+    i = go_far(d, is_16 ? LDT_SELECTOR(entry) : (u16)CODE32);
     if (i && is_16)
         i->in_segment = LDT_CODE_TOO;
     label_here(d, i);
