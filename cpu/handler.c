@@ -4,6 +4,7 @@
 
 #include <Zydis/Mnemonic.h>
 
+#include "cpu/undefined.h"
 #include "decoder/ops.h"
 #include "exits/exit.h"
 
@@ -33,6 +34,19 @@ next run_last(CPU, IN)
     cpu->rip = next_rip(cpu, in);
     ops[in->op].body(cpu, in);
     STOP;
+}
+
+next run_undefined(CPU, IN)
+{
+    bool ends = ops[in->op].attributes & ENDS;
+
+    cpu->at = in;
+    if (ends)
+        cpu->rip = next_rip(cpu, in);
+    undefined_body(cpu, in);
+    if (ends || unlikely(must_stop(cpu, in)))
+        STOP;
+    NEXT;
 }
 
 next run_enter(CPU, IN)

@@ -6,13 +6,15 @@
  * and at a HLT. An exit, or a clock that the caller wants to stop at, only interrupts it: the next call goes on with its
  * rest. A processor that sleeps has no turns; when it wakes, by its timer or by a message, it gets one at once, and the
  * turn that it cuts is over. So wake-ups come at their exact clock, however the caller cuts the run into calls: they
- * are looked for behind each instruction that sends a message and at each deadline.
+ * are looked for behind each instruction that sends a message and at each deadline. So do the messages of synthetic
+ * timers, whatever their processor does meanwhile: others see them in memory, and they tell their time.
  */
 #include "cpu/turns.h"
 
 #include "cpu/apic.h"
 #include "cpu/fp.h"
 #include "cpu/run.h"
+#include "cpu/synic.h"
 #include "state/clock.h"
 #include "state/host.h"
 #include "state/meet.h"
@@ -60,6 +62,24 @@ static void set_earliest(struct run *r)
             r->wakes_at = r->cpus[i]->wakes_at;
 }
 
+/* Counts of the virtual clock until the first synthetic timer expires, wherever it is; NEVER: none is armed. */
+static u64 counts_to_expiry(const struct run *r)
+{
+    u64 ticks = 0;
+    bool has = false;
+
+    for (u32 i = 0; i < r->n; i++)
+        has = synic_sooner(r->cpus[i], ~0u, has, &ticks);
+    return has ? apic_counts_of(r->p, ticks) : NEVER;
+}
+
+static void expire(const struct run *r)
+{
+    for (u32 i = 0; i < r->n; i++)
+        if (r->cpus[i]->synic)
+            synic_catch_up(r->cpus[i]);
+}
+
 /* Counts of the virtual clock from now to a tick of it; NEVER for that. */
 static u64 counts_to(const struct run *r, u64 tick)
 {
@@ -105,10 +125,12 @@ static void nap(struct run *r)
 {
     struct turns *t = &r->p->turns;
     bool is_virtual = r->p->clock == SwhpClockVirtual;
-    u64 to_timer = counts_to(r, r->wakes_at), to_end = counts_to_end(r);
+    u64 to_timer = counts_to(r, r->wakes_at), to_end = counts_to_end(r), to_expiry;
     u64 counts = to_timer < to_end ? to_timer : to_end;
 
     if (is_virtual && counts != NEVER) {
+        to_expiry = counts_to_expiry(r); /* which wakes nobody: no reason to leap by itself */
+        counts = to_expiry < counts ? to_expiry : counts;
         if (!is_called(r)) /* by a cancel, say, which comes first */
             r->p->advanced += counts;
         return;
@@ -168,6 +190,9 @@ static u64 counts_for(const struct run *r)
     if (other < counts)
         counts = other;
     other = counts_to(r, r->wakes_at);
+    if (other < counts)
+        counts = other;
+    other = counts_to_expiry(r);
     return other < counts ? other : counts;
 }
 
@@ -304,6 +329,7 @@ static struct vcpu *run_to_exit(struct run *r)
             vcpu_leave_by_count(cpu);
             return cpu;
         }
+        expire(r);
         other = rouse(r);
         if (unlikely(other != NULL))
             return other;

@@ -223,10 +223,10 @@ static void xrstor(CPU, IN, bool is_64, bool wants_compacted)
     area_read(&a, XSTATE_BV, &present, 8);
     area_read(&a, XCOMP_BV, &layout, 8);
     area_read(&a, FX_MXCSR, &mxcsr, 4);
-    is_compacted = layout & XCOMP_COMPACTED;
+    is_compacted = layout >> 63 && has(&cpu->partition->has, HAS_XSAVEC); /* who hasn't reserves the bit */
     if (!is_compacted) /* as large as what is asked for, present or not; a Zen 3 looks before it judges the header */
-        area_grow(cpu, in, xstate_end(layout, wanted), ACCESS_READ);
-    if (!is_header(cpu, &a, present, layout) || (wants_compacted && !is_compacted))
+        area_grow(cpu, in, xstate_end(0, wanted), ACCESS_READ);
+    if (is_compacted != (layout >> 63) || !is_header(cpu, &a, present, layout) || (wants_compacted && !is_compacted))
         vcpu_raise(cpu, VECTOR_GP, 0);
     if (is_compacted)
         area_grow(cpu, in, xstate_end(layout, wanted & present), ACCESS_READ);

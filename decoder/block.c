@@ -245,8 +245,9 @@ static void put_exits(struct vcpu *cpu, struct draft *draft)
 }
 
 /* Binds each instruction to its handler, from the last to the first: that way it's known which flags somebody reads. */
-static void bind(u32 mode, struct draft *draft)
+static void bind(struct vcpu *cpu, u32 mode, struct draft *draft)
 {
+    bool has_policy = cpu->partition->undefined != SwhpUndefinedAsHardware;
     u32 live = STATUS;
 
     for (unsigned i = draft->n; i-- > 0;) {
@@ -255,6 +256,8 @@ static void bind(u32 mode, struct draft *draft)
         bind_fn *choose = ops[in->op].bind;
 
         in->left = (u8)(draft->n - i);
+        if (has_policy && (!in->run || in->run == run_mf_or_body) && is_left_undefined(in, live))
+            in->run = run_undefined;
         if (!in->run && choose)
             in->run = choose(in, mode, live);
         if (!in->run)
@@ -264,7 +267,8 @@ static void bind(u32 mode, struct draft *draft)
     if (mode & MODE_ONE)
         return;
     for (unsigned i = 0; i + 1 < draft->n; i++) {
-        run_fn *fused = bind_fused(&draft->insn[i], mode, draft->n - i);
+        bool is_alone = draft->insn[i].run == run_undefined;
+        run_fn *fused = is_alone ? NULL : bind_fused(&draft->insn[i], mode, draft->n - i);
 
         if (fused)
             draft->insn[i].run = fused;
@@ -292,7 +296,7 @@ static struct block *block_make(struct vcpu *cpu, u32 mode, u64 gpa, const u8 *h
     draft.has_aliases = alias_at(ram_aliases(cpu->partition->ram), (u64)(uintptr_t)host);
     decode_run(cpu, mode, &draft);
     put_exits(cpu, &draft);
-    bind(mode, &draft);
+    bind(cpu, mode, &draft);
 
     if (code->used + BLOCK_ROOM > code->size)
         code_forget(cpu);

@@ -64,6 +64,10 @@ run_fn run_end;         /* past the last instruction of a block without a branch
 run_fn run_nothing;     /* NOP, and direct jumps that the block follows */
 run_fn run_ud, run_gp, run_nm, run_mf_or_body; /* forbidden here: #UD, #GP(0), #NM */
 run_fn run_unsupported; /* the profile has it and we don't: leaves, saying so */
+run_fn run_undefined;   /* as run_body or run_last, then what it leaves undefined as the partition's policy has it */
+
+/* Does it leave anything undefined that somebody may see, if these status flags are live after it? cpu/undefined.c. */
+bool is_left_undefined(const struct insn *in, u32 live);
 
 /* Fuses in[0] with its successors, n with itself to the end of the block, where a handler for all exists; or NULL. */
 run_fn *bind_fused(const struct insn *in, u32 mode, unsigned n);

@@ -57,7 +57,7 @@ static COLD void claim(struct vcpu *cpu, u64 gpa)
 
     meet_begin_inside(cpu);
     if (ram_find(p->ram, gpa)) { /* else unmapped meanwhile */
-        struct page *page = ram_page(p->ram, gpa);
+        struct page page = ram_page(p->ram, gpa);
 
         ram_page_note(page, PAGE_CODE);
         take_write_rights(p, page_host(page));
@@ -71,24 +71,27 @@ void code_claim(struct vcpu *cpu, u64 gpa)
 {
     struct ram *ram = cpu->partition->ram;
 
-    if (cpu->partition->processors > 1 && !(ram_find(ram, gpa) & PAGE_CODE) && ram_page(ram, gpa))
+    if (cpu->partition->processors > 1 && !(ram_find(ram, gpa) & PAGE_CODE) && ram_page(ram, gpa).host)
         claim(cpu, gpa);
 }
 
-/* Tells memory that these parts of a page were decoded, so that the next write to them is seen. */
+/*
+ * Tells memory that these parts of a page were decoded, so that the next write to them is seen. gpa: the block's own, or
+ * the page's that it goes on to.
+ */
 void block_mark(struct vcpu *cpu, struct block *b, u64 gpa, u64 granules)
 {
-    struct page *page = ram_page(cpu->partition->ram, gpa);
+    struct page page = ram_page(cpu->partition->ram, gpa);
     struct code_page *p = code_page_of(cpu, gpa, true);
 
-    if ((b->gpa & PAGE_MASK) == p->gpa) {
+    if (b->gpa == gpa) { /* its own page, once: an instruction may go on on the page that it began on, mapped again */
         b->page_next = p->blocks;
         p->blocks = b;
     }
-    if (!page)
+    if (!page.host)
         return; /* no memory for its facts: the next Run compares */
-    __atomic_fetch_or(&page->granules, granules, __ATOMIC_SEQ_CST);
-    if (!(__atomic_fetch_or(&page->host, PAGE_CODE, __ATOMIC_SEQ_CST) & PAGE_CODE))
+    __atomic_fetch_or(page.granules, granules, __ATOMIC_SEQ_CST);
+    if (!(__atomic_fetch_or(page.host, PAGE_CODE, __ATOMIC_SEQ_CST) & PAGE_CODE))
         tlb_watch(cpu, page_host(page)); /* with other processors code_claim() has done it */
 }
 
@@ -143,19 +146,35 @@ static u64 granules_of(u64 gpa, u32 size)
     return ones(last > 63 ? 64 : last + 1) & ~(((u64)1 << first) - 1);
 }
 
-/* Kills the blocks that overlap a write, and lets go of the page's marks that nobody needs any more. */
-static void settle_one(struct vcpu *cpu, const struct stale *s)
+static bool is_overwritten(const struct block *b, const u8 *host)
 {
-    struct code_page *p = code_page_of(cpu, s->gpa, false);
-    struct page *page = ram_page(cpu->partition->ram, s->gpa);
-    u64 written = granules_of(s->gpa, s->size), left = 0;
+    const u8 *text = (const u8 *)(b->insn + b->slots);
+    unsigned offset = (unsigned)(b->gpa & ~PAGE_MASK);
 
-    if (!p)
-        return;
-    for (struct block **at = &p->blocks; *at;) {
+    if (b->crosses)
+        return !host || !block_is_same(host + offset, text, PAGE_SIZE - offset);
+    for (unsigned i = 0; i < b->ranges; i++) {
+        if (!host || !block_is_same(host + b->range[i].offset, text, b->range[i].size))
+            return true;
+        text += b->range[i].size;
+    }
+    return false;
+}
+
+/*
+ * Kills a processor's blocks of a page that overlap a write; or those whose text isn't in memory any more, where that is
+ * given instead. The granules of those that live. Blocks that go on to this page from the one before aren't in its list:
+ * they are compared each time anyway.
+ */
+static u64 kill_blocks(struct vcpu *cpu, u64 gpa, u64 written, const u8 *host)
+{
+    struct code_page *p = code_page_of(cpu, gpa, false);
+    u64 left = 0;
+
+    for (struct block **at = p ? &p->blocks : NULL; at && *at;) {
         struct block *b = *at;
 
-        if (b->n == BLOCK_DEAD || (b->granules & written)) {
+        if (b->n == BLOCK_DEAD || b->granules & written || (!written && is_overwritten(b, host))) {
             block_kill(cpu, b);
             *at = b->page_next;
         } else {
@@ -163,12 +182,46 @@ static void settle_one(struct vcpu *cpu, const struct stale *s)
             at = &b->page_next;
         }
     }
-    /* Blocks that go on to this page from the one before aren't in its list: they are compared each time anyway. */
-    if (page && cpu->partition->processors == 1) {
-        __atomic_store_n(&page->granules, left, __ATOMIC_RELAXED);
-        if (!left)
-            __atomic_fetch_and(&page->host, ~(u64)PAGE_CODE, __ATOMIC_RELAXED);
-    }
+    return left;
+}
+
+/* What code of a page is left: lets go of marks that nobody needs any more. While no other processor decodes. */
+static void set_marks(struct partition *p, u64 gpa, u64 granules)
+{
+    struct page page = ram_page(p->ram, gpa);
+
+    if (!page.host)
+        return;
+    __atomic_store_n(page.granules, granules, __ATOMIC_RELAXED);
+    if (!granules)
+        __atomic_fetch_and(page.host, ~(u64)PAGE_CODE, __ATOMIC_RELAXED);
+}
+
+/* With all processors standing still: the marks of them all. */
+static COLD void review(struct vcpu *cpu, u64 gpa)
+{
+    struct partition *p = cpu->partition;
+    u64 left = 0;
+
+    meet_begin_inside(cpu);
+    for (u32 i = 0; i < p->processors; i++)
+        if (p->cpu[i])
+            left |= kill_blocks(p->cpu[i], gpa, 0, (const u8 *)(ram_find(p->ram, gpa) & PAGE_MASK));
+    set_marks(p, gpa, left);
+    meet_end_inside(cpu);
+}
+
+/* A meeting costs more than a few writes that are looked at for nothing. */
+enum { REVIEW_EVERY = 16 };
+
+static void settle_one(struct vcpu *cpu, const struct stale *s)
+{
+    u64 left = kill_blocks(cpu, s->gpa, granules_of(s->gpa, s->size), NULL);
+
+    if (cpu->partition->processors == 1)
+        set_marks(cpu->partition, s->gpa, left);
+    else if (++cpu->overwrites % REVIEW_EVERY == 0)
+        review(cpu, s->gpa);
 }
 
 void code_settle(struct vcpu *cpu)

@@ -25,7 +25,8 @@ extern "C" {
 enum {
     SwhpPartitionPropertyCodeClock = 0x53570001,           /* UINT32: SWHP_CLOCK */
     SwhpPartitionPropertyCodeClockRate = 0x53570002,       /* UINT32: TSC ticks for one count, 1 to 65536 */
-    SwhpPartitionPropertyCodeSeed = 0x53570003,            /* UINT64: where RDRAND, RDSEED and the turns of SwhpRunPartition come from */
+    SwhpPartitionPropertyCodeSeed = 0x53570003,            /* UINT64: where RDRAND, RDSEED, the turns of SwhpRunPartition
+                                                              and SwhpUndefinedSeeded come from */
     SwhpPartitionPropertyCodeProfile = 0x53570004,         /* char[32]: the processor's name, "zen" or "intel" */
     SwhpPartitionPropertyCodeUndefinedResults = 0x53570005, /* UINT32: SWHP_UNDEFINED_RESULTS */
     /*
@@ -46,21 +47,34 @@ typedef enum SWHP_CLOCK {
  * Private register names, for WHvGetVirtualProcessorRegisters and WHvSetVirtualProcessorRegisters (as WHV_REGISTER_NAME):
  * state that programs can reach and the API has no names for. Of the features that a partition lacks they aren't there.
  * The emulator library asks its callbacks for them, where the instruction needs them: a callback that hands names on gets
- * them for nothing.
+ * them for nothing. What becomes of an instruction where a callback refuses them is told in WinHvEmulation.h.
  */
 enum {
     SwhpX64RegisterYmmHigh0 = 0x53570100, /* Reg128: bits 255 to 128 of YMM0; the low half is WHvX64RegisterXmm0 */
     SwhpX64RegisterYmmHigh15 = 0x5357010F,
     SwhpX64RegisterPkru = 0x53570110,      /* Reg64: 32 bits */
-    SwhpX64RegisterFpSelectors = 0x53570111 /* Reg64: the x87's last code (15:0) and data selector (31:16), for which
-                                               FpControlStatus and XmmControlStatus have no room in long mode */
+    SwhpX64RegisterFpSelectors = 0x53570111, /* Reg64: the x87's last code (15:0) and data selector (31:16), for which
+                                                FpControlStatus and XmmControlStatus have no room in long mode */
+    SwhpX64RegisterFeatures = 0x53570112, /* Reg128: the partition's ProcessorFeatures (63:0: bank 0) and
+                                             ProcessorXsaveFeatures; it can be set to what it is only */
+    SwhpX64RegisterIgnne = 0x53570113,    /* Reg64: 1 while IGNNE# is asserted, as SwhpSetIgnne does. It falls with the
+                                             exception: set it after FpControlStatus */
+    SwhpX64RegisterShadowSs = 0x53570114, /* Reg64: 1 if the interrupt shadow is one of a load of SS, which holds debug
+                                             traps back too. There is none without InterruptShadow: set that before */
+    SwhpX64RegisterPdpte0 = 0x53570115,   /* Reg64: the PDPTEs that PAE paging outside long mode goes by. Setting CR3, or
+                                             what else has them loaded, has them loaded from memory at the next Run, but
+                                             where the same call sets one of these */
+    SwhpX64RegisterPdpte3 = 0x53570118
 };
 
-/* What flags and results become that the manuals leave undefined. */
+/*
+ * What flags, x87 condition codes and results become that the manuals leave undefined. The last two are there to find
+ * guests that depend on them. The emulator library leaves them as the profile's processor does, whatever the policy.
+ */
 typedef enum SWHP_UNDEFINED_RESULTS {
     SwhpUndefinedAsHardware = 0, /* as the profile's processor does it: the default */
-    SwhpUndefinedZero = 1,
-    SwhpUndefinedSeeded = 2 /* random from the seed */
+    SwhpUndefinedZero = 1,       /* zero */
+    SwhpUndefinedSeeded = 2      /* random, from the partition's seed, the processor's index and its count */
 } SWHP_UNDEFINED_RESULTS;
 
 /* The exit of SwhpRunVirtualProcessorUntil when the count is reached; the context's union is zero. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Who wants to know of a write to guest memory: decoded code, on this processor and on others. */
+/* Who wants to know of an access to guest memory: data breakpoints, and decoded code on this processor and on others. */
 #ifndef MEM_NOTICE_H
 #define MEM_NOTICE_H
 
@@ -17,5 +17,8 @@ enum {
 /* `size` bytes of one page were written: code that was decoded from them is stale from the next instruction
  * on. False: the page holds no code at all. */
 bool notice_write(struct vcpu *cpu, u64 gpa, unsigned size);
+
+/* Data breakpoints that an access (enum access) meets are due after the instruction. */
+void meet_breakpoints(struct vcpu *cpu, u64 linear, unsigned size, unsigned access);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Resolving an access that the inline hit didn't serve, and committing it. One on two pages, or through the
- * seam, goes by the place's own bytes; every other has guest memory itself in its hands.
+ * Resolving an access that the inline hit didn't serve. One on two pages, or through the seam, goes by the place's own
+ * bytes; every other has guest memory itself in its hands.
  */
 #include "mem/place.h"
 
@@ -11,82 +11,6 @@
 #include "mem/tlb.h"
 #include "mem/walk.h"
 #include "state/port.h"
-
-/* ---- who wants to know ---- */
-
-/* Which data breakpoints an access meets, as bits of DR6. SDM 3B 17.2.4. */
-static u64 breakpoints_met(const struct vcpu *cpu, u64 linear, unsigned size, bool is_write)
-{
-    static const u8 lengths[4] = {1, 2, 8, 4};
-    u64 dr7 = cpu->dr[7], met = 0;
-
-    for (unsigned n = 0; n < 4; n++) {
-        unsigned kind = dr7 >> (16 + 4 * n) & 3;
-        u64 length = lengths[dr7 >> (18 + 4 * n) & 3], start = cpu->dr[n] & ~(length - 1);
-
-        if (!(dr7 >> (2 * n) & 3) || !(kind == 3 || (kind == 1 && is_write)))
-            continue;
-        if (start - linear < size || linear - start < length)
-            met |= (u64)1 << n;
-    }
-    return met;
-}
-
-/* Tables that the processor looks into by itself aren't data of the program; the stack that it pushes to is. */
-static bool is_table(unsigned access)
-{
-    return access & ACCESS_SYSTEM && (!(access & ACCESS_WRITE) || access & ACCESS_READ_TOO);
-}
-
-static void meet_breakpoints(struct vcpu *cpu, u64 linear, unsigned size, unsigned access)
-{
-    u64 met;
-
-    if (likely(!(cpu->dr[7] & 0xff)) || is_table(access))
-        return;
-    met = breakpoints_met(cpu, linear, size, access & ACCESS_WRITE);
-    if (met) {
-        cpu->pending_debug |= met;
-        __atomic_fetch_or(&cpu->attention, (u32)ATTENTION_DEBUG, __ATOMIC_RELAXED);
-    }
-}
-
-/* Code was overwritten: this processor looks before its next instruction, others before their next block. */
-static COLD void note_stale(struct vcpu *cpu, u64 gpa, unsigned size)
-{
-    struct partition *p = cpu->partition;
-
-    if (cpu->stales < sizeof(cpu->stale) / sizeof(cpu->stale[0]))
-        cpu->stale[cpu->stales] = (struct stale){gpa, size};
-    cpu->stales++;
-    __atomic_fetch_or(&cpu->attention, (u32)ATTENTION_CODE, __ATOMIC_RELAXED);
-    for (u32 i = 0; i < p->processors && i < MAX_PROCESSORS; i++) {
-        struct vcpu *other = __atomic_load_n(&p->cpu[i], __ATOMIC_ACQUIRE);
-
-        if (other && other != cpu)
-            vcpu_call(other, ATTENTION_DOUBT);
-    }
-}
-
-/* Where code was decoded from. Who decodes marks first, then reads; we wrote first, and look behind a barrier. */
-static u64 granules_now(const struct vcpu *cpu, struct page *page)
-{
-    return cpu->partition->processors > 1 ? __atomic_fetch_or(&page->granules, 0, __ATOMIC_SEQ_CST)
-                                          : __atomic_load_n(&page->granules, __ATOMIC_RELAXED);
-}
-
-bool notice_write(struct vcpu *cpu, u64 gpa, unsigned size)
-{
-    struct page *page;
-    unsigned first = (unsigned)(gpa & ~PAGE_MASK) >> 6, last = ((unsigned)(gpa & ~PAGE_MASK) + size - 1) >> 6;
-
-    if (!(ram_find(cpu->partition->ram, gpa) & PAGE_CODE))
-        return false;
-    page = ram_page(cpu->partition->ram, gpa); /* its leaf exists: it has facts of its own */
-    if (!page || unlikely(granules_now(cpu, page) & ones(last - first + 1) << first))
-        note_stale(cpu, gpa, size);
-    return true;
-}
 
 /* ---- resolving ---- */
 
@@ -176,13 +100,6 @@ INLINE bool part_resolve(struct vcpu *cpu, u64 linear, unsigned access, unsigned
     *host = (u8 *)(linear + e->addend);
     *gpa = note->gpa | (linear & ~PAGE_MASK);
     return watched;
-}
-
-static u64 next_page(const struct vcpu *cpu, u64 linear, unsigned access)
-{
-    u64 second = (linear & PAGE_MASK) + PAGE_SIZE;
-
-    return in_code64(cpu) || (access & ACCESS_SYSTEM && in_long_mode(cpu)) ? second : (u32)second;
 }
 
 static COLD void place_split(struct vcpu *cpu, struct place *p)
@@ -312,111 +229,6 @@ void place_linear(struct vcpu *cpu, struct place *p, u64 linear, unsigned size, 
                 meet_breakpoints(cpu, linear, size, access);
         }
     }
-}
-
-/* ---- committing ---- */
-
-/* A watched part was written. Where nobody watches any more, the next write goes straight. */
-static void part_written(struct vcpu *cpu, u64 linear, u64 gpa, unsigned size, unsigned access)
-{
-    struct tlb *tlb = tlb_bank(cpu, access);
-    unsigned i = tlb_slot(linear);
-
-    if (notice_write(cpu, gpa, size) || tlb_breakpoint(cpu, linear, true))
-        return;
-    if (tlb->note[i].write == (linear & PAGE_MASK)) {
-        tlb->entry[i].write = tlb->note[i].write;
-        tlb->note[i].write = TLB_NONE;
-    }
-}
-
-static COLD void commit_bounce(struct vcpu *cpu, const struct place *p)
-{
-    unsigned rest = p->size - p->first;
-    const struct seam *seam = cpu->seam;
-
-    if (seam) {
-        if (!seam->write(seam->context, p->gpa[0], p->bounce, p->first) ||
-            (rest && !seam->write(seam->context, p->gpa[1], p->bounce + p->first, rest)))
-            vcpu_land(cpu);
-        meet_breakpoints(cpu, p->linear, p->size, p->access);
-        return;
-    }
-    if (p->host[0])
-        copy_bytes(p->host[0], p->bounce, p->first);
-    if (p->host[1])
-        copy_bytes(p->host[1], p->bounce + p->first, rest);
-}
-
-/* Reference 7.6. Nothing of the instruction has happened yet. */
-static COLD void commit_bell(struct vcpu *cpu, const struct place *p)
-{
-    u64 value = p->size <= 8 ? load_bytes(p->bounce, p->size) : 0;
-
-    if (!bell_ring(cpu->partition->ports, p->gpa[0], p->size, value))
-        exit_memory(cpu, p->gpa[0], p->linear, true, ACCESS_WRITE, !ram_find(cpu->partition->ram, p->gpa[0]));
-}
-
-void place_commit(struct vcpu *cpu, struct place *p)
-{
-    unsigned notice = p->notice;
-
-    if (likely(!notice))
-        return;
-    p->notice = 0; /* once */
-    if (notice & NOTICE_BOUNCE)
-        commit_bounce(cpu, p);
-    if (notice & NOTICE_BELL)
-        commit_bell(cpu, p);
-    if (notice & NOTICE_APIC)
-        cpu->apic_access(cpu, (u32)(p->gpa[0] & ~PAGE_MASK), p->bounce, p->size, true);
-    if (notice & NOTICE_FIRST)
-        part_written(cpu, p->linear, p->gpa[0], p->first, p->access);
-    if (notice & NOTICE_SECOND)
-        part_written(cpu, next_page(cpu, p->linear, p->access), p->gpa[1], p->size - p->first, p->access);
-    if (notice & (NOTICE_FIRST | NOTICE_SECOND))
-        meet_breakpoints(cpu, p->linear, p->size, p->access);
-}
-
-/* Memory has the value; whoever watches the bytes sees a write. Seen on a Zen 3: a data breakpoint on writes traps. */
-void place_written_back(struct vcpu *cpu, struct place *p)
-{
-    if (unlikely(cpu->seam != NULL))
-        place_commit(cpu, p);
-    else if (p->notice & (NOTICE_FIRST | NOTICE_SECOND))
-        meet_breakpoints(cpu, p->linear, p->size, p->access);
-}
-
-/* Bytes of one part that follow each other, by the seam. */
-static void write_stretch(struct vcpu *cpu, const struct place *p, unsigned from, unsigned size)
-{
-    const struct seam *seam = cpu->seam;
-    u64 gpa = from < p->first ? p->gpa[0] + from : p->gpa[1] + (from - p->first);
-
-    if (!seam->write(seam->context, gpa, p->bounce + from, size))
-        vcpu_land(cpu);
-}
-
-void place_commit_masked(struct vcpu *cpu, struct place *p, u64 mask)
-{
-    unsigned from, end;
-
-    if (likely(!cpu->seam)) {
-        place_commit(cpu, p);
-        return;
-    }
-    p->notice = 0;
-    for (from = 0; from < p->size; from = end) {
-        unsigned part = from < p->first ? p->first : p->size;
-
-        for (end = from; end < part && mask >> end & 1; end++)
-            ;
-        if (end > from)
-            write_stretch(cpu, p, from, end - from);
-        else
-            end++;
-    }
-    meet_breakpoints(cpu, p->linear, p->size, p->access);
 }
 
 /* ---- shorthands ---- */

@@ -34,6 +34,14 @@ INLINE struct tlb_entry *tlb_entry(const struct vcpu *cpu, u64 linear)
     return (struct tlb_entry *)((char *)cpu->tlb + TLB_OFFSET(linear));
 }
 
+/* Where an access that crosses a page's end goes on: at zero, outside of 64-bit addresses, after the last. */
+INLINE u64 next_page(const struct vcpu *cpu, u64 linear, unsigned access)
+{
+    u64 second = (linear & PAGE_MASK) + PAGE_SIZE;
+
+    return in_code64(cpu) || (access & ACCESS_SYSTEM && in_long_mode(cpu)) ? second : (u32)second;
+}
+
 /* The host's address of a linear one, or NULL on a miss; page crossings miss. */
 INLINE void *place_hit(const struct vcpu *cpu, u64 linear, unsigned size, bool write)
 {

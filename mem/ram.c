@@ -1,54 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The map of guest-physical memory: a tree of three levels. A region of 16 MiB that is mapped in one piece
- * has no leaf until somebody needs facts of single pages. Nodes stay until the map is deleted, so that
- * readers need no lock; map and unmap run while no processor does.
- */
-#include "mem/ram.h"
+/* The map of guest-physical memory: making, changing and looking up. Its tree: mem/ram_tree.h. */
+#include "mem/ram_tree.h"
 
 #include <stdlib.h>
 
 #include "mem/alias.h"
-#include "state/host.h"
 
-enum {
-    LEAF_SHIFT = 12,
-    LEAF_PAGES = 1 << 12, /* 16 MiB */
-    MIDDLE_SHIFT = 24,
-    MIDDLE_REGIONS = 1 << 12, /* 64 GiB */
-    ROOT_SHIFT = 36,
-    ROOT_MIDDLES = 1 << 16 /* 52 bits, the architecture's most */
-};
-
-#define REGION_SIZE ((u64)1 << MIDDLE_SHIFT)
-#define SPACE_SIZE ((u64)1 << 52)
-
-/* Facts that belong to a page of the guest, whatever is mapped there: code that was decoded stays known. */
-#define KEPT_FACTS PAGE_CODE
-#define RIGHTS (PAGE_READ | PAGE_WRITE | PAGE_EXECUTE | PAGE_TRACK)
-
-/* 16 MiB. Pages' facts are the leaf's, where there is one; `whole` tells no more than the mapping then. */
-struct region {
-    struct page *leaf;
-    u64 whole; /* host | facts of the first page, the others follow it; 0: nothing mapped, or the leaf knows */
-};
-
-/* TLFS "Overlay pages": they hide memory without being part of its map. */
-struct overlay {
-    u64 gpa;
-    struct page page;
-};
-
-struct ram {
-    struct aliases *aliases;
-    u64 overlaid; /* a bit for what an overlay's address hashes to: OVERLAY_BIT */
-    struct overlay overlay[MOST_OVERLAYS];
-    u32 overlays;
-    struct region *middle[ROOT_MIDDLES];
-    u64 middles; /* the others were never made */
-};
-
-#define LEAF_SIZE (LEAF_PAGES * sizeof(struct page))
 #define MIDDLE_SIZE (MIDDLE_REGIONS * sizeof(struct region))
 
 struct ram *ram_new(void)
@@ -79,27 +36,11 @@ void ram_delete(struct ram *ram)
         if (!middle)
             continue;
         for (unsigned n = 0; n < MIDDLE_REGIONS; n++)
-            host_free(middle[n].leaf, LEAF_SIZE);
+            host_free(middle[n].leaf, sizeof(struct leaf)), host_free(middle[n].spare, sizeof(struct leaf));
         host_free(middle, MIDDLE_SIZE);
     }
     alias_delete(ram->aliases);
     host_free(ram, sizeof(struct ram));
-}
-
-static unsigned leaf_index(u64 gpa)
-{
-    return (unsigned)(gpa >> LEAF_SHIFT) & (LEAF_PAGES - 1);
-}
-
-/* The 16 MiB around gpa; NULL: nothing was ever mapped in its 64 GiB. */
-static struct region *region_find(const struct ram *ram, u64 gpa)
-{
-    struct region *middle;
-
-    if (unlikely(gpa >= SPACE_SIZE))
-        return NULL;
-    middle = __atomic_load_n(&ram->middle[gpa >> ROOT_SHIFT], __ATOMIC_ACQUIRE);
-    return middle ? &middle[(gpa >> MIDDLE_SHIFT) & (MIDDLE_REGIONS - 1)] : NULL;
 }
 
 static struct region *region_make(struct ram *ram, u64 gpa)
@@ -118,33 +59,71 @@ static struct region *region_make(struct ram *ram, u64 gpa)
     return &(*middle)[(gpa >> MIDDLE_SHIFT) & (MIDDLE_REGIONS - 1)];
 }
 
-/* The leaf of a region, made from its whole where there is none yet. Processors may race to make it. NULL: no
- * memory. */
-static struct page *leaf_make(struct region *region)
+/* The leaf of a region, made from its whole where there is none yet. NULL: no memory. */
+static struct leaf *leaf_make(struct ram *ram, struct region *region)
 {
-    struct page *leaf = __atomic_load_n(&region->leaf, __ATOMIC_ACQUIRE), *fresh;
+    struct leaf *leaf = __atomic_load_n(&region->leaf, __ATOMIC_ACQUIRE);
     u64 whole;
 
     if (leaf)
         return leaf;
-    fresh = host_alloc(LEAF_SIZE);
-    if (!fresh)
-        return NULL;
-    whole = __atomic_load_n(&region->whole, __ATOMIC_RELAXED);
-    for (unsigned i = 0; whole && i < LEAF_PAGES; i++)
-        fresh[i].host = whole + (u64)i * PAGE_SIZE;
-    if (__atomic_compare_exchange_n(&region->leaf, &leaf, fresh, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-        return fresh;
-    host_free(fresh, LEAF_SIZE);
-    return leaf;
+    host_lock(&ram->lock); /* processors may race to make it */
+    if (!region->leaf) {
+        if (!region->spare)
+            region->spare = host_alloc(sizeof *region->spare);
+        leaf = region->spare;
+        whole = __atomic_load_n(&region->whole, __ATOMIC_RELAXED);
+        for (unsigned i = 0; leaf && i < LEAF_PAGES; i++)
+            __atomic_store_n(&leaf->host[i], whole ? whole + (u64)i * PAGE_SIZE : 0, __ATOMIC_RELAXED);
+        if (leaf) {
+            leaf->joints = whole ? LEAF_PAGES - 1 : 0;
+            region->spare = NULL;
+            __atomic_store_n(&region->leaf, leaf, __ATOMIC_RELEASE);
+        }
+    }
+    host_unlock(&ram->lock);
+    return region->leaf;
 }
 
-/* How much of [gpa, end) lies in gpa's region. */
-static u64 part_of(u64 gpa, u64 end)
+/* Does page n's mapping go on in the next page's? */
+static bool is_joint(const struct leaf *leaf, unsigned n)
 {
-    u64 next = (gpa | (REGION_SIZE - 1)) + 1;
+    u64 here = leaf->host[n] & (PAGE_MASK | RIGHTS), next = leaf->host[n + 1] & (PAGE_MASK | RIGHTS);
 
-    return (next < end ? next : end) - gpa;
+    return here && next == here + PAGE_SIZE;
+}
+
+/* Changes what pages [n, n + count) of a leaf are: to `to` and its next ones, or to nothing. Facts that are kept stay. */
+static void leaf_set(struct leaf *leaf, unsigned n, unsigned count, u64 to)
+{
+    unsigned first = n ? n - 1 : 0, last = n + count < LEAF_PAGES ? n + count : LEAF_PAGES - 1;
+
+    for (unsigned i = first; i < last; i++)
+        leaf->joints -= is_joint(leaf, i);
+    for (unsigned i = n; i < n + count; i++) {
+        u64 kept = (to && leaf->granules[i] ? KEPT_FACTS : 0) | (leaf->host[i] & PAGE_BELL);
+
+        __atomic_store_n(&leaf->host[i], (to ? to + (u64)(i - n) * PAGE_SIZE : 0) | kept, __ATOMIC_RELEASE);
+    }
+    for (unsigned i = first; i < last; i++)
+        leaf->joints += is_joint(leaf, i);
+}
+
+/* A region whose pages follow each other, and have no facts of their own, needs no leaf: however many calls mapped it. */
+static void leaf_fold(struct region *region)
+{
+    struct leaf *leaf = region->leaf;
+    u64 whole;
+
+    if (!leaf || leaf->joints < LEAF_PAGES - 1)
+        return;
+    whole = leaf->host[0] & (PAGE_MASK | RIGHTS);
+    for (unsigned i = 0; i < LEAF_PAGES; i++)
+        if (leaf->host[i] != whole + (u64)i * PAGE_SIZE)
+            return;
+    __atomic_store_n(&region->whole, whole, __ATOMIC_RELEASE);
+    __atomic_store_n(&region->leaf, NULL, __ATOMIC_RELEASE);
+    region->spare = leaf;
 }
 
 /* What is mapped in [gpa, end) is about to go: the host's pages are there no longer. */
@@ -164,7 +143,7 @@ static void leave_hosts(struct ram *ram, u64 gpa, u64 end)
             alias_remove(ram->aliases, host, part, region->whole & PAGE_WRITE);
         } else if (region->leaf) {
             for (u64 n = 0; n < part / PAGE_SIZE; n++) {
-                host = region->leaf[leaf_index(at) + n].host;
+                host = region->leaf->host[leaf_index(at) + n];
                 if (host & ~(u64)PAGE_BELL)
                     alias_remove(ram->aliases, host & PAGE_MASK, PAGE_SIZE, host & PAGE_WRITE);
             }
@@ -182,25 +161,19 @@ bool ram_map(struct ram *ram, u64 gpa, u64 size, void *host, u32 rights)
         struct region *region = region_make(ram, at);
 
         part = part_of(at, end);
-        if (!region || (part < REGION_SIZE && !leaf_make(region)))
+        if (!region || (part < REGION_SIZE && !leaf_make(ram, region)))
             return false;
     }
     leave_hosts(ram, gpa, end);
     alias_add(ram->aliases, to & PAGE_MASK, size, rights & PAGE_WRITE);
     for (u64 at = gpa; at < end; at += part, to += part) {
         struct region *region = region_find(ram, at);
-        struct page *leaf = region->leaf;
 
         part = part_of(at, end);
         __atomic_store_n(&region->whole, part == REGION_SIZE ? to : 0, __ATOMIC_RELEASE);
-        if (!leaf)
-            continue;
-        for (u64 n = 0; n < part / PAGE_SIZE; n++) {
-            struct page *page = &leaf[leaf_index(at) + n];
-            u64 kept = (page->granules ? KEPT_FACTS : 0) | (page->host & PAGE_BELL);
-
-            __atomic_store_n(&page->host, (to + n * PAGE_SIZE) | kept, __ATOMIC_RELEASE);
-        }
+        if (region->leaf)
+            leaf_set(region->leaf, leaf_index(at), (unsigned)(part / PAGE_SIZE), to);
+        leaf_fold(region);
     }
     return true;
 }
@@ -215,7 +188,7 @@ bool ram_unmap(struct ram *ram, u64 gpa, u64 size)
     leave_hosts(ram, gpa, end);
     for (u64 at = gpa; at < end; at += part) {
         struct region *region = region_find(ram, at);
-        struct page *leaf;
+        struct leaf *leaf;
 
         part = part_of(at, end);
         if (!region) {
@@ -229,20 +202,15 @@ bool ram_unmap(struct ram *ram, u64 gpa, u64 size)
             found = true;
             continue;
         }
-        leaf = leaf_make(region);
+        leaf = leaf_make(ram, region);
+        __atomic_store_n(&region->whole, 0, __ATOMIC_RELEASE);
         if (!leaf) {
-            /* No memory to keep the rest of the region: give up more than was asked, never less. */
-            __atomic_store_n(&region->whole, 0, __ATOMIC_RELEASE);
-            found = true;
+            found = true; /* no memory to keep the rest of the region: give up more than was asked, never less */
             continue;
         }
-        __atomic_store_n(&region->whole, 0, __ATOMIC_RELEASE);
-        for (u64 n = 0; n < part / PAGE_SIZE; n++) {
-            struct page *page = &leaf[leaf_index(at) + n];
-
-            found |= (page->host & ~(u64)PAGE_BELL) != 0;
-            __atomic_store_n(&page->host, page->host & PAGE_BELL, __ATOMIC_RELEASE);
-        }
+        for (u64 n = 0; n < part / PAGE_SIZE; n++)
+            found |= (leaf->host[leaf_index(at) + n] & ~(u64)PAGE_BELL) != 0;
+        leaf_set(leaf, leaf_index(at), (unsigned)(part / PAGE_SIZE), 0);
     }
     return found;
 }
@@ -251,11 +219,11 @@ bool ram_unmap(struct ram *ram, u64 gpa, u64 size)
 
 #define OVERLAY_BIT(gpa) ((u64)1 << ((gpa) >> 12 & 63))
 
-static COLD const struct overlay *overlay_find(const struct ram *ram, u64 gpa)
+static COLD struct overlay *overlay_find(const struct ram *ram, u64 gpa)
 {
     for (u32 i = 0; i < ram->overlays; i++)
         if (ram->overlay[i].gpa == (gpa & PAGE_MASK))
-            return &ram->overlay[i];
+            return (struct overlay *)&ram->overlay[i];
     return NULL;
 }
 
@@ -264,10 +232,10 @@ void ram_overlay(struct ram *ram, void *host, u64 gpa, u32 rights)
     u32 n = 0;
 
     for (u32 i = 0; i < ram->overlays; i++)
-        if (page_host(&ram->overlay[i].page) != host)
+        if ((ram->overlay[i].host & PAGE_MASK) != (u64)(uintptr_t)host)
             ram->overlay[n++] = ram->overlay[i];
     if (gpa != ~(u64)0 && n < MOST_OVERLAYS)
-        ram->overlay[n++] = (struct overlay){gpa, {.host = (u64)(uintptr_t)host | rights | PAGE_OVERLAY}};
+        ram->overlay[n++] = (struct overlay){gpa, (u64)(uintptr_t)host | rights | PAGE_OVERLAY, 0};
     ram->overlays = n;
     ram->overlaid = 0;
     for (u32 i = 0; i < n; i++)
@@ -275,45 +243,44 @@ void ram_overlay(struct ram *ram, void *host, u64 gpa, u32 rights)
     alias_note(ram->aliases); /* code that was decoded there is of another page now, whose writes nobody watches */
 }
 
-struct page *ram_page(struct ram *ram, u64 gpa)
+struct page ram_page(struct ram *ram, u64 gpa)
 {
     struct region *region = region_find(ram, gpa);
-    struct page *leaf;
+    struct leaf *leaf;
 
     if (unlikely(ram->overlaid & OVERLAY_BIT(gpa))) {
-        const struct overlay *o = overlay_find(ram, gpa);
+        struct overlay *o = overlay_find(ram, gpa);
 
         if (o)
-            return &ram->overlay[o - ram->overlay].page;
+            return (struct page){ &o->host, &o->granules };
     }
     if (!region)
-        return NULL;
+        return (struct page){ NULL, NULL };
     leaf = __atomic_load_n(&region->leaf, __ATOMIC_ACQUIRE);
-    if (!leaf) {
-        if (!__atomic_load_n(&region->whole, __ATOMIC_RELAXED))
-            return NULL;
-        leaf = leaf_make(region);
-    }
-    return leaf ? &leaf[leaf_index(gpa)] : NULL;
+    if (!leaf && __atomic_load_n(&region->whole, __ATOMIC_RELAXED))
+        leaf = leaf_make(ram, region);
+    if (!leaf)
+        return (struct page){ NULL, NULL };
+    return (struct page){ &leaf->host[leaf_index(gpa)], &leaf->granules[leaf_index(gpa)] };
 }
 
 u64 ram_find(const struct ram *ram, u64 gpa)
 {
     struct region *region = region_find(ram, gpa);
-    struct page *leaf;
+    const struct leaf *leaf;
     u64 whole;
 
     if (unlikely(ram->overlaid & OVERLAY_BIT(gpa))) {
         const struct overlay *o = overlay_find(ram, gpa);
 
         if (o)
-            return __atomic_load_n(&o->page.host, __ATOMIC_ACQUIRE);
+            return __atomic_load_n(&o->host, __ATOMIC_ACQUIRE);
     }
     if (!region)
         return 0;
     leaf = __atomic_load_n(&region->leaf, __ATOMIC_ACQUIRE);
     if (likely(leaf != NULL)) {
-        u64 host = __atomic_load_n(&leaf[leaf_index(gpa)].host, __ATOMIC_ACQUIRE);
+        u64 host = __atomic_load_n(&leaf->host[leaf_index(gpa)], __ATOMIC_ACQUIRE);
 
         return unlikely(host & PAGE_BELL) ? 0 : host;
     }
@@ -324,151 +291,13 @@ u64 ram_find(const struct ram *ram, u64 gpa)
 bool ram_hide(struct ram *ram, u64 gpa, bool is_hidden)
 {
     struct region *region = region_make(ram, gpa);
-    struct page *leaf = region ? leaf_make(region) : NULL;
+    struct leaf *leaf = region ? leaf_make(ram, region) : NULL;
 
     if (!leaf)
         return false;
     if (is_hidden)
-        __atomic_fetch_or(&leaf[leaf_index(gpa)].host, PAGE_BELL, __ATOMIC_ACQ_REL);
+        __atomic_fetch_or(&leaf->host[leaf_index(gpa)], PAGE_BELL, __ATOMIC_ACQ_REL);
     else
-        __atomic_fetch_and(&leaf[leaf_index(gpa)].host, ~(u64)PAGE_BELL, __ATOMIC_ACQ_REL);
+        __atomic_fetch_and(&leaf->host[leaf_index(gpa)], ~(u64)PAGE_BELL, __ATOMIC_ACQ_REL);
     return true;
-}
-
-void ram_dirty(struct ram *ram, u64 gpa)
-{
-    struct page *page = ram_page(ram, gpa);
-    struct region *region;
-
-    if (page) {
-        ram_page_note(page, PAGE_DIRTY);
-        return;
-    }
-    region = region_find(ram, gpa);
-    if (region && __atomic_load_n(&region->whole, __ATOMIC_RELAXED))
-        __atomic_fetch_or(&region->whole, PAGE_DIRTY, __ATOMIC_ACQ_REL);
-}
-
-/* The facts of all pages of a part of a region, or'ed; `all` has those that each of them has. */
-static u64 facts_of(const struct region *region, u64 gpa, u64 pages, u64 *all)
-{
-    u64 some = 0;
-
-    if (!region || !region->leaf)
-        return *all = region ? region->whole & PAGE_FACTS : 0;
-    *all = PAGE_FACTS;
-    for (u64 n = 0; n < pages; n++) {
-        some |= region->leaf[leaf_index(gpa) + n].host & PAGE_FACTS;
-        *all &= region->leaf[leaf_index(gpa) + n].host;
-    }
-    return some;
-}
-
-static void take_one(u64 *host, u64 *bits, u64 first, u64 pages)
-{
-    if (!(__atomic_fetch_and(host, ~(u64)PAGE_DIRTY, __ATOMIC_ACQ_REL) & PAGE_DIRTY))
-        return;
-    for (u64 n = first; bits && n < first + pages; n++)
-        bits[n / 64] |= (u64)1 << n % 64;
-}
-
-bool ram_take_dirty(struct ram *ram, u64 gpa, u64 size, u64 *bits)
-{
-    u64 end = gpa + size, part, all;
-
-    for (u64 at = gpa; at < end; at += part) {
-        part = part_of(at, end);
-        (void)facts_of(region_find(ram, at), at, part / PAGE_SIZE, &all);
-        if (!(all & PAGE_TRACK))
-            return false;
-    }
-    if (bits)
-        memset(bits, 0, (size / PAGE_SIZE + 63) / 64 * 8);
-    for (u64 at = gpa; at < end; at += part) {
-        struct region *region = region_find(ram, at);
-        u64 first = (at - gpa) / PAGE_SIZE;
-
-        part = part_of(at, end);
-        if (!(facts_of(region, at, part / PAGE_SIZE, &all) & PAGE_DIRTY))
-            continue;
-        if (!region->leaf)
-            take_one(&region->whole, bits, first, part / PAGE_SIZE); /* there was no memory to know which */
-        for (u64 n = 0; region->leaf && n < part / PAGE_SIZE; n++)
-            take_one(&region->leaf[leaf_index(at) + n].host, bits, first + n, 1);
-    }
-    return true;
-}
-
-bool ram_has_all(const struct ram *ram, u64 gpa, u64 size)
-{
-    u64 end = gpa + size, part;
-
-    for (u64 at = gpa; at < end; at += part) {
-        const struct region *region = region_find(ram, at);
-        const struct page *leaf;
-
-        part = part_of(at, end);
-        if (!region)
-            return false;
-        if (__atomic_load_n(&region->whole, __ATOMIC_RELAXED))
-            continue;
-        leaf = __atomic_load_n(&region->leaf, __ATOMIC_ACQUIRE);
-        if (!leaf)
-            return false;
-        for (u64 n = 0; n < part / PAGE_SIZE; n++) { /* processors that run note facts meanwhile */
-            if (!(__atomic_load_n(&leaf[leaf_index(at) + n].host, __ATOMIC_RELAXED) & ~(u64)PAGE_BELL))
-                return false;
-        }
-    }
-    return true;
-}
-
-/* A run of mapped pages that grows until what follows doesn't continue it. */
-struct run {
-    u64 gpa, size, host; /* host: with rights */
-};
-
-static void run_end(struct run *run, ram_visit_fn *visit, void *context)
-{
-    if (run->size)
-        visit(context, run->gpa, (u8 *)(run->host & PAGE_MASK), run->size, (u32)(run->host & RIGHTS));
-    run->size = 0;
-}
-
-static void run_add(struct run *run, u64 gpa, u64 size, u64 host, ram_visit_fn *visit, void *context)
-{
-    host &= PAGE_MASK | RIGHTS;
-    if (run->size && run->gpa + run->size == gpa && run->host + run->size == host) {
-        run->size += size;
-        return;
-    }
-    run_end(run, visit, context);
-    *run = (struct run){gpa, size, host};
-}
-
-void ram_visit(struct ram *ram, ram_visit_fn *visit, void *context)
-{
-    struct run run = {0};
-
-    for (u64 i = 0; i < ram->middles; i++) {
-        const struct region *middle = ram->middle[i];
-
-        for (u64 n = 0; middle && n < MIDDLE_REGIONS; n++) {
-            u64 gpa = i << ROOT_SHIFT | n << MIDDLE_SHIFT;
-            const struct page *leaf = __atomic_load_n(&middle[n].leaf, __ATOMIC_ACQUIRE);
-            u64 whole = __atomic_load_n(&middle[n].whole, __ATOMIC_RELAXED);
-
-            if (whole) {
-                run_add(&run, gpa, REGION_SIZE, whole, visit, context);
-                continue;
-            }
-            for (u64 p = 0; leaf && p < LEAF_PAGES; p++) { /* processors that run note facts meanwhile */
-                u64 host = __atomic_load_n(&leaf[p].host, __ATOMIC_RELAXED);
-
-                if (host & ~(u64)PAGE_BELL)
-                    run_add(&run, gpa | p << LEAF_SHIFT, PAGE_SIZE, host, visit, context);
-            }
-        }
-    }
-    run_end(&run, visit, context);
 }

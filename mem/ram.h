@@ -24,9 +24,10 @@ enum {
     PAGE_FACTS = 0xfff
 };
 
+/* Where a page's facts are; both NULL: nowhere. They live until the next map or unmap, and are written atomically. */
 struct page {
-    u64 host;     /* address of its first byte | PAGE_* ; 0: not mapped */
-    u64 granules; /* bit n: code was decoded from bytes 64n to 64n + 63 */
+    u64 *host;     /* address of its first byte | PAGE_* ; 0: not mapped */
+    u64 *granules; /* bit n: code was decoded from bytes 64n to 64n + 63 */
 };
 
 struct ram;
@@ -48,22 +49,21 @@ bool ram_unmap(struct ram *ram, u64 gpa, u64 size);
 enum { MOST_OVERLAYS = 256 };
 void ram_overlay(struct ram *ram, void *host, u64 gpa, u32 rights);
 
-/* What is at a guest-physical address; NULL or host 0: nothing. The pointer lives until the next map or
- * unmap. For writing to its fields: atomically (`host` facts by ram_page_note). May allocate its leaf. */
-struct page *ram_page(struct ram *ram, u64 gpa);
+/* What is at a guest-physical address; nowhere or host 0: nothing. May allocate its leaf. */
+struct page ram_page(struct ram *ram, u64 gpa);
 
 /* Lookup that allocates nothing: host | rights, 0 where nothing is mapped. */
 u64 ram_find(const struct ram *ram, u64 gpa);
 
-INLINE u8 *page_host(const struct page *page)
+INLINE u8 *page_host(struct page page)
 {
-    return (u8 *)(__atomic_load_n(&page->host, __ATOMIC_RELAXED) & PAGE_MASK);
+    return (u8 *)(__atomic_load_n(page.host, __ATOMIC_RELAXED) & PAGE_MASK);
 }
 
 /* Sets facts of a page (PAGE_DIRTY, PAGE_CODE). */
-INLINE void ram_page_note(struct page *page, u64 facts)
+INLINE void ram_page_note(struct page page, u64 facts)
 {
-    __atomic_fetch_or(&page->host, facts, __ATOMIC_ACQ_REL);
+    __atomic_fetch_or(page.host, facts, __ATOMIC_ACQ_REL);
 }
 
 /* A write to a tracked page is about to happen: PAGE_DIRTY. Without memory for a leaf, for the whole 16 MiB
@@ -82,6 +82,9 @@ const struct aliases *ram_aliases(const struct ram *ram);
  * PAGE_TRACK, and nothing changed.
  */
 bool ram_take_dirty(struct ram *ram, u64 gpa, u64 size, u64 *bits);
+
+/* Has the region of 16 MiB around gpa become one piece, however many calls mapped it? As fast as such a mapping, then. */
+bool ram_is_together(const struct ram *ram, u64 gpa);
 
 /* Is something mapped at each page of the range, whatever its rights? */
 bool ram_has_all(const struct ram *ram, u64 gpa, u64 size);

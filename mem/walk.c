@@ -337,10 +337,14 @@ void walk_or_fault(struct vcpu *cpu, u64 linear, unsigned access, struct transla
     }
 }
 
+bool walk_pdpte_ok(const struct vcpu *cpu, u64 entry)
+{
+    return !(entry & PTE_P && entry & (beyond_physical(cpu) | 0xfff00000000001e6ull));
+}
+
 bool walk_load_pdptes(struct vcpu *cpu, u64 cr3)
 {
-    u64 entries[4], reserved = beyond_physical(cpu) | 0xfff00000000001e6ull;
-    u64 table = cr3 & 0xffffffe0, page;
+    u64 entries[4], table = cr3 & 0xffffffe0, page;
 
     if (cpu->seam)
         return true; /* whoever gets the new CR3 loads them */
@@ -350,7 +354,7 @@ bool walk_load_pdptes(struct vcpu *cpu, u64 cr3)
     for (unsigned i = 0; i < 4; i++) {
         entries[i] =
             __atomic_load_n((u64 *)((page & PAGE_MASK) + (table & ~PAGE_MASK)) + i, __ATOMIC_ACQUIRE);
-        if (entries[i] & PTE_P && entries[i] & reserved)
+        if (!walk_pdpte_ok(cpu, entries[i]))
             return false;
     }
     memcpy(cpu->pdpte, entries, sizeof(entries));

@@ -37,6 +37,9 @@ u32 walk_denied(const struct vcpu *cpu, const struct translation *t, unsigned ac
 /* As the processor does it: raises #PF with error code and CR2, or leaves with a memory exit. */
 void walk_or_fault(struct vcpu *cpu, u64 linear, unsigned access, struct translation *t);
 
+/* A PDPTE that sets no reserved bit, if it is present. */
+bool walk_pdpte_ok(const struct vcpu *cpu, u64 entry);
+
 /* MOV CR3 and friends in PAE mode: loads the four PDPTEs. False: reserved bits, so #GP. May leave. */
 bool walk_load_pdptes(struct vcpu *cpu, u64 cr3);
 

@@ -173,3 +173,10 @@ u64 clock_draw_turn(struct partition *p)
     p->turns.draws++;
     return draw(p->seed ^ 0xbb67ae8584caa73bu, p->turns.draws);
 }
+
+u64 clock_draw_undefined(const struct vcpu *cpu, unsigned n)
+{
+    u64 stream = draw(cpu->partition->seed ^ 0x3c6ef372fe94f82bu, cpu->index);
+
+    return draw(stream, 4 * retired(cpu) + n);
+}

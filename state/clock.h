@@ -39,6 +39,9 @@ u64 clock_random(struct partition *p);
 /* The seed's other stream: who is next in SwhpRunPartition, and for how long. */
 u64 clock_draw_turn(struct partition *p);
 
+/* A third: word n of what the instruction under way leaves undefined. A function of seed, processor and count alone. */
+u64 clock_draw_undefined(const struct vcpu *cpu, unsigned n);
+
 /* The host's time stands still for the partition, or goes on. With the lock held; any number of times. */
 void clock_suspend(struct partition *p);
 void clock_resume(struct partition *p);

@@ -386,6 +386,7 @@ struct vcpu {
     struct place place;          /* of cold handlers */
     struct stale stale[4];
     u32 stales;                  /* more than fit: all of this processor's code is suspect */
+    u32 overwrites;              /* how often code was overwritten from here: decoder/stale.c */
     u64 completed_rip;           /* an exit left at this RIP: a Run that starts elsewhere counts the instruction */
     u64 stray_rip;               /* not canonical: where SYSRET went, for its #GP there; 0: nowhere yet */
     u64 completed_debug;         /* I/O breakpoints on its port: a trap once the caller has completed it */

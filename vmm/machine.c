@@ -199,6 +199,7 @@ static bool make_partition(struct machine *m, struct problem *problem)
     UINT32 rate = (UINT32)m->options->clock_rate;
     UINT32 apic = m->options->apic;
     UINT64 seed = m->options->seed;
+    UINT32 undefined = m->options->undefined;
     WHV_EXTENDED_VM_EXITS exits = {0};
     HRESULT result = WHvCreatePartition(&m->partition);
 
@@ -214,6 +215,9 @@ static bool make_partition(struct machine *m, struct problem *problem)
                         !set_property(m, WHvPartitionPropertyCodeExtendedVmExits, &exits, sizeof exits, problem)))
         return false;
     if (m->options->hyperv && !offer_hyperv(m, problem))
+        return false;
+    if (m->options->has_undefined && /* else the environment's, if it has one */
+        !set_property(m, SwhpPartitionPropertyCodeUndefinedResults, &undefined, sizeof undefined, problem))
         return false;
     if (!set_property(m, WHvPartitionPropertyCodeProcessorCount, &processors, sizeof processors, problem) ||
         !set_property(m, SwhpPartitionPropertyCodeClock, &clock, sizeof clock, problem) ||

@@ -40,6 +40,8 @@ const char options_help[] =
     "  --clock-rate N         nanoseconds that an instruction takes on the virtual clock, for guests\n"
     "                         that wait in loops (1)\n"
     "  --seed N               where the guest's random numbers and the turns come from (0)\n"
+    "  --undefined POLICY     what flags and results become that the manuals leave undefined: hardware, as the\n"
+    "                         processor's profile has them; zero; or seeded, random from the seed (hardware)\n"
     "  --max-insns N          stop when so many instructions have retired: of all processors, with --clock host\n"
     "                         of one\n"
     "\n"
@@ -71,6 +73,7 @@ enum option {
     OPTION_CLOCK,
     OPTION_CLOCK_RATE,
     OPTION_SEED,
+    OPTION_UNDEFINED,
     OPTION_MAX_INSNS,
     OPTION_TRACE,
     OPTION_LOG_PORT,
@@ -96,6 +99,7 @@ static const struct {
     {"--summary", OPTION_SUMMARY, false},      {"--hash", OPTION_HASH, false},
     {"--hyperv", OPTION_HYPERV, false},        {"--help", OPTION_HELP, false},
     {"-h", OPTION_HELP, false},                {"--screen", OPTION_SCREEN, false},
+    {"--undefined", OPTION_UNDEFINED, true},
 };
 
 static bool read_number(const char *text, const char **end, uint64_t *value)
@@ -172,6 +176,20 @@ static bool read_apic(struct options *options, const char *value, struct problem
         }
     }
     return bad(problem, "--apic", value, "none, xapic or x2apic");
+}
+
+bool options_undefined(const char *text, SWHP_UNDEFINED_RESULTS *policy)
+{
+    static const char *const names[] = {
+        [SwhpUndefinedAsHardware] = "hardware", [SwhpUndefinedZero] = "zero", [SwhpUndefinedSeeded] = "seeded"};
+
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *policy = (SWHP_UNDEFINED_RESULTS)i;
+            return true;
+        }
+    }
+    return false;
 }
 
 /* KIND[,KIND][:FILE] */
@@ -267,6 +285,9 @@ static bool read_option(struct options *options, enum option option, const char 
                bad(problem, "--clock-rate", value, "a number from 1 to 65536");
     case OPTION_SEED:
         return whole_number(value, &options->seed) || bad(problem, "--seed", value, "a number");
+    case OPTION_UNDEFINED:
+        options->has_undefined = options_undefined(value, &options->undefined);
+        return options->has_undefined || bad(problem, "--undefined", value, OPTIONS_UNDEFINED);
     case OPTION_MAX_INSNS:
         return whole_number(value, &options->max_insns) || bad(problem, "--max-insns", value, "a number");
     case OPTION_TRACE:

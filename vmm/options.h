@@ -10,6 +10,7 @@
 
 #include "load.h"
 #include "problem.h"
+#include "softwhp.h"
 
 enum { OPTIONS_FW_CFG = 16, OPTIONS_CPUS = 64 /* at most */ };
 
@@ -33,9 +34,10 @@ struct options {
     uint64_t base;
     enum start_mode mode;
     enum apic apic;
+    SWHP_UNDEFINED_RESULTS undefined;
     unsigned cpus;
     uint16_t log_port;
-    bool has_mode, has_base, has_log_port, has_arguments, has_apic, hyperv;
+    bool has_mode, has_base, has_log_port, has_arguments, has_apic, has_undefined, hyperv;
     bool host_clock, hash, summary, screen, trace;
     bool help;
 };
@@ -45,6 +47,10 @@ bool options_read(struct options *options, int count, char **words, struct probl
 
 /* A number with an optional K, M or G behind it, in any base that C has. */
 bool options_size(const char *text, uint64_t *size);
+
+/* A policy for undefined results by its name. */
+bool options_undefined(const char *text, SWHP_UNDEFINED_RESULTS *policy);
+#define OPTIONS_UNDEFINED "hardware, zero or seeded"
 
 extern const char options_help[];
 

@@ -9,6 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "options.h"
+
 const char replay_help[] =
     "usage: softwhp replay [OPTION]... FILE...\n"
     "\n"
@@ -17,6 +19,8 @@ const char replay_help[] =
     "\n"
     "  --list                 what is in the files, a line per mnemonic; plays nothing\n"
     "  --only MNEMONIC        these records alone\n"
+    "  --undefined POLICY     what the manuals leave undefined becomes hardware, zero or seeded (hardware). What the\n"
+    "                         records mark as undefined isn't compared; with zero it has to be zero\n"
     "  -v                     what differs, for the first two records of each form\n"
     "\n"
     "Prints a line per mnemonic that fails, with how, and `N passed, N failed[, N skipped]` last.\n"
@@ -46,6 +50,7 @@ struct replay {
     struct problem *problem;
     const char *only, *path;
     bool lists, verbose;
+    SWHP_UNDEFINED_RESULTS undefined;
     struct form form[FORMS];
     unsigned forms;
     char extension[EXTENSIONS][32]; /* that the profile has */
@@ -349,6 +354,10 @@ static bool read_options(struct replay *r, int count, char **words, int *first)
             r->only = words[++i];
         else if (!strcmp(words[i], "--only"))
             return problem_is(r->problem, STATUS_USAGE, "--only wants a mnemonic");
+        else if (!strcmp(words[i], "--undefined")) {
+            if (++i == count || !options_undefined(words[i], &r->undefined))
+                return problem_is(r->problem, STATUS_USAGE, "--undefined wants " OPTIONS_UNDEFINED);
+        }
         else
             return problem_is(r->problem, STATUS_USAGE, "replay knows no option %s; see softwhp replay --help", words[i]);
     }
@@ -376,7 +385,7 @@ int replay_command(int count, char **words, struct problem *problem)
         problem_is(problem, STATUS_HOST, "the host has no memory");
     else
         r->problem = problem;
-    well = well && read_options(r, count, words, &i) && stage_open(&r->stage, problem);
+    well = well && read_options(r, count, words, &i) && stage_open(&r->stage, r->undefined, problem);
     if (well) {
         for (; i < count && well; i++) {
             r->path = words[i];

@@ -21,6 +21,7 @@ struct stage {
     uint8_t *arena;            /* the guest's physical memory */
     uint32_t table_top, data_top;
     uint16_t gdt_limit, ldt_limit;
+    SWHP_UNDEFINED_RESULTS undefined; /* the partition's policy */
     bool has_upper_halves;     /* the file knows YMM registers */
     uint8_t *memory[REGIONS];  /* the file's regions, in the arena */
     uint8_t *filled[REGIONS];  /* as they are before a record's own bytes */
@@ -37,7 +38,7 @@ struct outcome {
 };
 
 /* False: problem is set. */
-bool stage_open(struct stage *s, struct problem *problem);
+bool stage_open(struct stage *s, SWHP_UNDEFINED_RESULTS undefined, struct problem *problem);
 void stage_close(struct stage *s);
 
 /* The regions and tables of a file. False: it asks for more than there is, or nonsense; s->problem says so. */

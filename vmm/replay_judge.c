@@ -72,10 +72,11 @@ static bool is_near(int id, const uint8_t *want, const uint8_t *got)
     return id >= SWV_XMM && id < SWV_FSBASE && is_near_float(want, got);
 }
 
-/* What nobody promises is taken away from both sides. */
-static void drop_undefined(const swv_file *f, const swv_vec *v, swv_state *want, swv_state *got)
+/* What nobody promises is taken away from both sides; where the policy promises zero, from the processor's. */
+static void drop_undefined(const struct stage *s, const swv_file *f, const swv_vec *v, swv_state *want, swv_state *got)
 {
     uint64_t flags = v->h.undef | (uint64_t)1 << 16;
+    bool is_zero = s->undefined == SwhpUndefinedZero;
 
     /* Leaving the kernel by IRET clears the RPL of null selectors: the capture shows 0 for them. */
     for (int i = 0; i < 6; i++)
@@ -85,14 +86,16 @@ static void drop_undefined(const swv_file *f, const swv_vec *v, swv_state *want,
     if (f->h.mode != 64 && (want->sel[1] == 0x23 || want->sel[1] == 0x33) && want->rip + f->seg[1].base == got->rip)
         want->rip = got->rip;
     want->rflags = (want->rflags | 2) & ~flags;
-    got->rflags &= ~flags;
+    got->rflags &= is_zero ? ~((uint64_t)1 << 16) : ~flags;
     for (int i = 0; i < 4; i++) {
         uint16_t bit = (uint16_t)(i == 3 ? 1 << 14 : 1 << (8 + i));
 
-        if ((v->h.undef_fsw >> i & 1) || (i == 1 && (v->h.flags & SWV_F_APPROX))) {
+        bool is_undefined = v->h.undef_fsw >> i & 1, is_approximate = i == 1 && (v->h.flags & SWV_F_APPROX);
+
+        if (is_undefined || is_approximate)
             want->fsw &= (uint16_t)~bit;
+        if (is_approximate || (is_undefined && !is_zero))
             got->fsw &= (uint16_t)~bit;
-        }
     }
 }
 
@@ -114,7 +117,7 @@ static bool registers_equal(const struct stage *s, const swv_file *f, const swv_
     char text[16];
 
     *flags_alone = true;
-    drop_undefined(f, v, &want, &got);
+    drop_undefined(s, f, v, &want, &got);
     for (int id = 0; id < SWV_K; id++) {
         const uint8_t *w = swv_reg(&want, id), *g = swv_reg(&got, id);
         int size = f->h.mode != 64 && id < 16 ? 4 : swv_reg_size(id);

@@ -40,6 +40,7 @@ static bool make_partition(struct stage *s)
 {
     WHV_CAPABILITY capability = {0};
     WHV_PARTITION_PROPERTY one = {.ProcessorCount = 1}, exits = {0}, bitmap = {0};
+    WHV_PARTITION_PROPERTY policy = {.ProcessorCount = s->undefined}; /* is a UINT32 too */
 
     exits.ExtendedVmExits.ExceptionExit = 1;
     if (!check(s, WHvGetCapability(WHvCapabilityCodeExceptionExitBitmap, &capability, sizeof capability, NULL),
@@ -55,6 +56,7 @@ static bool make_partition(struct stage *s)
            set_property(s, WHvPartitionPropertyCodeProcessorCount, one) &&
            set_property(s, WHvPartitionPropertyCodeExtendedVmExits, exits) &&
            set_property(s, WHvPartitionPropertyCodeExceptionExitBitmap, bitmap) &&
+           set_property(s, SwhpPartitionPropertyCodeUndefinedResults, policy) &&
            check(s, WHvSetupPartition(s->partition), "setting the partition up") &&
            check(s,
                  WHvMapGpaRange(s->partition, s->arena, 0, ARENA,
@@ -63,9 +65,10 @@ static bool make_partition(struct stage *s)
            check(s, WHvCreateVirtualProcessor(s->partition, 0, 0), "creating a processor");
 }
 
-bool stage_open(struct stage *s, struct problem *problem)
+bool stage_open(struct stage *s, SWHP_UNDEFINED_RESULTS undefined, struct problem *problem)
 {
     memset(s, 0, sizeof *s);
+    s->undefined = undefined;
     if (make_partition(s))
         return true;
     *problem = s->problem;

@@ -8,6 +8,8 @@
 
 #include "cpu/fp.h"
 #include "cpu/handler.h"
+#include "include/softwhp.h"
+#include "state/profile.h"
 #include "whp/error.h"
 
 /* ---- one instruction ---- */
@@ -39,9 +41,10 @@ static struct known *instruction(struct emulator *e, u64 linear)
     unsigned offset = (unsigned)(linear & ~PAGE_MASK), n = e->given_size < LONGEST ? e->given_size : LONGEST;
     struct known *k = known_at(e, linear);
     enum decode_result result = DECODE_MORE;
+    bool was_fetched = false;
 
     if (likely(k->size && k->mode == cpu->mode && k->offset == offset && n >= k->size &&
-               memcmp(k->bytes, e->given, k->size) == 0))
+               memcmp(k->bytes, e->given, k->size) == 0 && !e->has_less))
         return k;
 
     u8 bytes[LONGEST + FETCH] = { 0 };
@@ -52,16 +55,25 @@ static struct known *instruction(struct emulator *e, u64 linear)
         if (n)
             result = decode(&cpu->partition->has, cpu->mode, bytes, n < LONGEST ? n : LONGEST, offset, &k->in,
                             &k->decoded);
-        if (result == DECODE_MORE)
+        if (result == DECODE_MORE) {
             n = fetch(e, linear, bytes, n);
+            was_fetched = true;
+        }
+    }
+    if (was_fetched) { /* once: it may be decoded again */
+        memcpy(e->fetched, bytes, n);
+        e->given = e->fetched;
+        e->given_size = n;
     }
     if (result == DECODE_TOO_LONG)
         vcpu_raise(cpu, VECTOR_GP, 0);
     k->in.left = 1;
     k->mode = cpu->mode;
     k->offset = (u16)offset;
+    k->needs = needs_of(&k->in, k->decoded.attributes);
+    if (unlikely(e->has_less)) /* that's what the bytes mean in this partition: nothing to remember */
+        return k;
     k->size = k->in.length;
-    k->needs = (u16)needs_of(&k->in, k->decoded.attributes);
     memcpy(k->bytes, bytes, k->size);
     return k;
 }
@@ -80,18 +92,35 @@ static u64 code_linear(const struct emulator *e)
     return is_flat(e->vp) ? e->vp->Rip : (u32)(e->vp->Cs.Base + e->vp->Rip);
 }
 
+/* Was something refused that it can't do without? */
+static bool is_short(const struct emulator *e, const struct known *k)
+{
+    return e->refused & (NEEDS_YMM | NEEDS_PKRU | (k->needs & NEEDS_MOVED ? NEEDS_SELECTORS : 0));
+}
+
 /* The instruction, and all the registers that it needs. May land. */
 static struct known *prepare(struct emulator *e)
 {
+    /* Nobody has decoded it in this partition, where it may be undefined. */
+    if (unlikely(e->is_fetch) && !(e->needs & NEEDS_FEATURES) && !state_load_more(e, NEEDS_FEATURES))
+        vcpu_land(e->cpu);
     for (;;) {
         struct known *k = instruction(e, code_linear(e));
         unsigned more = needs_now(e, k) & ~e->needs;
 
-        if (likely(!more))
+        if (likely(!more)) {
+            e->is_short = unlikely(e->refused) && is_short(e, k);
             return k;
+        }
         if (!state_load_more(e, more)) /* which may show another mode, where the bytes mean something else */
             vcpu_land(e->cpu);
     }
+}
+
+/* Would the shadow of a load of SS hold a trap back, and the caller's processor can't be told that it is one? */
+static bool is_held_untold(const struct emulator *e)
+{
+    return e->cpu->shadow_ss && e->refused & NEEDS_SHADOW_SS;
 }
 
 /* May land, with a status, a fault, a reason to leave, or (a long REP) nothing of these. */
@@ -114,7 +143,7 @@ static void carry_out(struct emulator *e)
         vcpu_land(cpu);
     }
     if (unlikely(e->needs & NEEDS_FP)) {
-        if (a & (MMX | WAITS) && cpu->x87.fsw & 0x80)
+        if (meets_exception(e, k))
             x87_pending(cpu);
         e->in_fp = true;
         fp_enter(cpu);
@@ -134,7 +163,8 @@ static void carry_out(struct emulator *e)
         cpu->rip = past;
     }
     cpu->at = NULL;
-    if (unlikely(cpu->trap_due) && !cpu->shadow_ss) /* the shadow holds it, and the next instruction has its own */
+    e->flushes = k->needs & NEEDS_FLUSH;
+    if (unlikely(cpu->trap_due) && !is_held_untold(e)) /* the next instruction has its own */
         cpu->pending_debug |= DR6_BS;
 }
 
@@ -145,6 +175,36 @@ static NOINLINE bool attempt(struct emulator *e)
         return false;
     carry_out(e);
     return true;
+}
+
+/* How it ended, once it isn't to be tried again. */
+static void conclude(struct emulator *e)
+{
+    struct vcpu *cpu = e->cpu;
+    bool came_first = cpu->fault.pending && cpu->fault.vector != VECTOR_XM; /* before anything was looked at */
+
+    if (unlikely(e->is_short) && !e->status.AsUINT32 && !came_first)
+        e->status.GetVirtualProcessorRegistersCallbackFailed = 1;
+    if (unlikely(cpu->fault.pending) && !e->status.AsUINT32)
+        keys_explain(e);
+    /* CR0.NE is clear, and nothing has happened: the caller's processor, once it runs on, finds the exception. */
+    if (cpu->exit_reason == (u32)SwhpRunVpExitReasonFerrFreeze && !e->is_fetch)
+        cpu->exit_reason = 0;
+    if (!e->status.AsUINT32) {
+        if (cpu->exit_reason)
+            e->status.InternalEmulationFailure = 1;
+        else
+            state_store(e);
+    }
+    if (unlikely(e->needs & NEEDS_FP)) { /* decoding knows nothing of unmasked exceptions */
+        cpu->mxcsr = MXCSR_MASKS;
+        cpu->x87.fcw = 0x37f;
+        cpu->x87.fsw = 0;
+    }
+    if (unlikely(e->has_less)) {
+        e->has_less = false;
+        profile_use(&e->partition, e->partition.profile);
+    }
 }
 
 static void emulate(struct emulator *e)
@@ -166,17 +226,7 @@ static void emulate(struct emulator *e)
         /* A fault under assumed control registers, before anything happened: once more under the real. */
     } while (unlikely(cpu->fault.pending) && !(e->needs & NEEDS_CONTROL) && !e->touched &&
              !e->status.AsUINT32);
-    if (!e->status.AsUINT32) {
-        if (cpu->exit_reason)
-            e->status.InternalEmulationFailure = 1;
-        else
-            state_store(e);
-    }
-    if (unlikely(e->needs & NEEDS_FP)) { /* decoding knows nothing of unmasked exceptions */
-        cpu->mxcsr = MXCSR_MASKS;
-        cpu->x87.fcw = 0x37f;
-        cpu->x87.fsw = 0;
-    }
+    conclude(e);
 }
 
 /* ---- the calls ---- */
@@ -220,6 +270,7 @@ static HRESULT begin(WHV_EMULATOR_HANDLE handle, VOID *context, const WHV_VP_EXI
     (*e)->given_size = size;
     (*e)->status.AsUINT32 = 0;
     (*e)->ports = 0;
+    (*e)->is_fetch = false;
     (*e)->status.InterruptCausedIntercept = vp->ExecutionState.InterruptionPending;
     return S_OK;
 }
@@ -247,6 +298,7 @@ HRESULT WINAPI WHvEmulatorTryMmioEmulation(WHV_EMULATOR_HANDLE Emulator, VOID *C
 
     if (FAILED(hr))
         return hr;
+    e->is_fetch = m->AccessInfo.AccessType == WHvMemoryAccessExecute;
     if (!e->status.AsUINT32)
         emulate(e);
     return end(Emulator, e, EmulatorReturnStatus);

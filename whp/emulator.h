@@ -22,12 +22,16 @@ enum {
     AT_SEGMENTS,                 /* ES SS DS FS GS */
     AT_SYSTEM = AT_SEGMENTS + 5, /* CR3 GDTR IDTR LDTR TR */
     AT_XCR0 = AT_SYSTEM + 5,
-    AT_PKRU, /* ours */
-    AT_SELECTORS, /* the x87's: ours */
     AT_INTERRUPT_STATE,
     AT_PENDING_DEBUG,
     AT_DEBUG, /* DR0 to DR3, DR7 */
-    ASKED = AT_DEBUG + 5
+    AT_PKRU = AT_DEBUG + 5, /* private names from here on */
+    AT_SELECTORS,           /* the x87's */
+    AT_FEATURES,
+    AT_IGNNE,
+    AT_SHADOW_SS,
+    AT_PDPTES,
+    ASKED = AT_PDPTES + 4
 };
 
 /*
@@ -39,9 +43,9 @@ enum { LINE_ST = 2, LINE_XMM = 10, LINE_NONE = 26, LINE_YMM = 32, LINES = 48, FX
 /* The instruction bytes of earlier calls, decoded. */
 struct known {
     u32 mode;
+    u32 needs; /* enum needs */
     u16 offset;
-    u16 needs; /* enum needs */
-    u8 size;   /* 0: nothing */
+    u8 size; /* 0: nothing */
     u8 bytes[15];
     struct insn in;
     struct decoded decoded;
@@ -57,17 +61,27 @@ enum needs {
     NEEDS_SYSTEM = 4,
     NEEDS_XMM = 8,
     NEEDS_X87 = 16,
-    NEEDS_YMM = 32,
+    NEEDS_XCR0 = 32,
+    NEEDS_INTERRUPT_STATE = 64,
+    NEEDS_PENDING_DEBUG = 128,
+    NEEDS_DEBUG = 256,
+    /* By private names, which callbacks may refuse: */
+    NEEDS_YMM = 512,
+    NEEDS_PKRU = 1024,
+    NEEDS_SELECTORS = 2048,
+    NEEDS_FEATURES = 4096,
+    NEEDS_IGNNE = 8192,
+    NEEDS_SHADOW_SS = 1 << 14,
+    NEEDS_PDPTES = 1 << 15,
+    NEEDS_PRIVATE = NEEDS_YMM | NEEDS_PKRU | NEEDS_SELECTORS | NEEDS_FEATURES | NEEDS_IGNNE | NEEDS_SHADOW_SS |
+                    NEEDS_PDPTES,
     NEEDS_FP = NEEDS_XMM | NEEDS_X87 | NEEDS_YMM,
-    NEEDS_XCR0 = 64,
-    NEEDS_PKRU = 128,
-    NEEDS_SELECTORS = 256,
-    NEEDS_INTERRUPT_STATE = 512,
-    NEEDS_PENDING_DEBUG = 1024,
-    NEEDS_DEBUG = 2048,
     /* Not asked for: */
-    NEEDS_COMPONENTS = 4096, /* whatever XCR0 and EDX:EAX name */
-    NEEDS_MORE = 8192        /* what callbacks haven't: it can't be emulated */
+    NEEDS_COMPONENTS = 1 << 16, /* whatever XCR0 and EDX:EAX name */
+    NEEDS_MOVED = 1 << 17,      /* it moves the selectors, and can't do without them */
+    NEEDS_FLUSH = 1 << 18,      /* it makes the processor forget translations */
+    NEEDS_MORE = 1 << 19,       /* what callbacks haven't: it can't be emulated */
+    NEEDS_ASKED = NEEDS_COMPONENTS - 1
 };
 
 struct emulator {
@@ -79,17 +93,24 @@ struct emulator {
     /* The call under way. */
     void *context;
     const WHV_VP_EXIT_CONTEXT *vp;
-    const UINT8 *given; /* bytes of the instruction */
+    const UINT8 *given; /* bytes of the instruction: the exit's, or those and what was fetched behind them */
     unsigned given_size;
+    u8 fetched[15 + 8];
     WHV_EMULATOR_STATUS status;
     u64 assumed_key; /* what emulator_state.c knows of the exit before; 0: nothing */
     u32 assumed_mode;
     unsigned needs;               /* enum needs: what was asked for */
+    unsigned refused;             /* and which private names the callback doesn't know */
+    bool is_short;                /* of one that the instruction can't do without: a fault is all that may come of it */
+    bool flushes;                 /* translations are to be forgotten */
+    bool has_less;                /* the partition lacks features of the profile */
+    bool is_fetch;                /* the exit was one of code */
     bool touched;                 /* memory or a port */
     bool in_fp;                   /* the host's control words are the guest's */
     unsigned ports;               /* port callbacks so far */
     WHV_RUN_VP_EXIT_CONTEXT exit; /* of instructions that leave, which nobody looks at */
     WHV_REGISTER_VALUE asked[ASKED];
+    u32 mxcsr_mask; /* the profile's */
     _Alignas(16) u8 fx[16 * LINES];
 
     WHV_REGISTER_NAME names[ASKED + FX_NAMES + 5]; /* RIP, RFLAGS, CS, CR8, PendingEvent */
@@ -116,14 +137,37 @@ INLINE bool is_forbidden(const struct insn *in)
 unsigned needs_of(const struct insn *in, u32 attributes);
 unsigned needs_now(const struct emulator *e, const struct known *k);
 
+/* Does it find an unmasked x87 exception pending, as far as is known? */
+bool meets_exception(const struct emulator *e, const struct known *k);
+
 /*
  * Fetching registers, emulator_state.c: first the general ones and what is told beforehand, then more. False:
- * the callback failed, and the status says so.
+ * the callback failed, and the status says so. Private names that are refused are e->refused.
  */
 bool state_load(struct emulator *e, unsigned needs);
 bool state_load_more(struct emulator *e, unsigned needs);
 
-/* Gives all that changed back by one call, and a fault of the guest's as a pending event; sets the status. */
+/* What the names stand for that are asked for by e->asked. */
+extern const WHV_REGISTER_NAME asked_names[ASKED];
+extern const u8 asked_segments[AT_SYSTEM - AT_SEGMENTS];
+
+/* The value that a register is to get. */
+INLINE WHV_REGISTER_VALUE *change(struct emulator *e, WHV_REGISTER_NAME name)
+{
+    e->names[e->changed] = name;
+    memset(&e->values[e->changed], 0, sizeof e->values[0]);
+    return &e->values[e->changed++];
+}
+
+/* The lines of e->fx: fetching those of some needs, and change() for all that differ: emulator_lines.c. */
+bool lines_load(struct emulator *e, unsigned needs);
+void lines_change(struct emulator *e);
+
+/* Adds to a page fault's error code what translating hasn't told: emulator_keys.c. A status may come of it. */
+void keys_explain(struct emulator *e);
+
+/* Gives all that changed back by one call, and a fault of the guest's as a pending event; sets the status:
+ * emulator_store.c. */
 void state_store(struct emulator *e);
 
 /* In 64-bit code nobody looks at the segments' bases and limits, but for FS and GS; CPL comes with the exit.

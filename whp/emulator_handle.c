@@ -100,6 +100,7 @@ HRESULT WINAPI WHvEmulatorCreateEmulator(const WHV_EMULATOR_CALLBACKS *Callbacks
         profile_use(&e->partition, profile_find("zen"));
         e->partition.clock = SwhpClockVirtual; /* nothing asks the host for its time */
         e->partition.rate = 1;
+        e->mxcsr_mask = e->partition.mxcsr_mask;
         cpu->partition = &e->partition;
         cpu->exit = &e->exit;
         tlb_init(cpu);

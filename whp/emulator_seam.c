@@ -86,6 +86,10 @@ static bool memory(struct emulator *e, u64 gpa, u8 *bytes, unsigned size, bool i
     WHV_EMULATOR_MEMORY_ACCESS_INFO info;
     HRESULT hr = S_OK;
 
+    if (unlikely(e->is_short)) {
+        e->status.GetVirtualProcessorRegistersCallbackFailed = 1;
+        return false;
+    }
     e->touched = true;
     fp_pause(e);
     for (unsigned done = 0, part; done < size && SUCCEEDED(hr); done += part) {

@@ -176,18 +176,21 @@ HRESULT WINAPI WHvDeleteVirtualProcessor(WHV_PARTITION_HANDLE Partition, UINT32 
  * Whoever writes CR3 may write the tables after it, so PDPTEs are read as late as they can be. Entries that
  * can't be read are not present: a Set has no way to leave with a memory exit.
  */
+u64 processor_pdpte(const struct vcpu *cpu, unsigned i)
+{
+    u64 gpa = (cpu->cr3 & 0xffffffe0) + i * 8, page;
+
+    if (!(cpu->cr0 & CR0_PG) || !(cpu->cr4 & CR4_PAE) || (cpu->efer & EFER_LMA))
+        return cpu->pdpte[i];
+    page = ram_find(cpu->partition->ram, gpa);
+    return page & PAGE_READ ? load_bytes((const u8 *)(page & PAGE_MASK) + (gpa & ~PAGE_MASK), 8) : 0;
+}
+
 void processor_load_pdptes(struct vcpu *cpu)
 {
     cpu->load_pdptes = false;
-    if (!(cpu->cr0 & CR0_PG) || !(cpu->cr4 & CR4_PAE) || (cpu->efer & EFER_LMA))
-        return;
-    for (unsigned i = 0; i < 4; i++) {
-        u64 gpa = (cpu->cr3 & 0xffffffe0) + i * 8;
-        u64 page = ram_find(cpu->partition->ram, gpa);
-
-        cpu->pdpte[i] =
-            page & PAGE_READ ? load_bytes((const u8 *)(page & PAGE_MASK) + (gpa & ~PAGE_MASK), 8) : 0;
-    }
+    for (unsigned i = 0; i < 4; i++)
+        cpu->pdpte[i] = processor_pdpte(cpu, i);
 }
 
 /* A meeting is held: steps back until it is over. */

@@ -25,6 +25,9 @@ INLINE bool context_fits(const void *context, u32 size)
 /* Is it too small, or missing? */
 HRESULT context_check(const void *context, u32 size);
 
+/* What loading a PDPTE from memory, where PAE paging uses them, would make it. */
+u64 processor_pdpte(const struct vcpu *cpu, unsigned i);
+
 /* Loads PDPTEs from memory if the caller's registers make that due: before the next Run or translation. */
 void processor_load_pdptes(struct vcpu *cpu);
 

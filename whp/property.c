@@ -128,7 +128,7 @@ static const char *check_any(const struct partition *p, u64 v)
 static const char *check_undefined(const struct partition *p, u64 v)
 {
     (void)p;
-    return v != SwhpUndefinedAsHardware ? "this version knows SwhpUndefinedAsHardware only" : NULL;
+    return v > SwhpUndefinedSeeded ? "none of SWHP_UNDEFINED_RESULTS" : NULL;
 }
 
 /* ---- the plain ones ---- */

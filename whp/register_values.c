@@ -3,11 +3,13 @@
  * about. */
 #include "cpu/synthetic.h"
 #include "mem/tlb.h"
+#include "mem/walk.h"
 #include "state/clock.h"
 #include "state/flags.h"
 #include "state/meet.h"
 #include "state/profile.h"
 #include "whp/fx_image.h"
+#include "whp/processor.h"
 #include "whp/registers.h"
 
 #define CR0_BITS                                                                                             \
@@ -106,6 +108,10 @@ struct register_bytes register_read(struct vcpu *cpu, unsigned kind, u64 where)
     case KIND_APIC: return of_64(where == APIC_ICR ? cpu->apic->icr : apic_read(cpu, (unsigned)where));
     case KIND_PKRU: return of_64(cpu->pkru);
     case KIND_FP_SELECTORS: return of_64(cpu->x87.fcs | (u64)cpu->x87.fds << 16);
+    case KIND_FEATURES: return (struct register_bytes){ cpu->partition->features, cpu->partition->xsave_features };
+    case KIND_IGNNE: return of_64(cpu->ignne);
+    case KIND_SHADOW_SS: return of_64(cpu->shadow_ss);
+    case KIND_PDPTE: return of_64(cpu->load_pdptes ? processor_pdpte(cpu, (unsigned)where) : cpu->pdpte[where]);
     case KIND_TABLE:
     case KIND_XMM:
     case KIND_YMM_HIGH:
@@ -263,6 +269,11 @@ static const char *check_value(struct vcpu *cpu, unsigned kind, u64 where, const
     case KIND_DEBUG: return q & ~(u64)0x1f ? "reserved bits are set" : NULL;
     case KIND_PKRU:
     case KIND_FP_SELECTORS: return q >> 32 ? "it has 32 bits" : NULL;
+    case KIND_FEATURES:
+        return q != p->features || v->Reg128.High64 != p->xsave_features ? "features are the partition's properties" : NULL;
+    case KIND_IGNNE:
+    case KIND_SHADOW_SS: return q > 1 ? "it is 0 or 1" : NULL;
+    case KIND_PDPTE: return walk_pdpte_ok(cpu, q) ? NULL : "reserved bits are set";
     default: return NULL;
     }
 }
@@ -408,6 +419,9 @@ unsigned register_write(struct vcpu *cpu, unsigned kind, u64 where, const WHV_RE
         cpu->x87.fcs = (u16)q;
         cpu->x87.fds = (u16)(q >> 16);
         return 0;
+    case KIND_IGNNE: cpu->ignne = q && (cpu->x87.fsw & 0x80); return 0;
+    case KIND_SHADOW_SS: cpu->shadow_ss = q && cpu->shadow; return EFFECT_EVENT;
+    case KIND_PDPTE: cpu->pdpte[where] = q; return EFFECT_TLB | EFFECT_OWN_PDPTES;
     case KIND_ST: return write_fx(cpu, FX_ST + (unsigned)where * 16, v, 10);
     case KIND_X87_STATUS: return write_fx(cpu, FX_STATUS, v, 16);
     case KIND_MXCSR: return write_fx(cpu, FX_MXCSR_LINE, v, 12);
@@ -446,6 +460,7 @@ unsigned register_write(struct vcpu *cpu, unsigned kind, u64 where, const WHV_RE
         if (where == APIC_ICR)
             apic_put(cpu, APIC_ICR_HIGH, q >> 32);
         return 0;
+    case KIND_FEATURES:
     case KIND_NO_EVENT: return 0;
     }
     return 0;
@@ -462,8 +477,8 @@ void registers_settle(struct vcpu *cpu, unsigned effects)
             cpu->cpl = cpu->seg[SS].attributes >> SEG_DPL_SHIFT & 3;
         mode_update(cpu);
     }
-    if (effects & EFFECT_PDPTES)
-        cpu->load_pdptes = true;
+    if (effects & (EFFECT_PDPTES | EFFECT_OWN_PDPTES))
+        cpu->load_pdptes = !(effects & EFFECT_OWN_PDPTES);
     if (effects & EFFECT_TLB)
         tlb_flush(cpu, false);
     if (effects & EFFECT_EVENT)

@@ -96,7 +96,11 @@ struct row {
     X(WHvX64RegisterPendingDebugException, 1, KIND_DEBUG, 0, 0)                                              \
     X(SwhpX64RegisterYmmHigh0, 16, KIND_YMM_HIGH, 1, 0)                                                      \
     X(SwhpX64RegisterPkru, 1, KIND_PKRU, 0, 0)                                                               \
-    X(SwhpX64RegisterFpSelectors, 1, KIND_FP_SELECTORS, 0, 0)
+    X(SwhpX64RegisterFpSelectors, 1, KIND_FP_SELECTORS, 0, 0)                                                \
+    X(SwhpX64RegisterFeatures, 1, KIND_FEATURES, 0, 0)                                                       \
+    X(SwhpX64RegisterIgnne, 1, KIND_IGNNE, 0, 0)                                                             \
+    X(SwhpX64RegisterShadowSs, 1, KIND_SHADOW_SS, 0, 0)                                                      \
+    X(SwhpX64RegisterPdpte0, 4, KIND_PDPTE, 1, 0)
 
 #define ROW_NUMBER(first, ...) ROW_##first,
 #define ROW(first, ...) { first, __VA_ARGS__ },

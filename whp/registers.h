@@ -20,6 +20,10 @@ enum kind {
     KIND_XCR0,
     KIND_XMM,
     KIND_FP_SELECTORS,
+    KIND_FEATURES,
+    KIND_IGNNE,
+    KIND_SHADOW_SS,
+    KIND_PDPTE, /* `where`: its number */
     KIND_ST,
     KIND_X87_STATUS,
     KIND_MXCSR,
@@ -43,7 +47,7 @@ enum kind {
 };
 
 /* What is to be made so after registers were set. */
-enum { EFFECT_MODE = 1, EFFECT_TLB = 2, EFFECT_PDPTES = 4, EFFECT_EVENT = 8 };
+enum { EFFECT_MODE = 1, EFFECT_TLB = 2, EFFECT_PDPTES = 4, EFFECT_EVENT = 8, EFFECT_OWN_PDPTES = 16 };
 
 /*
  * The 16 bytes of a WHV_REGISTER_VALUE, in the host's registers: by memory, small stores and a large load

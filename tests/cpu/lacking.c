@@ -93,6 +93,9 @@ static const struct row rows[] = {
     { "x87 pointers of an exception", 0, BIT(42), GUEST_LONG, CR4_OSFXSR,
       "dbe3 66c7034003 d92b d9ee d8f0 66c743063412 0fae03 0fb74306 f4", NONE, 0, 0xf0, 0xf0 },
 
+    /* mov dword [rbx+524], 0x80000000; xrstor [rbx]: of the compacted form, SDM 1 13.8 */
+    { "XRSTOR of what XSAVEC wrote", 2, BIT(11), GUEST_LONG, CR4_OSXSAVE, "c7830c02000000000080 0fae2b f4", GP, 0, 0 },
+
     /* mov byte [0x3000], 0x87, a PDPTE with PS; then flush: the next fetch walks through it */
     { "1 GiB pages", 0, BIT(15), GUEST_LONG, 0, "b887000000 48890425003000000f20d80f22d8 f4", VECTOR_PF, 0x19, 0, 0 },
 };

@@ -4,6 +4,11 @@
 
 #include <string.h>
 
+#include "mem/ram.h"
+#include "state/partition.h"
+#undef fail /* Check's */
+#include "whp/handle.h"
+
 /* ---- locked instructions ---- */
 
 /*
@@ -376,11 +381,62 @@ START_TEST(accessed_and_dirty_bits_of_both_are_kept)
 }
 END_TEST
 
+/* An instruction that ends on the page on which it begins, mapped twice in a row: then all of it is written. */
+START_TEST(an_instruction_may_cross_into_its_own_page)
+{
+    struct smp m;
+
+    smp_open_with(&m, 1 + (UINT32)_i);
+    for (UINT32 i = 0; i < m.processors; i++) {
+        smp_repeat(&m, i, 100, SMP_BYTES("\xff\xd7"          /* call rdi */
+                                         "\x88\x02"          /* mov [rdx], al: the instruction's own first byte */
+                                         "\xff\xd7"));
+        smp_set(&m, i, WHvX64RegisterRdi, SMP_PAGES + 0xffe);
+        smp_set(&m, i, WHvX64RegisterRdx, SMP_PAGES + 0xffe);
+        smp_set(&m, i, WHvX64RegisterRax, 0xb8);
+    }
+    smp_store(&m, SMP_TABLE + 8, SMP_PAGES | 7);
+    memcpy(m.memory + SMP_PAGES + 0xffe, "\xb8\xb8", 2); /* mov eax, 000000b8h */
+    memcpy(m.memory + SMP_PAGES, "\x00\x00\x00\xc3", 4); /* ret */
+    smp_run(&m);
+    for (UINT32 i = 0; i < m.processors; i++)
+        ck_assert_uint_eq(smp_get(&m, i, WHvX64RegisterR12), 0);
+    smp_close(&m);
+}
+END_TEST
+
+/* Both ran code in a page of data to come: who writes there is looked after for a while, not for ever. */
+START_TEST(a_page_that_held_code_becomes_data_again)
+{
+    struct ram *ram;
+    struct smp m;
+
+    smp_open(&m);
+    ram = handle_door(m.partition, 0)->cpu->partition->ram;
+    for (UINT32 i = 0; i < 2; i++) {
+        smp_repeat(&m, i, 2, SMP_BYTES("\xff\xd7")); /* call rdi */
+        smp_set(&m, i, WHvX64RegisterRdi, SMP_PAGES);
+    }
+    memset(m.memory + SMP_PAGES, 0x90, 0x1000);
+    m.memory[SMP_PAGES + 0xfff] = 0xc3;
+    smp_run(&m);
+    ck_assert_uint_ne(ram_find(ram, SMP_PAGES) & PAGE_CODE, 0);
+    /* push rdi; mov ecx, 512; rep stosq; pop rdi */
+    smp_repeat(&m, 0, 64, SMP_BYTES("\x57\xb9\x00\x02\x00\x00\xf3\x48\xab\x5f"));
+    smp_repeat(&m, 1, 1000, SMP_BYTES("\x90"));
+    smp_run(&m);
+    ck_assert_uint_eq(ram_find(ram, SMP_PAGES) & PAGE_CODE, 0);
+    smp_close(&m);
+}
+END_TEST
+
 TCase *smp_guest_case(void)
 {
     TCase *t = tcase_create("smp-guest");
 
     tcase_set_timeout(t, 60);
+    tcase_add_loop_test(t, an_instruction_may_cross_into_its_own_page, 0, 2);
+    tcase_add_test(t, a_page_that_held_code_becomes_data_again);
     tcase_add_loop_test(t, locked_instructions_lose_nothing, 0, FORMS);
     tcase_add_loop_test(t, crossing_and_other_accesses_are_atomic_to_each_other, 0, 8);
     tcase_add_test(t, a_spinlock_protects_plain_stores);

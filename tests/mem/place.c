@@ -192,10 +192,10 @@ END_TEST
 START_TEST(writes_to_code_are_noted)
 {
     struct machine *m = flat();
-    struct page *page = ram_page(m->partition.ram, 0x5000);
+    struct page page = ram_page(m->partition.ram, 0x5000);
 
     ck_done(machine_access(m, 0x5000, 4, ACCESS_WRITE));
-    page->granules = 1ull << 2 | 1ull << 63; /* bytes 80 to bf, and the last 40 */
+    *page.granules = 1ull << 2 | 1ull << 63; /* bytes 80 to bf, and the last 40 */
     ram_page_note(page, PAGE_CODE);
     tlb_watch(m->cpu, m->memory + 0x5000);
     ck_assert_ptr_null(place_hit(m->cpu, 0x5000, 4, true));
@@ -223,7 +223,7 @@ START_TEST(writes_to_code_are_noted)
         store(m, 0x5080, i, 1);
     ck_assert_uint_eq(m->cpu->stales, 12); /* more than fit is told, too */
 
-    page->host &= ~(u64)PAGE_CODE; /* decoded code is gone: one more slow write finds out */
+    *page.host &= ~(u64)PAGE_CODE; /* decoded code is gone: one more slow write finds out */
     store(m, 0x5080, 1, 1);
     store(m, 0x5080, 1, 1);
     ck_assert_ptr_nonnull(place_hit(m->cpu, 0x5080, 1, true) ? m : NULL);

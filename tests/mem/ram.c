@@ -13,8 +13,8 @@ START_TEST(nothing_is_mapped_at_first)
 
     ck_assert_uint_eq(ram_find(ram, 0), 0);
     ck_assert_uint_eq(ram_find(ram, ~(u64)0), 0);
-    ck_assert(!ram_page(ram, 0));
-    ck_assert(!ram_page(ram, ~(u64)0));
+    ck_assert(!ram_page(ram, 0).host);
+    ck_assert(!ram_page(ram, ~(u64)0).host);
     ck_assert(!ram_unmap(ram, 0, (u64)1 << 52));
     ram_delete(ram);
 }
@@ -64,9 +64,9 @@ START_TEST(large_mappings_split_where_needed)
     ck_assert_uint_eq(ram_find(ram, base + 50 * GIB + 0x1000), ((u64)0x1001000 + 50 * GIB) | RW);
     ck_assert_uint_eq(ram_find(ram, base + 50 * GIB - 0x1000), ((u64)0xfff000 + 50 * GIB) | RW);
 
-    struct page *page = ram_page(ram, base + 80 * GIB);
+    struct page page = ram_page(ram, base + 80 * GIB);
 
-    ck_assert(page && page_host(page) == (u8 *)0x1000000 + 80 * GIB);
+    ck_assert(page.host && page_host(page) == (u8 *)0x1000000 + 80 * GIB);
     ram_page_note(page, PAGE_DIRTY);
     ck_assert_uint_eq(ram_find(ram, base + 80 * GIB) & PAGE_DIRTY, PAGE_DIRTY);
     ck_assert_uint_eq(ram_find(ram, base + 80 * GIB + 0x1000) & PAGE_DIRTY, 0);
@@ -107,11 +107,11 @@ END_TEST
 START_TEST(code_stays_noted_across_mappings)
 {
     struct ram *ram = ram_new();
-    struct page *page;
+    struct page page;
 
     ck_assert(ram_map(ram, 0, 0x2000, HOST(0x100), RW));
     page = ram_page(ram, 0x1000);
-    page->granules = 4;
+    *page.granules = 4;
     ram_page_note(page, PAGE_CODE);
     ck_assert(ram_unmap(ram, 0, 0x2000));
     ck_assert_uint_eq(ram_find(ram, 0x1000), 0);
@@ -133,6 +133,7 @@ START_TEST(a_million_single_pages_map_quickly)
     ck_assert(all);
     for (u64 n = 0; n < 1 << 20; n += 997)
         ck_assert_uint_eq(ram_find(ram, n << 12), (2 * n + 1) << 12 | RW);
+    ck_assert(!ram_is_together(ram, 16 << 20));
     ram_delete(ram);
 }
 END_TEST
@@ -245,6 +246,79 @@ START_TEST(aliases_are_what_is_mapped_twice_and_writable)
 }
 END_TEST
 
+/* The host's pages follow the guest's mostly, so that regions grow together and come apart all the time. */
+START_TEST(the_map_is_what_a_plain_list_says)
+{
+    static u64 mapped[SPACE_PAGES]; /* with facts; what is decoded stays known where nothing is mapped */
+    static bool is_decoded[SPACE_PAGES], is_hidden[SPACE_PAGES];
+    struct ram *ram = ram_new();
+    u32 seed = 3, together = 0;
+
+    for (u32 round = 0; round < 3000; round++) {
+        u32 pages, gpa = draw_run(&seed, &pages), shift = draw(&seed, 8) ? 0 : draw(&seed, 3), what = draw(&seed, 20);
+        struct page page;
+
+        if (what < 14) { /* map, unmap */
+            for (u32 i = gpa; i < gpa + pages; i++)
+                mapped[i] = what ? (u64)(FIRST_HOST + i + shift) << 12 | RW | (is_decoded[i] ? PAGE_CODE : 0) : 0;
+            if (what)
+                ck_assert(ram_map(ram, (u64)gpa << 12, (u64)pages << 12, HOST(FIRST_HOST + gpa + shift), RW));
+            else
+                (void)ram_unmap(ram, (u64)gpa << 12, (u64)pages << 12);
+        } else if (what < 16) { /* hide, show */
+            is_hidden[gpa] = what == 14;
+            ck_assert(ram_hide(ram, (u64)gpa << 12, is_hidden[gpa]));
+        } else if (what < 18 && mapped[gpa]) { /* decode, forget */
+            is_decoded[gpa] = what == 16;
+            page = ram_page(ram, (u64)gpa << 12);
+            *page.granules = is_decoded[gpa];
+            *page.host = (*page.host & ~(u64)PAGE_CODE) | (is_decoded[gpa] ? PAGE_CODE : 0);
+            mapped[gpa] = (mapped[gpa] & ~(u64)PAGE_CODE) | (is_decoded[gpa] ? PAGE_CODE : 0);
+        } else if (mapped[gpa]) {
+            ram_dirty(ram, (u64)gpa << 12);
+            mapped[gpa] |= PAGE_DIRTY;
+        }
+        for (u32 i = 0; i < 60; i++) {
+            u32 at = i < 3 ? (gpa + i) % SPACE_PAGES : i < 6 ? (gpa + pages + i) % SPACE_PAGES : draw(&seed, SPACE_PAGES);
+
+            ck_assert_uint_eq(ram_find(ram, (u64)at << 12), is_hidden[at] ? 0 : mapped[at]);
+        }
+        if (what == 19) /* nobody decodes from all of memory for ever */
+            for (u32 i = 0; i < SPACE_PAGES; i++) {
+                page = ram_page(ram, (u64)i << 12);
+                if (is_hidden[i])
+                    ck_assert(ram_hide(ram, (u64)i << 12, false));
+                if (is_decoded[i] && page.host)
+                    *page.granules = 0, *page.host &= ~(u64)PAGE_CODE;
+                mapped[i] &= ~(u64)PAGE_CODE;
+                is_decoded[i] = is_hidden[i] = false;
+            }
+        together += ram_is_together(ram, draw(&seed, 3) * 16ull << 20);
+    }
+    ck_assert_uint_gt(together, 300); /* and isn't always */
+    ck_assert_uint_lt(together, 2700);
+    ram_delete(ram);
+}
+END_TEST
+
+START_TEST(single_pages_come_together_in_any_order)
+{
+    static const u32 strides[] = { 1, REGION_PAGES - 1, 1237 };
+    struct ram *ram = ram_new();
+
+    for (u32 n = 0; n < REGION_PAGES; n++) {
+        u32 page = (n * strides[_i] + 5) % REGION_PAGES;
+
+        ck_assert(!ram_is_together(ram, GIB));
+        ck_assert(ram_map(ram, GIB + ((u64)page << 12), PAGE_SIZE, HOST(FIRST_HOST + page), RW));
+    }
+    ck_assert(ram_is_together(ram, GIB));
+    ck_assert(ram_map(ram, GIB + 0x5000, PAGE_SIZE, HOST(FIRST_HOST + 5), PAGE_READ));
+    ck_assert(!ram_is_together(ram, GIB));
+    ram_delete(ram);
+}
+END_TEST
+
 static void add_pages(void *context, u64 gpa, u8 *host, u64 size, u32 rights)
 {
     (void)gpa;
@@ -310,6 +384,8 @@ TCase *ram_cases(void)
     tcase_add_test(t, a_million_single_pages_map_quickly);
     tcase_add_test(t, visits_come_in_order_and_in_one_piece);
     tcase_add_loop_test(t, a_hidden_page_is_mapped_and_not_found, 0, 3);
+    tcase_add_test(t, the_map_is_what_a_plain_list_says);
+    tcase_add_loop_test(t, single_pages_come_together_in_any_order, 0, 3);
     tcase_add_test(t, aliases_are_what_is_mapped_twice_and_writable);
     return t;
 }

@@ -33,19 +33,22 @@ START_TEST(defaults)
     ck_assert_uint_eq(options.memory, 256 << 20);
     ck_assert_uint_eq(options.max_insns, UINT64_MAX);
     ck_assert(!options.host_clock && !options.hash && !options.summary && !options.trace);
+    ck_assert(!options.has_undefined);
 }
 END_TEST
 
 START_TEST(values_in_the_same_word_or_the_next)
 {
     ck_assert(
-        read_words("--memory 1G --seed=0x10 guest --max-insns 5 --mode=long --base 2M --hash --clock host"));
+        read_words("--memory 1G --seed=0x10 guest --max-insns 5 --mode=long --base 2M --hash --clock host "
+                   "--undefined seeded"));
     ck_assert_uint_eq(options.memory, 1 << 30);
     ck_assert_uint_eq(options.seed, 16);
     ck_assert_uint_eq(options.max_insns, 5);
     ck_assert_int_eq(options.mode, START_LONG);
     ck_assert_uint_eq(options.base, 2 << 20);
-    ck_assert(options.hash && options.host_clock);
+    ck_assert_int_eq(options.undefined, SwhpUndefinedSeeded);
+    ck_assert(options.hash && options.host_clock && options.has_undefined);
 }
 END_TEST
 
@@ -127,6 +130,8 @@ static const char *const wrong[] = {
     "--base x a",
     "--clock sundial a",
     "--seed 1x a",
+    "--undefined random a",
+    "--undefined= a",
     "--max-insns -5 a",
     "--trace insn a",
     "--trace exit: a",

@@ -55,7 +55,7 @@ refused 2 'one FILE' run spin one
 refused 2 '--hash takes no value' run --hash=yes spin
 refused 2 '--firmware' run --firmware spin --initrd one
 refused 2 '--firmware' run --firmware spin --base 0
-for option in --memory --cpus --apic --seed --max-insns --mode --base --clock --trace --log-port --initrd \
+for option in --memory --cpus --apic --seed --undefined --max-insns --mode --base --clock --trace --log-port --initrd \
     --kernel-args --firmware --floppy --fw-cfg --clock-rate; do
     refused 2 "$option needs a value" run spin $option
 done
@@ -74,6 +74,9 @@ for value in '' -1 x 99999999999999999999; do
 done
 for value in '' x XAPIC 1; do
     refused 2 '--apic: ' run spin --apic "$value"
+done
+for value in '' x Zero 1; do
+    refused 2 'is not hardware, zero or seeded' run spin --undefined "$value"
 done
 for value in '' x REAL; do
     refused 2 '--mode: ' run spin --mode "$value"
@@ -142,7 +145,7 @@ fi
 
 # ---- The environment ----
 
-for words in frob seed= seed=x clock=fast frob=1,seed=1 seed=1,frob=1; do
+for words in frob seed= seed=x clock=fast undefined=random undefined= frob=1,seed=1 seed=1,frob=1; do
     export SOFTWHP="$words"
     refused 2 SOFTWHP run spin --max-insns 1
 done
@@ -155,7 +158,7 @@ claim "--help: status 0" ends_with 0
 claim "--help: on standard output" grep -q '^usage: softwhp run' out
 claim "--help: nothing on standard error" test ! -s err
 cp out help
-for option in --kernel-args --initrd --memory --cpus --apic --max-insns --trace --hash --summary --screen --seed \
+for option in --kernel-args --initrd --memory --cpus --apic --max-insns --trace --hash --summary --screen --seed --undefined \
     --clock --clock-rate --firmware --floppy --fw-cfg \
     --log-port --base --mode; do
     claim "--help tells of $option" grep -q -e "^  $option" help

@@ -10,6 +10,7 @@ WHV_X64_IO_PORT_ACCESS_CONTEXT io;
 WHV_EMULATOR_STATUS status;
 int token;
 bool debug_active;
+unsigned cpl;
 
 static void note(int what, u64 address, unsigned size, u64 data)
 {
@@ -62,7 +63,7 @@ static WHV_REGISTER_VALUE *find(WHV_REGISTER_NAME name, u64 **q, WHV_X64_SEGMENT
     }
     if ((u32)name >> 16 == 0x5357) {
         m.asked_for_ours++;
-        return (u32)name - SwhpX64RegisterYmmHigh0 < 18 ? &m.ours[(u32)name - SwhpX64RegisterYmmHigh0] : NULL;
+        return (u32)name - SwhpX64RegisterYmmHigh0 < OURS ? &m.ours[(u32)name - SwhpX64RegisterYmmHigh0] : NULL;
     }
     if (name >= WHvX64RegisterXmm0 && name <= WHvX64RegisterXmm15)
         return &m.fx[10 + name - WHvX64RegisterXmm0];
@@ -70,6 +71,7 @@ static WHV_REGISTER_VALUE *find(WHV_REGISTER_NAME name, u64 **q, WHV_X64_SEGMENT
         return &m.fx[2 + name - WHvX64RegisterFpMmx0];
     switch (name) {
     case WHvX64RegisterCr0: *q = &m.cr0; return NULL;
+    case WHvX64RegisterCr3: *q = &m.cr3; return NULL;
     case WHvX64RegisterCr4: *q = &m.cr4; return NULL;
     case WHvX64RegisterEfer: *q = &m.efer; return NULL;
     case WHvX64RegisterFpControlStatus: return &m.fx[0];
@@ -175,6 +177,7 @@ void emulator_setup(void)
     for (unsigned i = 0; i < 6; i++)
         m.segment[i] = (WHV_X64_SEGMENT_REGISTER){ .Limit = ~0u, .Selector = 8, .Attributes = 0xc093 };
     m.segment[CS].Attributes = 0xa09b;
+    memset(&m.ours[OUR_FEATURES], 0xff, sizeof m.ours[0]);
     m.fx[0].FpControlStatus.FpControl = 0x37f;
     m.fx[1].XmmControlStatus.XmmStatusControl = 0x1f80;
     m.fx[1].XmmControlStatus.XmmStatusControlMask = 0x2ffff;
@@ -199,6 +202,7 @@ void real_mode(void)
 void exit_context(unsigned length)
 {
     vp.ExecutionState.AsUINT16 = 0;
+    vp.ExecutionState.Cpl = cpl & 3;
     vp.ExecutionState.Cr0Pe = m.cr0 & 1;
     vp.ExecutionState.EferLma = (m.efer & EFER_LMA) != 0;
     vp.ExecutionState.DebugActive = debug_active;
@@ -255,8 +259,11 @@ Suite *emulator_suite(void)
 
     suite_add_tcase(s, emulator_call_case());
     suite_add_tcase(s, emulator_memory_case());
+    suite_add_tcase(s, emulator_fault_case());
     suite_add_tcase(s, emulator_float_case());
     suite_add_tcase(s, emulator_port_case());
+    suite_add_tcase(s, emulator_own_case());
+    suite_add_tcase(s, emulator_flush_case());
     suite_add_tcase(s, emulator_form_case());
     return s;
 }

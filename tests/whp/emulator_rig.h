@@ -9,6 +9,9 @@
 #include "include/softwhp.h"
 #include "state/flags.h"
 
+/* Places of private registers. */
+enum { OUR_FEATURES = 18, OUR_IGNNE, OUR_SHADOW_SS, OUR_PDPTES, OURS = OUR_PDPTES + 4 };
+
 enum { RAM = 0x10000, MMIO = 0xfee000, CODE = 0x1000, DATA = 0x2000, EVENTS = 64 };
 
 /* What a callback was asked. */
@@ -25,8 +28,8 @@ extern struct machine {
     u64 cr0, cr4, efer;
     WHV_REGISTER_VALUE fx[26]; /* FpControlStatus, XmmControlStatus, FpMmx, Xmm */
     WHV_REGISTER_VALUE event;
-    u64 xcr0, dr[8], interrupt_state, pending_debug;
-    WHV_REGISTER_VALUE ours[18];   /* by private names */
+    u64 xcr0, cr3, dr[8], interrupt_state, pending_debug;
+    WHV_REGISTER_VALUE ours[OURS]; /* by private names */
     bool has_table;                /* of the published names alone: others are refused */
     unsigned asked_for_ours;
     u64 gone_wrong;                /* of these translations comes absent_result, and this page */
@@ -48,6 +51,7 @@ extern WHV_X64_IO_PORT_ACCESS_CONTEXT io;
 extern WHV_EMULATOR_STATUS status;
 extern int token;
 extern bool debug_active; /* exits say so */
+extern unsigned cpl;       /* likewise */
 
 extern const WHV_EMULATOR_CALLBACKS callbacks;
 
@@ -110,8 +114,11 @@ enum {
 
 TCase *emulator_call_case(void);
 TCase *emulator_memory_case(void);
+TCase *emulator_fault_case(void);
 TCase *emulator_float_case(void);
 TCase *emulator_port_case(void);
 TCase *emulator_form_case(void);
+TCase *emulator_own_case(void);
+TCase *emulator_flush_case(void);
 
 #endif

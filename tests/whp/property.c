@@ -52,7 +52,7 @@ static const struct value plain[] = {
     { SwhpPartitionPropertyCodeClock, 4, 0, 1 },
     { SwhpPartitionPropertyCodeClockRate, 4, 1, 65536 },
     { SwhpPartitionPropertyCodeSeed, 8, 0, 0x1122334455667788 },
-    { SwhpPartitionPropertyCodeUndefinedResults, 4, 0, 0 },
+    { SwhpPartitionPropertyCodeUndefinedResults, 4, 0, 2 },
 };
 
 START_TEST(properties_read_back_whatever_size_the_buffer_has)
@@ -136,7 +136,7 @@ START_TEST(the_environment_sets_what_a_program_does_not_know)
 
     static const char *const wrong[] = { "clock=sundial",  "colour=red", "seed=", "seed=x", "rate=0",
                                          "trace=exit:/",   "trace=insn", "clock", "=",      "profile=z80",
-                                         "rate=4294967297" };
+                                         "rate=4294967297", "undefined=1", "undefined=x" };
 
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         setenv("SOFTWHP", wrong[i], 1);

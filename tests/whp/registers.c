@@ -153,6 +153,10 @@ static const struct change changes[] = {
     { SwhpX64RegisterYmmHigh15, 1, 2, 1, 2 },
     { SwhpX64RegisterPkru, 0x55555554, 9, 0x55555554, 0 },
     { SwhpX64RegisterFpSelectors, 0x002b0033, 0, 0x002b0033, 0 },
+    { SwhpX64RegisterIgnne, 1, 0, 0, 0 },    /* no exception is pending */
+    { SwhpX64RegisterShadowSs, 1, 0, 0, 0 }, /* nor is there a shadow */
+    { SwhpX64RegisterPdpte0, 0x7001, 5, 0x7001, 0 },
+    { SwhpX64RegisterPdpte3, 0xfff00000000001e6, 0, 0xfff00000000001e6, 0 }, /* not present */
     { WHvRegisterPendingInterruption, 0xabcd000d0017, 0, 0xabcd000d0017, 0 }, /* #GP with an error code */
     { WHvRegisterPendingInterruption, 0x0000001000210001, 0, 0x00210001, 0 },
     { WHvRegisterPendingInterruption, 0x00030000 | 1 | 6 << 1 | 1 << 5, 0, 0x00030000 | 1 | 6 << 1 | 1 << 5,
@@ -204,7 +208,7 @@ END_TEST
 
 START_TEST(our_own_names_end_where_they_do)
 {
-    static const u32 none[] = { 0x535700ff, 0x53570112, 0x53570000, 0x53571100, 0x5357ffff };
+    static const u32 none[] = { 0x535700ff, 0x53570119, 0x53570000, 0x53571100, 0x5357ffff };
     const u64 away[GUEST_BANKS] = { 0, 0, (u64)1 << 0 }; /* XSAVE, and with it AVX and PKU */
     u64 wide[2] = { (u64)1 << 32, 0 };
     WHV_REGISTER_VALUE v;
@@ -244,6 +248,68 @@ START_TEST(x87_selectors_stay_with_their_pointers)
     v.FpControlStatus.LastFpRip = 0x1000;
     ck_ok(set(REG(FpControlStatus), &v));
     ck_assert_uint_eq(get(SwhpX64RegisterFpSelectors).Reg64, 0x002b0000);
+}
+END_TEST
+
+/* They can be told by nobody but who set the partition up. */
+START_TEST(features_are_read_only)
+{
+    const u64 away[GUEST_BANKS] = { (u64)1 << 25, 0, (u64)1 << 11 }; /* BMI1, XSAVEC */
+    WHV_REGISTER_NAME name = (WHV_REGISTER_NAME)SwhpX64RegisterFeatures;
+    WHV_REGISTER_VALUE all = get(name), some;
+    WHV_PARTITION_HANDLE p = partition_without(away);
+
+    ck_ok(set(name, &all));
+    all.Reg128.High64 ^= 1;
+    ck_hr(set(name, &all), (HRESULT)0xC0350050u);
+    all.Reg128.High64 ^= 1;
+    ck_ok(WHvCreateVirtualProcessor(p, 0, 0));
+    ck_ok(WHvGetVirtualProcessorRegisters(p, 0, &name, 1, &some));
+    ck_assert_uint_eq(all.Reg128.Low64 & ~some.Reg128.Low64, away[0]);
+    ck_assert_uint_eq(all.Reg128.High64 & ~some.Reg128.High64, away[2]);
+    ck_hr(WHvSetVirtualProcessorRegisters(p, 0, &name, 1, &all), (HRESULT)0xC0350050u);
+    ck_ok(WHvDeletePartition(p));
+}
+END_TEST
+
+START_TEST(ignne_and_the_deeper_shadow_need_what_they_belong_to)
+{
+    static const u32 names[] = { WHvX64RegisterFpControlStatus, SwhpX64RegisterIgnne, WHvRegisterInterruptState,
+                                 SwhpX64RegisterShadowSs };
+    WHV_REGISTER_VALUE v[4] = { { .FpControlStatus = { .FpControl = 0x37b, .FpStatus = 4 } },
+                                { .Reg64 = 1 }, { .Reg64 = 1 }, { .Reg64 = 1 } };
+    u64 two[2] = { 2 }, none[2] = { 0 };
+
+    ck_hr(set(SwhpX64RegisterIgnne, two), (HRESULT)0xC0350050u);
+    ck_hr(set(SwhpX64RegisterShadowSs, two), (HRESULT)0xC0350050u);
+    ck_ok(WHvSetVirtualProcessorRegisters(g.partition, 0, (const WHV_REGISTER_NAME *)names, 4, v));
+    ck_assert_uint_eq(get(SwhpX64RegisterIgnne).Reg64, 1);
+    ck_assert_uint_eq(get(SwhpX64RegisterShadowSs).Reg64, 1);
+    ck_ok(set(WHvRegisterInterruptState, none));
+    ck_assert_uint_eq(get(SwhpX64RegisterShadowSs).Reg64, 0);
+    v[0].FpControlStatus.FpStatus = 0;
+    ck_ok(set(WHvX64RegisterFpControlStatus, &v[0]));
+    ck_assert_uint_eq(get(SwhpX64RegisterIgnne).Reg64, 0);
+}
+END_TEST
+
+/* PAE's: loaded from memory after CR3 was set, but where the same call sets them. */
+START_TEST(pdptes_are_kept_where_they_are_set)
+{
+    static const u32 names[] = { REG(Cr0), REG(Cr4), REG(Cr3), SwhpX64RegisterPdpte0 + 1 };
+    static _Alignas(0x1000) u64 page[0x200];
+    WHV_REGISTER_VALUE v[4] = { { .Reg64 = 0x80000011 }, { .Reg64 = 0x20 }, { .Reg64 = 0x3000 }, { .Reg64 = 0x5001 } };
+    u64 bad[2] = { 0x5003 };
+
+    ck_ok(WHvMapGpaRange(g.partition, page, 0x3000, sizeof page, WHvMapGpaRangeFlagRead));
+    page[1] = 0x6001;
+    ck_ok(WHvSetVirtualProcessorRegisters(g.partition, 0, (const WHV_REGISTER_NAME *)names, 4, v));
+    ck_assert_uint_eq(get(SwhpX64RegisterPdpte0 + 1).Reg64, 0x5001);
+    ck_ok(set(REG(Cr3), &v[2]));
+    ck_assert_uint_eq(get(SwhpX64RegisterPdpte0 + 1).Reg64, 0x6001); /* as it will be */
+    page[1] = 0x7001;
+    ck_assert_uint_eq(get(SwhpX64RegisterPdpte0 + 1).Reg64, 0x7001);
+    ck_hr(set(SwhpX64RegisterPdpte0, bad), (HRESULT)0xC0350050u);
 }
 END_TEST
 
@@ -301,6 +367,9 @@ TCase *register_case(void)
     tcase_add_test(t, an_empty_batch_is_fine);
     tcase_add_test(t, our_own_names_end_where_they_do);
     tcase_add_test(t, x87_selectors_stay_with_their_pointers);
+    tcase_add_test(t, features_are_read_only);
+    tcase_add_test(t, ignne_and_the_deeper_shadow_need_what_they_belong_to);
+    tcase_add_test(t, pdptes_are_kept_where_they_are_set);
     tcase_add_test(t, apic_registers_are_denied_without_an_apic);
     tcase_add_test(t, xsave_size_zero_tells_the_size);
     tcase_add_test(t, xsave_and_registers_show_the_same_state);

@@ -76,6 +76,7 @@ Suite *synic_suite(void)
     suite_add_tcase(s, synic_message_case());
     suite_add_tcase(s, synic_timer_case());
     suite_add_tcase(s, synic_state_case());
+    suite_add_tcase(s, synic_turn_case());
     suite_add_tcase(s, hypercall_case());
     return s;
 }

@@ -38,6 +38,7 @@ TCase *synic_time_case(void);
 TCase *synic_message_case(void);
 TCase *synic_timer_case(void);
 TCase *synic_state_case(void);
+TCase *synic_turn_case(void);
 TCase *hypercall_case(void);
 
 #endif

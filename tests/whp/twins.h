@@ -42,7 +42,7 @@ enum {
 };
 
 /* The state of a processor as register values; twin_index() tells which. */
-enum { TWIN_NAMES = 18 + 8 + 2 + 7 + 6 + 26 + 18 + 4 };
+enum { TWIN_NAMES = 18 + 8 + 2 + 7 + 6 + 26 + 18 + 4 + 2 };
 struct twin_state {
     WHV_REGISTER_VALUE v[TWIN_NAMES];
 };
@@ -59,12 +59,12 @@ struct twins {
     struct twin plain, served;
     WHV_EMULATOR_HANDLE emulator;
     u8 before[TWIN_MEMORY];
-    bool loses_selectors; /* the x87's aren't compared */
     bool fails;          /* each callback of each emulation fails once, first */
 
     /* What the callbacks of an emulation did. */
     unsigned calls, fail_at; /* that call fails */
     u32 failed;              /* and is this bit of the status */
+    bool is_private;         /* the last call of the one for registers asked for a private name */
     bool misaligns;          /* a translation that is to fail succeeds, with an address inside of a page */
     unsigned sets, emulations;
     /* Of data, not of code, nor of descriptors, which are read for their rights, and again for the accessed bit. */
@@ -78,7 +78,8 @@ struct twins {
     char why[200];
 };
 
-void twins_open(struct twins *t);
+/* hides_code: the served one's code is the callbacks' too, so that each instruction leaves when it's fetched. */
+void twins_open(struct twins *t, bool hides_code);
 void twins_close(struct twins *t);
 
 /* What a mode starts from: tables in memory and registers. */
@@ -90,5 +91,18 @@ bool twins_run(struct twins *t, const struct twin_state *s);
 
 /* Did the last emulation read or write (by `is_write`) a byte of data twice? A device would see it. */
 bool twins_touched_twice(const struct twins *t, bool is_write);
+
+/* ---- between the files of this ---- */
+
+extern const WHV_EMULATOR_CALLBACKS twin_callbacks;
+extern WHV_REGISTER_NAME twin_names[TWIN_NAMES];
+void twins_name_all(void);
+
+/* Completes the served twin's last exit. False: no success. */
+bool twins_emulate(struct twins *t);
+
+#define REG(s, name) ((s)->v[twin_index(WHvX64Register##name)])
+#define must(call) twin_need(call, #call)
+void twin_need(HRESULT hr, const char *what);
 
 #endif
