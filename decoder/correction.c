@@ -102,7 +102,8 @@ bool correct_insn(const ZydisDecodedInstruction *z, u32 mode, struct insn *in, s
      * (APM 3, ANDN). Zydis has 32-bit code in protected mode only. */
     if (z->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX && (!(mode & MODE_PE) || (mode & MODE_VM86)))
         return false;
-    /* C4 E3 F9 16 C8 12, C4 E3 F9 22 C8 12: VPEXTRQ and VPINSRQ are #UD outside of 64-bit code, not VPEXTRD and VPINSRD (Zen 3). */
+    /* C4 E3 F9 16 C8 12, C4 E3 F9 22 C8 12: VPEXTRQ and VPINSRQ are #UD outside of 64-bit code (Zen 3); for Zydis they are
+     * VPEXTRD and VPINSRD there. */
     if ((z->mnemonic == ZYDIS_MNEMONIC_VPEXTRD || z->mnemonic == ZYDIS_MNEMONIC_VPINSRD) && z->raw.vex.W)
         return false;
     /* F2 E1 03, F3 E0 03: F2 makes LOOPNE of both, F3 LOOPE, and the last one counts (Zen 3). */

@@ -62,13 +62,15 @@ static void build_tables(struct emulated *m)
             put(m, 0x3000 + (page >> 12 & 511) * 8, page | 7 | (i ? NO_EXECUTE : 0));
     put(m, 0x3000 + (FIXED_AT >> 12 & 511) * 8, FIXED_AT | 5 | NO_EXECUTE);
     for (u32 table = 0; table < 4; table++)
-        put(m, table ? 0x3000 + table * 0x1000 : 256 * 8, (TABLES + 0x4000 + table * 0x1000) | 3 | (table == 3 ? NO_EXECUTE : 0));
+        put(m, table ? 0x3000 + table * 0x1000 : 256 * 8,
+            (TABLES + 0x4000 + table * 0x1000) | 3 | (table == 3 ? NO_EXECUTE : 0));
 }
 
 /* What 64-bit Linux has in its global table for users. */
 static void build_descriptors(struct emulated *m)
 {
-    static const u64 gdt[] = { 0, 0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0x00cffb000000ffff, 0x00cff3000000ffff, 0x00affb000000ffff };
+    static const u64 gdt[] = { 0, 0, 0x00af9b000000ffff, 0x00cf93000000ffff,
+                               0x00cffb000000ffff, 0x00cff3000000ffff, 0x00affb000000ffff };
     WHV_REGISTER_NAME names[] = { WHvX64RegisterGdtr, WHvX64RegisterLdtr, WHvX64RegisterTr, WHvX64RegisterIdtr };
     WHV_REGISTER_VALUE v[4] = { { .Table = { .Base = DESCRIPTORS_AT, .Limit = 0x7f } },
                                 { .Segment = { .Base = DESCRIPTORS_AT + LDT_PART, .Limit = LDT_USED * 8 - 1, .Selector = 0x48,

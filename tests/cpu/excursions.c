@@ -41,7 +41,8 @@ static u16 some_selector(struct draft *d)
 /* MOV, PUSH and POP, LFS and LGS, and LSS, which is #GP or changes little. */
 static void load_selector(struct draft *d)
 {
-    unsigned segment = chance(d, 60) ? FS + pick(d, 2) : ES + pick(d, 2) * (DS - ES), reg = pick(d, 8), has_no_rex = chance(d, 70);
+    unsigned segment = chance(d, 60) ? FS + pick(d, 2) : ES + pick(d, 2) * (DS - ES);
+    unsigned reg = pick(d, 8), has_no_rex = chance(d, 70);
     u16 selector = some_selector(d);
     u32 at = some_data(d, 16, 1);
 

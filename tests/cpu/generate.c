@@ -84,7 +84,8 @@ static void loop_over(struct draft *d, unsigned depth)
 
     if (way == 0) {
         /* counted by ECX with 67, in 32-bit code by CX */
-        jump = chance(d, 20) ? label_at(EMIT(d, 0x67, 0xe2, 0), 2, 1) : emit_jump(d, (u8)(chance(d, 70) ? 0xe2 : 0xe0 + pick(d, 2)));
+        jump = chance(d, 20) ? label_at(EMIT(d, 0x67, 0xe2, 0), 2, 1)
+                             : emit_jump(d, (u8)(chance(d, 70) ? 0xe2 : 0xe0 + pick(d, 2)));
     } else if (way == 1) {
         emit_rex(d, dec, 3);
         jump = emit_jump(d, 0x75);
@@ -170,7 +171,9 @@ static void append_functions(struct draft *d)
         u8 far_return[] = { 0x66, 0xcb }, near_return[] = { 0x66, 0xc3 };
 
         if (chance(d, 10)) /* with room for parameters, which was hardly ever made */
-            emit_bytes(d, (u8[]){ d->call_prefix, d->function[f].is_far ? 0xca : 0xc2, (u8)(chance(d, 10) * 8), 0 } + !d->call_prefix,
+            emit_bytes(d,
+                       (u8[]){ d->call_prefix, d->function[f].is_far ? 0xca : 0xc2, (u8)(chance(d, 10) * 8), 0 } +
+                           !d->call_prefix,
                        3 + (d->call_prefix != 0));
         else
             emit_bytes(d, (d->function[f].is_far ? far_return : near_return) + !d->call_prefix, 1 + (d->call_prefix != 0));

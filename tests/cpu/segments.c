@@ -259,7 +259,8 @@ static void load_far_pointer(struct draft *d)
 {
     static const struct {
         u8 bytes[2], size, segment;
-    } ways[] = { { { 0xc4 }, 1, ES }, { { 0xc5 }, 1, DS }, { { 0x0f, 0xb4 }, 2, FS }, { { 0x0f, 0xb2 }, 2, SS }, { { 0xc4 }, 1, ES } };
+    } ways[] = { { { 0xc4 }, 1, ES }, { { 0xc5 }, 1, DS }, { { 0x0f, 0xb4 }, 2, FS }, { { 0x0f, 0xb2 }, 2, SS },
+                 { { 0xc4 }, 1, ES } };
     unsigned way = pick(d, 5), turned = chance(d, 20);
     u32 at = some_data(d, 8, 1);
     u8 opcode[3] = { 0x66 };
@@ -288,7 +289,8 @@ static void load_segment(struct draft *d)
         emit_bytes(d, pops[segment], segment == FS ? 2 : 1);
         break;
     case 2: { /* PUSH and POP of another size than the code's */
-        u8 push[] = { 0x66, 0x68, (u8)selector, (u8)(selector >> 8), 0, 0 }, pop[] = { 0x66, pops[segment][0], pops[segment][1] };
+        u8 push[] = { 0x66, 0x68, (u8)selector, (u8)(selector >> 8), 0, 0 };
+        u8 pop[] = { 0x66, pops[segment][0], pops[segment][1] };
 
         emit_bytes(d, push, d->is_16 ? 6 : 4);
         emit_bytes(d, pop, segment == FS ? 3 : 2);
