@@ -143,8 +143,8 @@ asan:
 		SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined"
 
 # Where the host lays out addresses at random in more bits than the sanitizer's runtime knows, it runs without that.
-STRESS ?= 10
-TSAN ?= stress smp apic
+STRESS ?= 5
+TSAN ?= stress smp apic synic doorbell ports clients time turns
 tsan:
 	@CC="$(CC)" packaging/deps.sh check
 	@$(MAKE) -s B=$B/tsan CFLAGS="-O1 -g" MODE="-DSWHP_LOOP -fno-omit-frame-pointer -Wno-tsan" \

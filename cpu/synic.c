@@ -11,18 +11,6 @@
 enum { MESSAGE_TYPE = 0, MESSAGE_PAYLOAD_SIZE = 4, MESSAGE_FLAGS = 5, MESSAGE_PAYLOAD = 16, TIMER_PAYLOAD = 24 };
 #define MESSAGE_TIMER_EXPIRED 0x80000010u
 
-/* Held for a few stores; never across anything that may leave. */
-static void lock(struct synic *s)
-{
-    while (__atomic_exchange_n(&s->lock, 1, __ATOMIC_ACQUIRE))
-        host_yield();
-}
-
-static void unlock(struct synic *s)
-{
-    __atomic_store_n(&s->lock, 0, __ATOMIC_RELEASE);
-}
-
 /* ---- interrupts ---- */
 
 bool synic_source_may_be(u64 v)
@@ -53,13 +41,13 @@ void synic_set_source(struct vcpu *cpu, unsigned n, u64 v)
 {
     struct synic *s = cpu->synic;
 
-    lock(s);
+    synic_lock(s);
     s->source[n] = v;
     memset(s->auto_eoi, 0, sizeof s->auto_eoi);
     for (unsigned i = 0; i < SYNIC_SOURCES; i++)
         if (s->source[i] & SINT_AUTO_EOI && interrupts(s->source[i]))
             apic_set_bit(s->auto_eoi, s->source[i] & 0xff);
-    unlock(s);
+    synic_unlock(s);
 }
 
 /* ---- messages; all with the lock held ---- */
@@ -130,14 +118,14 @@ enum synic_result synic_post(struct vcpu *cpu, unsigned source, const void *mess
     u8 whole[MESSAGE_SIZE] = { 0 };
 
     memcpy(whole, message, size);
-    lock(s);
+    synic_lock(s);
     if (!takes_messages(s))
         result = SYNIC_OFF;
     else if (!claim(s, source))
         result = SYNIC_BUSY;
     else
         put(cpu, source, whole);
-    unlock(s);
+    synic_unlock(s);
     return result;
 }
 
@@ -147,7 +135,7 @@ enum synic_result synic_signal(struct vcpu *cpu, unsigned source, unsigned flag,
     enum synic_result result = SYNIC_DONE;
 
     *is_new = false;
-    lock(s);
+    synic_lock(s);
     if (!is_enabled(&s->control) || !is_enabled(&s->event_page) || is_masked(s->source[source])) {
         result = SYNIC_OFF;
     } else {
@@ -157,8 +145,22 @@ enum synic_result synic_signal(struct vcpu *cpu, unsigned source, unsigned flag,
         if (*is_new)
             interrupt(cpu, s->source[source]);
     }
-    unlock(s);
+    synic_unlock(s);
     return result;
+}
+
+void synic_page_get(struct vcpu *cpu, enum synic_page page, void *to)
+{
+    synic_lock(cpu->synic);
+    memcpy(to, synic_page(cpu->synic, page), PAGE_SIZE);
+    synic_unlock(cpu->synic);
+}
+
+void synic_page_set(struct vcpu *cpu, enum synic_page page, const void *from)
+{
+    synic_lock(cpu->synic);
+    memcpy(synic_page(cpu->synic, page), from, PAGE_SIZE);
+    synic_unlock(cpu->synic);
 }
 
 void synic_notify(struct vcpu *cpu)
@@ -166,11 +168,11 @@ void synic_notify(struct vcpu *cpu)
     struct synic *s = cpu->synic;
     u64 asked = cpu->deliverability >> 48, ready = 0;
 
-    lock(s);
+    synic_lock(s);
     for (unsigned i = 0; i < SYNIC_SOURCES && takes_messages(s); i++)
         if (asked >> i & 1 && claim(s, i))
             ready |= (u64)1 << i;
-    unlock(s);
+    synic_unlock(s);
     if (!ready)
         return; /* the guest's write to EOM comes back here */
     cpu->deliverability &= ~(ready << 48);
@@ -200,18 +202,18 @@ void synic_scan(struct vcpu *cpu)
 {
     struct synic *s = cpu->synic;
 
-    lock(s);
+    synic_lock(s);
     for (unsigned i = 0; i < SYNIC_TIMERS; i++)
         if (s->timer[i].is_queued)
             try_timer(cpu, i);
-    unlock(s);
+    synic_unlock(s);
 }
 
 void synic_set_timers(struct vcpu *cpu, const struct synic_timer timer[SYNIC_TIMERS])
 {
-    lock(cpu->synic);
+    synic_lock(cpu->synic);
     memcpy(cpu->synic->timer, timer, sizeof cpu->synic->timer);
-    unlock(cpu->synic);
+    synic_unlock(cpu->synic);
     synic_scan(cpu);
 }
 
@@ -226,14 +228,14 @@ static void expire(struct vcpu *cpu, unsigned i, u64 when, u64 config)
         apic_raise(cpu, (u8)(config >> 4));
         return;
     }
-    lock(s);
+    synic_lock(s);
     if (!t->is_queued) {
         t->is_queued = true;
         t->expired = when;
         t->source = config >> 16 & 15;
     }
     try_timer(cpu, i);
-    unlock(s);
+    synic_unlock(s);
 }
 
 static void catch_up(struct vcpu *cpu, bool is_direct_alone)

@@ -25,6 +25,10 @@ enum synic_result synic_post(struct vcpu *cpu, unsigned source, const void *mess
 /* Sets one of a source's event flags; raises its interrupt where it wasn't set. */
 enum synic_result synic_signal(struct vcpu *cpu, unsigned source, unsigned flag, bool *is_new);
 
+/* One of its pages, copied out or in while no message and no flag is put there: PAGE_SIZE bytes. */
+void synic_page_get(struct vcpu *cpu, enum synic_page page, void *to);
+void synic_page_set(struct vcpu *cpu, enum synic_page page, const void *from);
+
 /* ---- by the processor itself, or while it is nobody's ---- */
 
 /* A source's register, whose vectors may end by themselves. False: refused. */

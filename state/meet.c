@@ -57,10 +57,16 @@ static void gather(struct partition *p)
     }
     while (!all_stand_still(p))
         wait_a_little(p);
+    p->meeting_depth = 1;
+    __atomic_store_n(&p->met_by, thread_mark(), __ATOMIC_RELAXED);
 }
 
 bool meet_begin(struct partition *p)
 {
+    if (__atomic_load_n(&p->met_by, __ATOMIC_RELAXED) == thread_mark()) {
+        p->meeting_depth++;
+        return true;
+    }
     if (meet_is_inside(p))
         return false;
     host_lock(&p->lock);
@@ -70,6 +76,9 @@ bool meet_begin(struct partition *p)
 
 void meet_end(struct partition *p)
 {
+    if (--p->meeting_depth)
+        return;
+    __atomic_store_n(&p->met_by, NULL, __ATOMIC_RELAXED);
     __atomic_store_n(&p->meeting, 0, __ATOMIC_SEQ_CST);
     host_condition_wake_all(&p->met);
     host_unlock(&p->lock);

@@ -36,7 +36,7 @@ bool meet_is_inside(const struct partition *p);
 /*
  * Stops all processors at a block border, and returns with partition->lock held: until meet_end() none
  * executes and none starts to. False: the calling thread itself is inside Run (a callback), which would wait
- * for itself; nothing held.
+ * for itself; nothing held. Who holds one may begin and end another in it.
  */
 bool meet_begin(struct partition *p);
 void meet_end(struct partition *p);

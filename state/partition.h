@@ -91,6 +91,8 @@ struct partition {
     struct host_condition met;
     u32 generation;               /* of the memory map */
     u32 meeting;                  /* atomic: processors stand still, or are about to */
+    u32 meeting_depth;            /* how often its holder has begun it */
+    const void *met_by;           /* atomic: its holder's thread_mark(); NULL: nobody */
     u32 created;                  /* processors that exist; atomic */
     struct turns turns;
 

@@ -7,6 +7,7 @@
 #ifndef STATE_SYNIC_H
 #define STATE_SYNIC_H
 
+#include "state/host.h"
 #include "state/types.h"
 
 struct vcpu;
@@ -104,6 +105,18 @@ struct synic {
     struct synic_timer timer[SYNIC_TIMERS]; /* the processor's own */
     u8 *pages;               /* three of the host: enum synic_page */
 };
+
+/* Held for a few stores; never across anything that may leave. */
+INLINE void synic_lock(struct synic *s)
+{
+    while (__atomic_exchange_n(&s->lock, 1, __ATOMIC_ACQUIRE))
+        host_yield();
+}
+
+INLINE void synic_unlock(struct synic *s)
+{
+    __atomic_store_n(&s->lock, 0, __ATOMIC_RELEASE);
+}
 
 enum synic_page { PAGE_ASSIST, PAGE_MESSAGES, PAGE_EVENTS, SYNIC_PAGES };
 

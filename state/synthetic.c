@@ -145,10 +145,15 @@ void synic_reset(struct vcpu *cpu)
 {
     struct synic *s = cpu->synic;
 
-    s->control = s->event_page = s->message_page = s->assist_page = 0;
+    synic_lock(s); /* somebody may be posting */
+    __atomic_store_n(&s->control, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&s->event_page, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&s->message_page, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&s->assist_page, 0, __ATOMIC_SEQ_CST);
     for (unsigned i = 0; i < SYNIC_SOURCES; i++)
         s->source[i] = SINT_MASKED;
     memset(s->auto_eoi, 0, sizeof s->auto_eoi);
     memset(s->timer, 0, sizeof s->timer);
     memset(s->pages, 0, (size_t)SYNIC_PAGES * PAGE_SIZE);
+    synic_unlock(s);
 }

@@ -15,6 +15,7 @@ enum {
     ACPI_PORT_EVENT = 0x600,   /* PM1a status and enable, 4 bytes */
     ACPI_PORT_CONTROL = 0x604, /* PM1a control, 2 bytes */
     ACPI_PORT_TIMER = 0x608,   /* the power-management timer, 4 bytes */
+    ACPI_TIMER_PERIOD_NS = 280,
     ACPI_IRQ = 9,
     ACPI_RSDP = 0xe0000,
 };

@@ -47,11 +47,19 @@ bool board_map(struct machine *m, struct problem *problem)
 
 /* ---- What PCI configuration switches ---- */
 
+/* A read of the timer takes one of its periods, where other accesses take no time at all: on a PC it takes longer, and
+ * who waits for its next tick, or counts on finding it moved, needn't try hundreds of times. */
 static uint32_t read_power(void *device, uint16_t port, unsigned size, uint64_t now)
 {
     struct machine *m = device;
+    unsigned offset = port - m->power_base;
 
-    return acpi_read(&m->acpi, (uint16_t)(port - m->power_base + ACPI_PORT_EVENT), size, now);
+    if (offset < ACPI_PORT_TIMER - ACPI_PORT_EVENT + 4u && offset + size > ACPI_PORT_TIMER - ACPI_PORT_EVENT) {
+        machine_spend(m, ACPI_TIMER_PERIOD_NS);
+        m->bus.timed_write = true;
+        now = machine_now(m);
+    }
+    return acpi_read(&m->acpi, (uint16_t)(offset + ACPI_PORT_EVENT), size, now);
 }
 
 static void write_power(void *device, uint16_t port, unsigned size, uint32_t value, uint64_t now)
@@ -98,6 +106,11 @@ static void configuration_changed(void *context)
 
 /* ---- The ports ---- */
 
+static bool has_signal(void *context)
+{
+    return machine_signal(context) != 0;
+}
+
 void board_connect(struct machine *m)
 {
     const struct port_device pci = {&m->pci, pci_read, pci_write, false, true};
@@ -113,9 +126,10 @@ void board_connect(struct machine *m)
     bus_attach(bus, IDE_SECONDARY, IDE_SECONDARY + 7, &ide);
     bus_attach(bus, IDE_SECONDARY_CONTROL, IDE_SECONDARY_CONTROL, &ide);
 
-    m->power_device = bus_attach(bus, ACPI_PORT_EVENT, ACPI_PORT_EVENT, &power);
-    bus_withdraw(bus, ACPI_PORT_EVENT, ACPI_PORT_EVENT, m->power_device);
+    m->power_device = bus_add(bus, &power);
     m->power_base = 0;
+    m->fw_cfg.must_stop = has_signal;
+    m->fw_cfg.stop_context = m;
     pci_reset(&m->pci, !m->options->firmware);
     m->pci.changed = configuration_changed;
     m->pci.context = m;

@@ -145,7 +145,9 @@ bool board_make(struct machine *m, struct problem *problem)
     fw_cfg_reset(f, &m->memory);
     fine = (add_memory(f, &m->memory) && fw_cfg_add_number(f, FW_CFG_NO_DISPLAY, 1, 2) &&
             fw_cfg_add_number(f, FW_CFG_PROCESSORS, m->processor_count, 2) &&
-            fw_cfg_add_number(f, FW_CFG_MAX_PROCESSORS, m->processor_count, 2)) ||
+            fw_cfg_add_number(f, FW_CFG_MAX_PROCESSORS, m->processor_count, 2) &&
+            /* The timer is at the I/O APIC's input 2: for firmware's MP tables and MADT. */
+            fw_cfg_add_number(f, FW_CFG_IRQ0_OVERRIDE, 1, 4)) ||
            problem_is(problem, STATUS_HOST, "the host has no memory for fw_cfg");
     /* SeaBIOS shows its screen on the serial port, and doesn't restart when it finds nothing to boot. */
     fine = fine && add_file(f, "etc/sercon-port", console_port, sizeof console_port, problem) &&

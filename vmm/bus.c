@@ -35,13 +35,20 @@ void bus_init(struct bus *bus)
     bus->count = 1;
 }
 
-unsigned bus_attach(struct bus *bus, uint16_t first, uint16_t last, const struct port_device *device)
+unsigned bus_add(struct bus *bus, const struct port_device *device)
 {
     assert(bus->count < BUS_DEVICES);
     bus->devices[bus->count] = *device;
-    for (uint32_t port = first; port <= last; port++)
-        bus->owner[port] = (uint8_t)bus->count;
     return bus->count++;
+}
+
+unsigned bus_attach(struct bus *bus, uint16_t first, uint16_t last, const struct port_device *device)
+{
+    unsigned number = bus_add(bus, device);
+
+    for (uint32_t port = first; port <= last; port++)
+        bus->owner[port] = (uint8_t)number;
+    return number;
 }
 
 static void change_hands(struct bus *bus, uint16_t first, uint16_t last, unsigned from, unsigned to)

@@ -33,7 +33,10 @@ struct bus {
 
 void bus_init(struct bus *bus);
 
-/* Gives ports first to last to a device; taken ones change hands. The number it is known by from now on. */
+/* Makes a device known, without ports: its number. */
+unsigned bus_add(struct bus *bus, const struct port_device *device);
+
+/* The same, and gives it ports first to last; taken ones change hands. */
 unsigned bus_attach(struct bus *bus, uint16_t first, uint16_t last, const struct port_device *device);
 
 /* A device whose ports firmware may place: it takes those of the range that nobody owns, and leaves those it has. */

@@ -247,6 +247,7 @@ void processor_exited(struct processor *cpu)
         break;
     case WHvRunVpExitReasonX64ApicEoi:
         ioapic_end(&m->ioapic, (uint8_t)cpu->exit.ApicEoi.InterruptVector);
+        machine_end_lint0(m, (uint8_t)cpu->exit.ApicEoi.InterruptVector);
         break;
     case WHvRunVpExitReasonX64ApicWriteTrap: /* the 8259A's way may be open now: its request is offered anew */
         break;
@@ -255,6 +256,7 @@ void processor_exited(struct processor *cpu)
         serve(cpu);
         break;
     case WHvRunVpExitReasonUnrecoverableException:
+        m->was_reset = !m->ended; /* the bus cycle that tells of a shutdown resets a PC */
         end_explained(cpu, "a triple fault", "the guest ended in a triple fault");
         break;
     case WHvRunVpExitReasonInvalidVpRegisterValue:

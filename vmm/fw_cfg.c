@@ -142,7 +142,7 @@ static void take(struct fw_cfg *f, uint8_t *to, size_t size)
     f->offset += size;
 }
 
-/* False: the memory isn't RAM. */
+/* False: the memory isn't RAM, or the run ends. */
 static bool transfer(struct fw_cfg *f, uint64_t address, uint32_t length)
 {
     uint8_t bytes[4096];
@@ -152,6 +152,8 @@ static bool transfer(struct fw_cfg *f, uint64_t address, uint32_t length)
     while (length) {
         uint32_t count = length < sizeof bytes ? length : sizeof bytes;
 
+        if (f->must_stop && f->must_stop(f->stop_context))
+            return false;
         take(f, bytes, count);
         memory_write(f->memory, address, bytes, count);
         address += count;

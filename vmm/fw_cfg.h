@@ -38,6 +38,7 @@ enum {
     FW_CFG_SETUP_DATA = 0x18,
     FW_CFG_DIRECTORY = 0x19,
     FW_CFG_FIRST_FILE = 0x20,
+    FW_CFG_IRQ0_OVERRIDE = 0x8002,
 
     FW_CFG_ITEMS = 64,
     FW_CFG_NAME_SIZE = 56, /* with its end */
@@ -59,6 +60,9 @@ struct fw_cfg {
     uint64_t dma_address;
     uint32_t fadt; /* where it is in the file of ACPI tables */
     const struct memory *memory;
+    /* Asked in the midst of a transfer, which may be as long as all of RAM; NULL: it never has to stop. */
+    bool (*must_stop)(void *context);
+    void *stop_context;
 };
 
 void fw_cfg_reset(struct fw_cfg *fw_cfg, const struct memory *memory);

@@ -115,6 +115,14 @@ bool ioapic_ext_int(const struct ioapic *io, struct ioapic_message *message)
     return false;
 }
 
+bool ioapic_has_nmi(const struct ioapic *io)
+{
+    for (unsigned pin = 0; pin < IOAPIC_PINS; pin++)
+        if (ENTRY_DELIVERY(io->entry[pin]) == IOAPIC_NMI && !(io->entry[pin] & ENTRY_MASKED))
+            return true;
+    return false;
+}
+
 static uint32_t read_register(const struct ioapic *io)
 {
     unsigned n = io->index - REG_TABLE;

@@ -55,6 +55,9 @@ bool ioapic_lets_through(const struct ioapic *ioapic, unsigned irq);
 /* An input that is programmed as ExtINT, and open: who is to ask the interrupt controllers for their vector. */
 bool ioapic_ext_int(const struct ioapic *ioapic, struct ioapic_message *message);
 
+/* Is any open input programmed as an NMI? */
+bool ioapic_has_nmi(const struct ioapic *ioapic);
+
 /* An access within its page; what isn't there reads as zero. */
 void ioapic_read(const struct ioapic *ioapic, uint64_t offset, uint8_t *bytes, unsigned size);
 void ioapic_write(struct ioapic *ioapic, uint64_t offset, const uint8_t *bytes, unsigned size);

@@ -52,10 +52,10 @@ bool image_read(struct image *image, const char *name, struct problem *problem)
     bool fine;
     int fd;
 
-    *image = (struct image){.name = name};
+    *image = (struct image){.name = *name ? name : "(a file without a name)"};
     fd = open(name, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return problem_is(problem, STATUS_USAGE, "%s: can't be opened: %s", name, strerror(errno));
+        return problem_is(problem, STATUS_USAGE, "%s: can't be opened: %s", image->name, strerror(errno));
     if (fstat(fd, &info) < 0)
         fine = problem_is(problem, STATUS_USAGE, "%s: can't be read: %s", name, strerror(errno));
     else if (S_ISDIR(info.st_mode))
@@ -70,6 +70,14 @@ bool image_read(struct image *image, const char *name, struct problem *problem)
     if (!fine)
         image_free(image);
     return fine;
+}
+
+bool image_is_lasting(const char *name, struct problem *problem)
+{
+    struct stat info;
+
+    return stat(name, &info) < 0 || !S_ISFIFO(info.st_mode) ||
+           problem_is(problem, STATUS_USAGE, "%s: is a pipe, which can't be read again for --restart", name);
 }
 
 void image_free(struct image *image)

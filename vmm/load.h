@@ -21,6 +21,9 @@ struct image {
 };
 
 bool image_read(struct image *image, const char *name, struct problem *problem);
+
+/* Is it no pipe, which gives what it has once? */
+bool image_is_lasting(const char *name, struct problem *problem);
 void image_free(struct image *image);
 
 /* Little-endian numbers at an offset that the caller has checked. */
@@ -78,6 +81,12 @@ bool load_flat(struct layout *layout, const struct image *image, enum start_mode
                struct start *start, struct problem *problem);
 bool load_elf(struct layout *layout, const struct guest_files *files, struct start *start,
               struct problem *problem);
+/* Has a kernel that was loaded enter by PVH or by multiboot: in 32-bit protected mode without paging. */
+bool start_pvh(struct layout *layout, const struct guest_files *files, uint64_t entry, struct start *start,
+               struct problem *problem);
+bool start_multiboot(struct layout *layout, const struct guest_files *files, uint64_t entry, struct start *start,
+                     struct problem *problem);
+
 bool load_linux(struct layout *layout, const struct guest_files *files, struct start *start,
                 struct problem *problem);
 bool load_firmware(struct memory *memory, const struct image *image, struct start *start,

@@ -6,7 +6,6 @@
 #include <elf.h>
 #include <string.h>
 
-#include "acpi.h"
 #include "load.h"
 
 /* The fields of both classes that matter here. */
@@ -27,7 +26,6 @@ enum {
 
     MULTIBOOT_SEARCH = 8192,
     MULTIBOOT_HEADER = 0x1badb002,
-    MULTIBOOT_LOADER = 0x2badb002,
     MULTIBOOT_KNOWN = 0x3,      /* aligned modules, memory information */
     MULTIBOOT_REQUIRED = 0xffff,
     MULTIBOOT_ADDRESSES = 0x10000,
@@ -121,7 +119,7 @@ static bool put(struct layout *layout, const struct image *image, uint64_t gpa, 
                           (unsigned long long)gpa, (unsigned long long)(gpa + memory_size));
     if (!layout_is_free(layout, gpa, memory_size))
         return problem_is(problem, STATUS_USAGE,
-                          "%s: has a segment at %#llx, which overlaps another one or the ACPI tables",
+                          "%s: has a segment at %#llx, which overlaps another one or the machine's tables",
                           image->name, (unsigned long long)gpa);
     if (!layout_take(layout, gpa, memory_size))
         return problem_is(problem, STATUS_USAGE, "%s: has too many segments", image->name);
@@ -210,163 +208,6 @@ static bool pvh_entry(const struct elf *elf, uint64_t *entry)
             return true;
     }
     return false;
-}
-
-/* Room below 1 MiB for what the kernel is told, else anywhere below 4 GiB. */
-static void *room(struct layout *layout, uint64_t size, uint64_t *gpa)
-{
-    *gpa = layout_find_low(layout, size, 0x9000, layout->memory->low_size);
-    return *gpa ? memory_at(layout->memory, *gpa, size) : NULL;
-}
-
-/* Places the command line and the module, which both protocols have. */
-struct extras {
-    uint64_t arguments, module, module_size;
-};
-
-static bool put_extras(struct layout *layout, const struct guest_files *files, struct extras *extras,
-                       struct problem *problem)
-{
-    size_t length = strlen(files->arguments) + 1;
-    void *at = room(layout, length, &extras->arguments);
-
-    if (!at)
-        return problem_is(problem, STATUS_USAGE, "%s: leaves no room for its command line; try more --memory",
-                          files->kernel->name);
-    memcpy(at, files->arguments, length);
-    if (files->initrd) {
-        extras->module_size = files->initrd->size;
-        extras->module = layout_find_high(layout, files->initrd->size, 0x100000, layout->memory->low_size);
-        if (!extras->module)
-            return problem_is(problem, STATUS_USAGE,
-                              "%s: its %zu bytes don't fit into RAM beside the kernel; try more --memory",
-                              files->initrd->name, files->initrd->size);
-        memcpy(memory_at(layout->memory, extras->module, files->initrd->size), files->initrd->bytes,
-               files->initrd->size);
-    }
-    return true;
-}
-
-struct pvh_start_info {
-    uint32_t magic, version, flags, module_count;
-    uint64_t modules, arguments, rsdp, memory_map;
-    uint32_t memory_map_count, reserved;
-};
-
-struct pvh_module {
-    uint64_t gpa, size, arguments, reserved;
-};
-
-struct pvh_range {
-    uint64_t gpa, size;
-    uint32_t type, reserved;
-};
-
-struct pvh_page {
-    struct pvh_start_info info;
-    struct pvh_module module;
-    struct pvh_range ranges[MEMORY_RANGES];
-};
-
-static bool start_pvh(struct layout *layout, const struct guest_files *files, uint64_t entry,
-                      struct start *start, struct problem *problem)
-{
-    struct memory_range ranges[MEMORY_RANGES];
-    unsigned count = memory_map(layout->memory, ranges);
-    struct extras extras = {0};
-    struct pvh_page *page;
-    uint64_t gpa;
-
-    if (!put_extras(layout, files, &extras, problem))
-        return false;
-    page = room(layout, sizeof *page, &gpa);
-    if (!page)
-        return problem_is(problem, STATUS_USAGE, "%s: leaves no room for its start info; try more --memory",
-                          files->kernel->name);
-    *page = (struct pvh_page){
-        .info = {
-            .magic = 0x336ec578,
-            .version = 1,
-            .module_count = files->initrd ? 1 : 0,
-            .modules = files->initrd ? gpa + offsetof(struct pvh_page, module) : 0,
-            .arguments = extras.arguments,
-            .rsdp = ACPI_RSDP,
-            .memory_map = gpa + offsetof(struct pvh_page, ranges),
-            .memory_map_count = count,
-        },
-        .module = {extras.module, extras.module_size, 0, 0},
-    };
-    for (unsigned i = 0; i < count; i++)
-        page->ranges[i] = (struct pvh_range){ranges[i].gpa, ranges[i].size, ranges[i].type, 0};
-    start->mode = START_PROTECTED;
-    start->rip = entry;
-    start->rbx = gpa;
-    return true;
-}
-
-struct multiboot_info {
-    uint32_t flags, lower_kib, upper_kib, boot_device, arguments, module_count, modules, symbols[4];
-    uint32_t map_size, map, drive_size, drives, config_table, loader_name;
-};
-
-struct multiboot_module {
-    uint32_t start, end, arguments, reserved;
-};
-
-struct multiboot_range {
-    uint32_t size;
-    uint64_t gpa, length;
-    uint32_t type;
-} __attribute__((packed));
-
-struct multiboot_page {
-    struct multiboot_info info;
-    struct multiboot_module module;
-    struct multiboot_range ranges[MEMORY_RANGES];
-    char loader[8];
-};
-
-static bool start_multiboot(struct layout *layout, const struct guest_files *files, uint64_t entry,
-                            struct start *start, struct problem *problem)
-{
-    struct memory_range ranges[MEMORY_RANGES];
-    unsigned count = memory_map(layout->memory, ranges);
-    struct extras extras = {0};
-    struct multiboot_page *page;
-    uint64_t gpa;
-
-    if (!put_extras(layout, files, &extras, problem))
-        return false;
-    page = room(layout, sizeof *page, &gpa);
-    if (!page)
-        return problem_is(problem, STATUS_USAGE,
-                          "%s: leaves no room for its boot information; try more --memory",
-                          files->kernel->name);
-    *page = (struct multiboot_page){
-        .info = {
-            /* memory, arguments, modules, map, name */
-            .flags = 1u | 4 | (files->initrd ? 8 : 0) | 0x40 | 0x200,
-            .lower_kib = 639,
-            .upper_kib = (uint32_t)((layout->memory->low_size - 0x100000) >> 10),
-            .arguments = (uint32_t)extras.arguments,
-            .module_count = files->initrd ? 1 : 0,
-            .modules = (uint32_t)(gpa + offsetof(struct multiboot_page, module)),
-            .map_size = count * (uint32_t)sizeof(struct multiboot_range),
-            .map = (uint32_t)(gpa + offsetof(struct multiboot_page, ranges)),
-            .loader_name = (uint32_t)(gpa + offsetof(struct multiboot_page, loader)),
-        },
-        .module = {(uint32_t)extras.module, (uint32_t)(extras.module + extras.module_size),
-                   (uint32_t)extras.arguments, 0},
-        .loader = "softwhp",
-    };
-    for (unsigned i = 0; i < count; i++)
-        page->ranges[i] = (struct multiboot_range){sizeof(struct multiboot_range) - 4, ranges[i].gpa,
-                                                   ranges[i].size, ranges[i].type};
-    start->mode = START_PROTECTED;
-    start->rip = entry;
-    start->rax = MULTIBOOT_LOADER;
-    start->rbx = gpa;
-    return true;
 }
 
 /* The offset of a multiboot header, or 0 (where it can't be: that is the ELF header). */

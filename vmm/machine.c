@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Puts a machine together: the partition and its properties, memory, the guest's files, and which device
- * answers at which port.
+ * Puts a machine together: the guest's files, and which device answers at which port.
  */
 #include "machine.h"
 
@@ -18,15 +17,6 @@ enum {
     IRQ_SERIAL = 4,
 };
 
-bool platform_problem(struct problem *problem, int status, const char *call, HRESULT result)
-{
-    char cause[512] = "";
-
-    SwhpGetLastErrorText(cause, sizeof cause, NULL);
-    return problem_is(problem, status, "%s failed with %08x%s%s", call, (unsigned)result, *cause ? ": " : "",
-                      cause);
-}
-
 void machine_end(struct machine *machine, int status, const char *how)
 {
     if (machine->ended)
@@ -34,6 +24,12 @@ void machine_end(struct machine *machine, int status, const char *how)
     machine->ended = true;
     machine->status = status;
     machine->how = how;
+}
+
+void machine_reset(struct machine *machine, int status, const char *how)
+{
+    machine->was_reset |= !machine->ended;
+    machine_end(machine, status, how);
 }
 
 void machine_lost(struct machine *machine, const char *name, int error)
@@ -90,7 +86,7 @@ static void write_reset(void *device, uint16_t port, unsigned size, uint32_t val
     (void)size;
     (void)now;
     if (value & 4)
-        machine_end(device, STATUS_WELL, "the guest reset the machine (port 0xcf9)");
+        machine_reset(device, STATUS_WELL, "the guest reset the machine (port 0xcf9)");
 }
 
 /* Any write takes IRQ 13 back and lets the processor go on in spite of the exception, until that is cleared. */
@@ -159,6 +155,9 @@ static void connect_devices(struct machine *m)
         ioapic_reset(&m->ioapic);
         m->pic.wire = ioapic_set_irq;
         m->pic.wire_context = &m->ioapic;
+        m->pic.output = machine_see_pic;
+        m->pic.output_context = m;
+        m->lint0_level = -1;
     }
     pit_reset(&m->pit, &m->pic);
     rtc_reset(&m->rtc, &m->pic, m->memory.low_size, m->memory.size - m->memory.low_size,
@@ -172,115 +171,20 @@ static void connect_devices(struct machine *m)
     bus_attach(bus, PORT_RESET, PORT_RESET, &(struct port_device){m, read_ones, write_reset, false, false});
 }
 
-/* ---- The partition ---- */
-
-static bool set_property(struct machine *m, unsigned code, const void *value, uint32_t size,
-                         struct problem *problem)
-{
-    HRESULT result = WHvSetPartitionProperty(m->partition, (WHV_PARTITION_PROPERTY_CODE)code, value, size);
-
-    return result == S_OK || platform_problem(problem, STATUS_HOST, "WHvSetPartitionProperty", result);
-}
-
-/* All that the platform has of Hyper-V's interface. */
-static bool offer_hyperv(struct machine *m, struct problem *problem)
-{
-    WHV_SYNTHETIC_PROCESSOR_FEATURES_BANKS banks = {.BanksCount = WHV_SYNTHETIC_PROCESSOR_FEATURES_BANKS_COUNT};
-    HRESULT result = WHvGetCapability(WHvCapabilityCodeSyntheticProcessorFeaturesBanks, &banks, sizeof banks, NULL);
-
-    if (result != S_OK)
-        return platform_problem(problem, STATUS_HOST, "WHvGetCapability(SyntheticProcessorFeaturesBanks)", result);
-    return set_property(m, WHvPartitionPropertyCodeSyntheticProcessorFeaturesBanks, &banks, sizeof banks, problem);
-}
-
-static bool make_partition(struct machine *m, struct problem *problem)
-{
-    UINT32 processors = m->processor_count, clock = m->options->host_clock ? SwhpClockHost : SwhpClockVirtual;
-    UINT32 rate = (UINT32)m->options->clock_rate;
-    UINT32 apic = m->options->apic;
-    UINT64 seed = m->options->seed;
-    UINT32 undefined = m->options->undefined;
-    WHV_EXTENDED_VM_EXITS exits = {0};
-    HRESULT result = WHvCreatePartition(&m->partition);
-
-    if (result == E_INVALIDARG) { /* the environment variable SOFTWHP, and the platform has said so */
-        problem->status = STATUS_USAGE;
-        return false;
-    }
-    if (result != S_OK)
-        return platform_problem(problem, STATUS_HOST, "WHvCreatePartition", result);
-    /* Writes that open or close the way of the 8259A's requests are to be seen. */
-    exits.X64ApicWriteLint0ExitTrap = exits.X64ApicWriteSvrExitTrap = 1;
-    if (m->has_apic && (!set_property(m, WHvPartitionPropertyCodeLocalApicEmulationMode, &apic, sizeof apic, problem) ||
-                        !set_property(m, WHvPartitionPropertyCodeExtendedVmExits, &exits, sizeof exits, problem)))
-        return false;
-    if (m->options->hyperv && !offer_hyperv(m, problem))
-        return false;
-    if (m->options->has_undefined && /* else the environment's, if it has one */
-        !set_property(m, SwhpPartitionPropertyCodeUndefinedResults, &undefined, sizeof undefined, problem))
-        return false;
-    if (!set_property(m, WHvPartitionPropertyCodeProcessorCount, &processors, sizeof processors, problem) ||
-        !set_property(m, SwhpPartitionPropertyCodeClock, &clock, sizeof clock, problem) ||
-        !set_property(m, SwhpPartitionPropertyCodeClockRate, &rate, sizeof rate, problem) ||
-        !set_property(m, SwhpPartitionPropertyCodeSeed, &seed, sizeof seed, problem))
-        return false;
-    result = WHvSetupPartition(m->partition);
-    if (result != S_OK)
-        return platform_problem(problem, STATUS_HOST, "WHvSetupPartition", result);
-    result = WHvGetPartitionProperty(m->partition, WHvPartitionPropertyCodeProcessorClockFrequency,
-                                     &m->frequency, sizeof m->frequency, NULL);
-    if (result != S_OK || !m->frequency)
-        return platform_problem(problem, STATUS_HOST, "WHvGetPartitionProperty(ProcessorClockFrequency)",
-                                result);
-    m->rate = rate;
-    m->ns_per_count = (uint64_t)(((unsigned __int128)m->rate * 1000000000u << 32) / m->frequency);
-    return true;
-}
-
-static bool make_processors(struct machine *m, struct problem *problem)
-{
-    for (unsigned i = 0; i < m->processor_count; i++) {
-        HRESULT result = WHvCreateVirtualProcessor(m->partition, i, 0);
-
-        if (result != S_OK)
-            return platform_problem(problem, STATUS_HOST, "WHvCreateVirtualProcessor", result);
-        m->processors[i].is_created = true;
-        m->processors[i].machine = m;
-        m->processors[i].index = i;
-        if (m->processor_count > 1)
-            snprintf(m->processors[i].on, sizeof m->processors[i].on, " on processor %u", i);
-    }
-    return true;
-}
-
-static bool map(struct machine *m, void *host, uint64_t gpa, uint64_t size, unsigned rights,
-                struct problem *problem)
-{
-    HRESULT result;
-
-    if (!size)
-        return true;
-    result = WHvMapGpaRange(m->partition, host, gpa, size, (WHV_MAP_GPA_RANGE_FLAGS)rights);
-    return result == S_OK || platform_problem(problem, STATUS_HOST, "WHvMapGpaRange", result);
-}
-
-static bool map_memory(struct machine *m, struct problem *problem)
-{
-    const struct memory *memory = &m->memory;
-    unsigned ram = WHvMapGpaRangeFlagRead | WHvMapGpaRangeFlagWrite | WHvMapGpaRangeFlagExecute;
-    unsigned rom = WHvMapGpaRangeFlagRead | WHvMapGpaRangeFlagExecute;
-
-    return map(m, memory->host, 0, MEMORY_HOLE_START, ram, problem) &&
-           map(m, memory->host + MEMORY_TEXT, MEMORY_TEXT, MEMORY_HOLE_END - MEMORY_TEXT, ram, problem) &&
-           map(m, memory->host + MEMORY_HOLE_END, MEMORY_HOLE_END, memory->low_size - MEMORY_HOLE_END, ram,
-               problem) &&
-           map(m, memory->host + memory->low_size, MEMORY_HIGH_START, memory->size - memory->low_size, ram,
-               problem) &&
-           map(m, memory->rom, memory->rom_gpa, memory->rom_size, rom, problem) &&
-           (!memory->rom || board_map(m, problem));
-}
-
 /* ---- The guest ---- */
+
+/* What the firmware of PCs leaves at 40:0 and in the extended data area that it points to, as memory_map() has it: old
+ * code finds by them where low memory ends. */
+static void put_bios_data(const struct memory *memory)
+{
+    uint8_t *data = memory_at(memory, 0x400, 0x100), *extended = memory_at(memory, MEMORY_EBDA, 1);
+    const uint16_t first_port = 0x3f8, segment = MEMORY_EBDA >> 4, base_kib = MEMORY_EBDA >> 10;
+
+    memcpy(data + 0x00, &first_port, 2);
+    memcpy(data + 0x0e, &segment, 2);
+    memcpy(data + 0x13, &base_kib, 2);
+    extended[0] = 1; /* KiB */
+}
 
 static bool load_kernel(struct machine *m, const struct guest_files *files, struct start *start,
                         struct problem *problem)
@@ -290,8 +194,12 @@ static bool load_kernel(struct machine *m, const struct guest_files *files, stru
     bool is_flat = options->has_mode || options->has_base;
 
     if (!is_flat && (elf_is_elf(files->kernel) || linux_is_kernel(files->kernel))) {
+        m->is_described = true;
+        put_bios_data(&m->memory);
         acpi_write_tables(&m->memory, m->processor_count, m->has_apic);
         layout_take(&layout, ACPI_RSDP, 0x1000);
+        if (m->has_apic)
+            layout_take(&layout, MP_GPA, MP_ROOM);
         return elf_is_elf(files->kernel) ? load_elf(&layout, files, start, problem)
                                          : load_linux(&layout, files, start, problem);
     }
@@ -341,25 +249,48 @@ static VOID CALLBACK write_trace(VOID *context, UINT32 vp, UINT64 count, UINT32 
     fprintf(m->trace, "%s\n", line);
 }
 
+static bool open_outputs(struct machine *m, struct problem *problem)
+{
+    const struct options *options = m->options;
+
+    if (options->trace)
+        m->trace = stderr;
+    return (!options->log_file || open_output(&m->log, options->log_file, problem)) &&
+           (!options->trace_file || open_output(&m->trace, options->trace_file, problem));
+}
+
 static bool start_trace(struct machine *m, struct problem *problem)
 {
     HRESULT result;
 
-    if (!m->options->trace)
+    if (!m->trace)
         return true;
-    m->trace = stderr;
-    if (m->options->trace_file && !open_output(&m->trace, m->options->trace_file, problem))
-        return false;
     result = SwhpTraceStart(m->partition, SwhpTraceExit, write_trace, m);
     return result == S_OK || platform_problem(problem, STATUS_HOST, "SwhpTraceStart", result);
 }
 
-bool machine_make(struct machine *m, const struct options *options, struct problem *problem)
+/* Restarts read all files again. */
+static bool files_last(const struct options *options, struct problem *problem)
 {
+    const char *names[] = {options->file, options->initrd, options->firmware, options->floppy};
+
+    if (!options->restarts)
+        return true;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (names[i] && !image_is_lasting(names[i], problem))
+            return false;
+    for (unsigned i = 0; i < options->fw_cfg_count; i++)
+        if (!image_is_lasting(strchr(options->fw_cfg[i], '=') + 1, problem))
+            return false;
+    return true;
+}
+
+/* All of it but what the user holds on to: the terminal and the files of output. */
+static bool build(struct machine *m, struct problem *problem)
+{
+    const struct options *options = m->options;
     struct start start = {0};
 
-    memset(m, 0, sizeof *m);
-    m->options = options;
     m->started = host_time();
     m->processor_count = options->cpus;
     m->has_apic = options->apic != APIC_NONE;
@@ -367,15 +298,13 @@ bool machine_make(struct machine *m, const struct options *options, struct probl
     m->is_in_turns = options->cpus > 1 && !options->host_clock;
     pthread_mutex_init(&m->lock, NULL);
     m->how = "it was not run";
-    if (!memory_make(&m->memory, options->memory, problem) || !load_guest(m, &start, problem) ||
-        !board_make(m, problem))
+    if (!files_last(options, problem) || !memory_make(&m->memory, options->memory, problem) ||
+        !load_guest(m, &start, problem) || !board_make(m, problem))
         return false;
-    if (options->log_file && !open_output(&m->log, options->log_file, problem))
+    if (!partition_make(m, problem) || !partition_map(m, problem) || !partition_fill(m, problem))
         return false;
-    if (!make_partition(m, problem) || !map_memory(m, problem))
-        return false;
-    if (!make_processors(m, problem))
-        return false;
+    if (m->is_described && m->has_apic)
+        partition_describe(m);
     connect_devices(m);
     for (unsigned i = 0; i < m->processor_count; i++)
         if (!processor_start(&m->processors[i], &start, problem))
@@ -383,7 +312,7 @@ bool machine_make(struct machine *m, const struct options *options, struct probl
     return start_trace(m, problem);
 }
 
-void machine_free(struct machine *m)
+static void demolish(struct machine *m)
 {
     if (m->emulator)
         WHvEmulatorDestroyEmulator(m->emulator);
@@ -392,11 +321,43 @@ void machine_free(struct machine *m)
             WHvDeleteVirtualProcessor(m->partition, i);
     if (m->partition)
         WHvDeletePartition(m->partition);
+    fw_cfg_free(&m->fw_cfg);
+    memory_free(&m->memory);
+    pthread_mutex_destroy(&m->lock);
+}
+
+bool machine_make(struct machine *m, const struct options *options, struct problem *problem)
+{
+    memset(m, 0, sizeof *m);
+    m->options = options;
+    return open_outputs(m, problem) && build(m, problem);
+}
+
+bool machine_make_again(struct machine *m)
+{
+    const struct options *options = m->options;
+    struct terminal terminal = m->terminal;
+    FILE *trace = m->trace, *log = m->log;
+    uint64_t restarts = m->restarts + 1;
+
+    demolish(m);
+    memset(m, 0, sizeof *m);
+    m->options = options;
+    m->terminal = terminal;
+    m->trace = trace;
+    m->log = log;
+    m->restarts = restarts;
+    if (build(m, &m->problem))
+        return true;
+    machine_end(m, m->problem.status, "it could not start again");
+    return false;
+}
+
+void machine_free(struct machine *m)
+{
+    demolish(m);
     if (m->trace && m->trace != stderr)
         fclose(m->trace);
     if (m->log)
         fclose(m->log);
-    fw_cfg_free(&m->fw_cfg);
-    memory_free(&m->memory);
-    pthread_mutex_destroy(&m->lock);
 }

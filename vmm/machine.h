@@ -23,6 +23,7 @@
 #include "keyboard.h"
 #include "load.h"
 #include "memory.h"
+#include "mp_table.h"
 #include "options.h"
 #include "pic.h"
 #include "pit.h"
@@ -94,11 +95,14 @@ struct machine {
     bool is_in_turns; /* all processors on this thread, by SwhpRunPartition */
     pthread_mutex_t lock;
     bool pic_is_told; /* the one that is to take the 8259A's request knows of it */
+    bool pic_rose;    /* its line has, since the first processor's LINT0 was looked at */
+    int lint0_level;  /* the vector of a level that LINT0 has sent and that hasn't ended, or -1 */
 
     struct bus bus;
     struct pic pic;
     struct ioapic ioapic;
     bool has_apic;
+    bool is_described; /* to a kernel started without firmware: by tables of ours */
     struct pit pit;
     struct rtc rtc;
     struct serial serial;
@@ -126,7 +130,8 @@ struct machine {
     bool has_halted; /* the guest had nothing to do, some time since input was last looked for */
     struct helpers helpers;
 
-    bool ended;
+    uint64_t restarts; /* that came before */
+    bool ended, was_reset;
     int status;
     const char *how;        /* it ended, for the summary */
     struct problem problem; /* text, if there is something to say */
@@ -136,8 +141,11 @@ struct machine {
 bool machine_make(struct machine *machine, const struct options *options, struct problem *problem);
 void machine_free(struct machine *machine);
 
-/* Runs the guest to its end. */
+/* Runs the guest to its end, which a reset isn't while there are restarts left. */
 void machine_run(struct machine *machine);
+
+/* What is said on standard error of a start that a reset has ended, before the next one. */
+void machine_tell(struct machine *machine);
 
 /* Closes the files, and says on standard error what went wrong and what was asked for: the summary, the hash.
  * Returns the status. */
@@ -146,6 +154,12 @@ int machine_report(struct machine *machine);
 /* ---- Between the parts of the machine ---- */
 
 void machine_end(struct machine *machine, int status, const char *how);
+
+/* The same, by what resets a PC. */
+void machine_reset(struct machine *machine, int status, const char *how);
+
+/* Builds the machine anew after a reset; what the user has typed, and the files of output, stay. */
+bool machine_make_again(struct machine *machine);
 
 /* Something that was written is lost. That is what the run ends with, unless there was a problem before. */
 void machine_lost(struct machine *machine, const char *name, int error);
@@ -162,6 +176,19 @@ void machine_check_user(struct machine *machine);
 /* The signal that is to end the run, or 0. */
 int machine_signal(const struct machine *machine);
 
+/* ---- The partition, vmm/partition.c ---- */
+
+/* Makes it, maps the guest's memory, and creates the processors, in this order. */
+bool partition_make(struct machine *machine, struct problem *problem);
+bool partition_map(struct machine *machine, struct problem *problem);
+bool partition_fill(struct machine *machine, struct problem *problem);
+
+/* Writes the MP tables, which tell of the processors as they are. */
+void partition_describe(struct machine *machine);
+
+/* A platform call that failed: its name and the cause. Always false. */
+bool platform_problem(struct problem *problem, int status, const char *call, HRESULT result);
+
 /* ---- Time, vmm/time.c ---- */
 
 /* Device time now, and the first count at or after a time. */
@@ -172,6 +199,9 @@ uint64_t machine_counts(const struct machine *machine, uint64_t time);
 uint64_t machine_instructions(void *machine);
 
 void machine_start_time(struct machine *machine);
+
+/* A device has kept a processor waiting for so long; machine_schedule() has to follow. */
+void machine_spend(struct machine *machine, uint64_t ns);
 
 /* Asks all devices when they want to be looked at. */
 void machine_schedule(struct machine *machine);
@@ -204,6 +234,14 @@ void processor_offer(struct processor *cpu);
 /* With local APICs: which processor is to take the 8259A's requests, be it by its LINT0 or by the I/O APIC? */
 unsigned machine_pic_target(struct machine *machine);
 
+/* What the first processor's LINT0 makes of the 8259A's line, where it isn't programmed to ask for the vector. */
+void machine_see_pic(void *machine, bool high);
+void processor_lint0(struct processor *cpu);
+void machine_end_lint0(struct machine *machine, uint8_t vector);
+
+/* With local APICs: can a device's line come to a processor as an NMI? */
+bool machine_has_nmi(struct machine *machine);
+
 /* The I/O APIC's messages. */
 void machine_send_interrupt(void *machine, const struct ioapic_message *message);
 
@@ -214,9 +252,6 @@ void processor_exited(struct processor *cpu);
 void processor_count_exit(struct processor *cpu, WHV_RUN_VP_EXIT_REASON reason);
 
 /* ---- The rest ---- */
-
-/* A platform call that failed: its name and the cause. Always false. */
-bool platform_problem(struct problem *problem, int status, const char *call, HRESULT result);
 
 bool helpers_start(struct machine *machine, struct problem *problem);
 void helpers_stop(struct machine *machine);

@@ -119,9 +119,8 @@ unsigned memory_map(const struct memory *memory, struct memory_range *ranges)
 {
     unsigned count = 0;
 
-    /* The last KiB below the hole is where firmware keeps its extended data area. */
-    ranges[count++] = (struct memory_range){0, 0x9fc00, MEMORY_RAM};
-    ranges[count++] = (struct memory_range){0x9fc00, 0x400, MEMORY_RESERVED};
+    ranges[count++] = (struct memory_range){0, MEMORY_EBDA, MEMORY_RAM};
+    ranges[count++] = (struct memory_range){MEMORY_EBDA, MEMORY_HOLE_START - MEMORY_EBDA, MEMORY_RESERVED};
     ranges[count++] = (struct memory_range){0xe0000, 0x20000, MEMORY_RESERVED};
     if (memory->low_size > 0x100000)
         ranges[count++] = (struct memory_range){0x100000, memory->low_size - 0x100000, MEMORY_RAM};

@@ -14,6 +14,7 @@
 
 #define MEMORY_HOLE_START UINT64_C(0xa0000) /* a PC's display memory, which isn't there */
 #define MEMORY_HOLE_END UINT64_C(0xc0000)
+#define MEMORY_EBDA UINT64_C(0x9fc00) /* the last KiB below the hole: firmware's extended data area */
 #define MEMORY_TEXT UINT64_C(0xb8000) /* but for a screen of text: RAM that nobody shows */
 #define MEMORY_ROM_SHOWN UINT64_C(0x20000) /* of a ROM, at the end of the first megabyte */
 #define MEMORY_LOW_LIMIT UINT64_C(0xc0000000)

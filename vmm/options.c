@@ -44,6 +44,8 @@ const char options_help[] =
     "                         processor's profile has them; zero; or seeded, random from the seed (hardware)\n"
     "  --max-insns N          stop when so many instructions have retired: of all processors, with --clock host\n"
     "                         of one\n"
+    "  --restart N            a reset (or a triple fault) starts the machine anew, N times at most: its files are\n"
+    "                         read again, memory and clocks are as at first, --max-insns counts again (0)\n"
     "\n"
     "  --summary              at the end, exits by reason and counts, on standard error\n"
     "  --screen               at the end, the text memory at B8000, on standard error\n"
@@ -75,6 +77,7 @@ enum option {
     OPTION_SEED,
     OPTION_UNDEFINED,
     OPTION_MAX_INSNS,
+    OPTION_RESTART,
     OPTION_TRACE,
     OPTION_LOG_PORT,
     OPTION_SUMMARY,
@@ -99,6 +102,7 @@ static const struct {
     {"--summary", OPTION_SUMMARY, false},      {"--hash", OPTION_HASH, false},
     {"--hyperv", OPTION_HYPERV, false},        {"--help", OPTION_HELP, false},
     {"-h", OPTION_HELP, false},                {"--screen", OPTION_SCREEN, false},
+    {"--restart", OPTION_RESTART, true},
     {"--undefined", OPTION_UNDEFINED, true},
 };
 
@@ -290,6 +294,8 @@ static bool read_option(struct options *options, enum option option, const char 
         return options->has_undefined || bad(problem, "--undefined", value, OPTIONS_UNDEFINED);
     case OPTION_MAX_INSNS:
         return whole_number(value, &options->max_insns) || bad(problem, "--max-insns", value, "a number");
+    case OPTION_RESTART:
+        return whole_number(value, &options->restarts) || bad(problem, "--restart", value, "a number");
     case OPTION_TRACE:
         return read_trace(options, value, problem);
     case OPTION_LOG_PORT:

@@ -31,6 +31,7 @@ struct options {
     uint64_t max_insns; /* UINT64_MAX: no limit */
     uint64_t seed;
     uint64_t clock_rate;
+    uint64_t restarts; /* after so many, a reset ends the run */
     uint64_t base;
     enum start_mode mode;
     enum apic apic;

@@ -75,6 +75,25 @@ static void cascade(struct pic *pic)
     chip_set_line(&pic->master, CASCADE, next_input(&pic->slave, false) >= 0);
 }
 
+bool pic_is_requesting(const struct pic *pic)
+{
+    return next_input(&pic->master, true) >= 0;
+}
+
+/* Behind whatever may move the line to the processor. */
+static void drive(struct pic *pic)
+{
+    bool is_high;
+
+    if (!pic->output)
+        return;
+    is_high = pic_is_requesting(pic);
+    if (is_high == pic->was_high)
+        return;
+    pic->was_high = is_high;
+    pic->output(pic->output_context, is_high);
+}
+
 void pic_set_line(struct pic *pic, unsigned irq, bool high)
 {
     if (pic->wire)
@@ -85,11 +104,7 @@ void pic_set_line(struct pic *pic, unsigned irq, bool high)
         chip_set_line(&pic->slave, irq & 7, high);
         cascade(pic);
     }
-}
-
-bool pic_is_requesting(const struct pic *pic)
-{
-    return next_input(&pic->master, true) >= 0;
+    drive(pic);
 }
 
 bool pic_lets_through(const struct pic *pic, unsigned irq)
@@ -133,6 +148,7 @@ uint8_t pic_acknowledge(struct pic *pic)
         chip_set_line(&pic->master, CASCADE, false);
         cascade(pic);
     }
+    drive(pic);
     return vector;
 }
 
@@ -227,6 +243,7 @@ static uint8_t read_even(struct pic *pic, struct pic_chip *chip)
 
         chip->poll = false;
         cascade(pic);
+        drive(pic);
         return has_request ? (uint8_t)(0x80 | input) : 0;
     }
     return chip->read_isr ? chip->isr : chip->irr;
@@ -288,6 +305,7 @@ void pic_write(void *device, uint16_t port, unsigned size, uint32_t value, uint6
         break;
     }
     cascade(pic);
+    drive(pic);
 }
 
 void pic_reset(struct pic *pic)

@@ -34,6 +34,10 @@ struct pic {
     /* Who else is wired to the lines, such as an IOAPIC; NULL: nobody. */
     void (*wire)(void *context, unsigned irq, bool high);
     void *wire_context;
+    /* Who sees the line to the processor move; NULL: nobody. */
+    void (*output)(void *context, bool high);
+    void *output_context;
+    bool was_high;
 };
 
 void pic_reset(struct pic *pic);

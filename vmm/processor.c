@@ -10,8 +10,13 @@
 enum {
     RFLAGS_IF = 0x200,
     APIC_BASE_ENABLED = 0x800,
+    APIC_BASE_X2 = 0x400,
     LVT_DELIVERY = 0x700,
+    LVT_FIXED = 0x000,
+    LVT_NMI = 0x400,
+    LVT_INIT = 0x500,
     LVT_EXTINT = 0x700,
+    LVT_LEVEL = 0x8000,
     LVT_MASKED = 0x10000,
 };
 
@@ -73,21 +78,38 @@ bool processor_refresh(struct processor *cpu)
 
 /* ---- The 8259A's interrupts ---- */
 
-/* Does its LINT0 let them in? With the APIC off the pin is a processor's INTR. */
-static bool lint0_is_open(struct processor *cpu)
+struct lint0 {
+    bool has_apic, is_x2; /* the APIC is on */
+    uint32_t id, lvt;
+};
+
+static bool read_lint0(struct processor *cpu, struct lint0 *l)
 {
-    static const WHV_REGISTER_NAME names[] = {WHvX64RegisterApicBase, WHvX64RegisterApicLvtLint0};
-    WHV_REGISTER_VALUE values[2];
+    static const WHV_REGISTER_NAME names[] = {WHvX64RegisterApicBase, WHvX64RegisterApicLvtLint0,
+                                              WHvX64RegisterApicId};
+    WHV_REGISTER_VALUE values[3];
     HRESULT result;
 
     if (!processor_flush(cpu))
         return false;
-    result = WHvGetVirtualProcessorRegisters(cpu->machine->partition, cpu->index, names, 2, values);
+    result = WHvGetVirtualProcessorRegisters(cpu->machine->partition, cpu->index, names, 3, values);
     if (result != S_OK) {
         machine_fail(cpu->machine, "WHvGetVirtualProcessorRegisters", result);
         return false;
     }
-    return !(values[0].Reg64 & APIC_BASE_ENABLED) || (values[1].Reg64 & (LVT_MASKED | LVT_DELIVERY)) == LVT_EXTINT;
+    l->has_apic = values[0].Reg64 & APIC_BASE_ENABLED;
+    l->is_x2 = values[0].Reg64 & APIC_BASE_X2;
+    l->lvt = (uint32_t)values[1].Reg64;
+    l->id = l->is_x2 ? (uint32_t)values[2].Reg64 : (uint32_t)values[2].Reg64 >> 24;
+    return true;
+}
+
+/* Does its LINT0 let them in? With the APIC off the pin is a processor's INTR. */
+static bool lint0_is_open(struct processor *cpu)
+{
+    struct lint0 l;
+
+    return read_lint0(cpu, &l) && (!l.has_apic || (l.lvt & (LVT_MASKED | LVT_DELIVERY)) == LVT_EXTINT);
 }
 
 static WHV_INTERRUPT_DESTINATION_MODE mode_of(const struct ioapic_message *message)
@@ -179,6 +201,66 @@ unsigned machine_pic_target(struct machine *m)
 
     by_ioapic(m, &index);
     return index;
+}
+
+void machine_see_pic(void *context, bool high)
+{
+    struct machine *m = context;
+
+    if (!high)
+        return;
+    m->pic_rose = true;
+    m->pic_is_told = false;
+}
+
+bool machine_has_nmi(struct machine *m)
+{
+    struct lint0 l;
+
+    return ioapic_has_nmi(&m->ioapic) || (read_lint0(&m->processors[0], &l) && l.has_apic &&
+                                          (l.lvt & (LVT_MASKED | LVT_DELIVERY)) == LVT_NMI);
+}
+
+void machine_end_lint0(struct machine *m, uint8_t vector)
+{
+    if (m->lint0_level != vector)
+        return;
+    m->lint0_level = -1;
+    m->pic_rose |= pic_is_requesting(&m->pic);
+}
+
+/* Its other modes send a message, as if from a device at the pin: on the line's rise, and a level at its end again
+ * while the line is up. There is nothing that an SMI would enter. */
+void processor_lint0(struct processor *cpu)
+{
+    struct machine *m = cpu->machine;
+    struct ioapic_message message = {0};
+    struct lint0 l;
+
+    m->pic_rose = false;
+    if (!read_lint0(cpu, &l) || !l.has_apic || l.lvt & LVT_MASKED)
+        return;
+    switch (l.lvt & LVT_DELIVERY) {
+    case LVT_FIXED:
+        message.delivery = IOAPIC_FIXED;
+        message.is_level = l.lvt & LVT_LEVEL;
+        break;
+    case LVT_NMI:
+        message.delivery = IOAPIC_NMI;
+        break;
+    case LVT_INIT:
+        message.delivery = IOAPIC_INIT;
+        break;
+    default:
+        return;
+    }
+    message.vector = (uint8_t)l.lvt;
+    message.destination = (uint8_t)l.id;
+    if (message.is_level && m->lint0_level >= 0)
+        return;
+    if (message.is_level)
+        m->lint0_level = message.vector;
+    machine_send_interrupt(m, &message);
 }
 
 void machine_send_interrupt(void *context, const struct ioapic_message *message)

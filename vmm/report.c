@@ -115,16 +115,21 @@ static void print_screen(const struct machine *m)
     }
 }
 
+void machine_tell(struct machine *m)
+{
+    if (m->problem.text[0])
+        fprintf(stderr, "softwhp: %s\n", m->problem.text);
+    if (m->options->summary)
+        summarize(m);
+}
+
 int machine_report(struct machine *m)
 {
     if (m->trace)
         SwhpTraceStop(m->partition);
     close_file(m, &m->trace, m->options->trace_file ? m->options->trace_file : "standard error");
     close_file(m, &m->log, m->options->log_file);
-    if (m->problem.text[0])
-        fprintf(stderr, "softwhp: %s\n", m->problem.text);
-    if (m->options->summary)
-        summarize(m);
+    machine_tell(m);
     if (m->options->screen)
         print_screen(m);
     if (m->options->hash)

@@ -19,7 +19,7 @@ void machine_check_devices(struct machine *m)
     if (m->acpi.wants_power_off)
         machine_end(m, STATUS_WELL, "the guest powered off");
     if (m->keyboard.wants_reset)
-        machine_end(m, STATUS_WELL, "the guest reset the machine");
+        machine_reset(m, STATUS_WELL, "the guest reset the machine");
 }
 
 int machine_signal(const struct machine *m)
@@ -100,6 +100,8 @@ static bool turn(struct processor *cpu)
         return true;
     }
     cpu->halted = false;
+    if (m->pic_rose && cpu->index == 0)
+        processor_lint0(cpu);
     if (pic_is_requesting(&m->pic) && machine_pic_target(m) == cpu->index)
         processor_offer(cpu);
     if (!processor_flush(cpu))
@@ -136,6 +138,8 @@ static bool turn_of_all(struct machine *m)
         machine_wait(m);
         m->current->halted = false;
     }
+    if (m->pic_rose)
+        processor_lint0(&m->processors[0]);
     if (pic_is_requesting(&m->pic))
         processor_offer(&m->processors[machine_pic_target(m)]);
     for (unsigned i = 0; i < m->processor_count; i++)
@@ -193,13 +197,15 @@ static void run_threads(struct machine *m)
             pthread_join(m->processors[i].thread, NULL);
 }
 
-void machine_run(struct machine *m)
+/* From a start to the next, or to the end. */
+static void run_once(struct machine *m)
 {
     if (!helpers_start(m, &m->problem)) {
         machine_end(m, m->problem.status, "it could not start");
     } else if (machine_make_emulator(m)) {
-        terminal_open(&m->terminal); /* after the signals that would end us are caught */
-        if (m->terminal.is_raw && isatty(STDERR_FILENO))
+        if (!m->restarts) /* after the signals that would end us are caught */
+            terminal_open(&m->terminal);
+        if (!m->restarts && m->terminal.is_raw && isatty(STDERR_FILENO))
             fprintf(stderr, "softwhp: Ctrl-A x leaves\n");
         m->current = &m->processors[0];
         machine_start_time(m);
@@ -211,6 +217,26 @@ void machine_run(struct machine *m)
             loop(&m->processors[0]);
     }
     helpers_stop(m);
+}
+
+static bool starts_again(struct machine *m)
+{
+    if (!m->was_reset || m->restarts >= m->options->restarts)
+        return false;
+    m->ended = false; /* unless the user has asked for it at the same time */
+    machine_check_user(m);
+    if (m->ended)
+        return false;
+    terminal_flush(&m->terminal);
+    machine_tell(m);
+    return machine_make_again(m);
+}
+
+void machine_run(struct machine *m)
+{
+    do
+        run_once(m);
+    while (starts_again(m));
     terminal_close(&m->terminal);
     if (m->terminal.output_error)
         machine_lost(m, "standard output", m->terminal.output_error);

@@ -7,7 +7,7 @@
 
 #include "machine.h"
 
-enum { RFLAGS_IF = 0x200, LVT_MASKED = 0x10000 };
+enum { RFLAGS_IF = 0x200, LVT_MASKED = 0x10000, LVT_TIMER_MODE = 0x60000, LVT_TIMER_DEADLINE = 0x40000 };
 
 #define POLL_EVERY_NS UINT64_C(10000000)   /* how often input is looked for, in device time, */
 #define REFILL_EVERY_NS UINT64_C(1000000)  /* and how often while there is more than the port took */
@@ -43,6 +43,20 @@ uint64_t machine_instructions(void *context)
         sum += count;
     }
     return sum;
+}
+
+/* On the virtual clock alone. */
+void machine_spend(struct machine *m, uint64_t ns)
+{
+    uint64_t counts = machine_counts(m, ns);
+    HRESULT result;
+
+    if (m->options->host_clock)
+        return;
+    result = SwhpAdvanceClock(m->partition, counts);
+    if (result != S_OK)
+        machine_fail(m, "SwhpAdvanceClock", result);
+    m->offset += counts;
 }
 
 /* The first of the deadlines, translated into a count. */
@@ -241,15 +255,27 @@ static bool has_synthetic_timer(struct machine *m, const struct processor *cpu)
 
 enum sleep { AWAKE, SLEEPS, SLEEPS_DEEPLY };
 
+/* A platform of an older level has no name for the deadline, so one may be set. */
+static bool has_apic_timer(struct machine *m, const struct processor *cpu, uint64_t lvt, uint64_t count)
+{
+    WHV_REGISTER_NAME name = WHvX64RegisterTscDeadline;
+    WHV_REGISTER_VALUE deadline;
+
+    if (lvt & LVT_MASKED)
+        return false;
+    if ((lvt & LVT_TIMER_MODE) != LVT_TIMER_DEADLINE)
+        return count;
+    return WHvGetVirtualProcessorRegisters(m->partition, cpu->index, &name, 1, &deadline) != S_OK || deadline.Reg64;
+}
+
 /* Will its own timers, or anybody's interrupt, end its sleep? Those that wait for a start-up sleep deeply too. */
 static enum sleep sleep_of(struct machine *m, const struct processor *cpu)
 {
     static const WHV_REGISTER_NAME names[] = {WHvRegisterInternalActivityState, WHvX64RegisterRflags,
-                                              WHvX64RegisterApicLvtTimer, WHvX64RegisterApicCurrentCount,
-                                              WHvX64RegisterTscDeadline};
-    WHV_REGISTER_VALUE values[5];
+                                              WHvX64RegisterApicLvtTimer, WHvX64RegisterApicCurrentCount};
+    WHV_REGISTER_VALUE values[4];
 
-    if (WHvGetVirtualProcessorRegisters(m->partition, cpu->index, names, 5, values) != S_OK)
+    if (WHvGetVirtualProcessorRegisters(m->partition, cpu->index, names, 4, values) != S_OK)
         return AWAKE;
     if (values[0].InternalActivity.StartupSuspend)
         return SLEEPS_DEEPLY;
@@ -257,7 +283,7 @@ static enum sleep sleep_of(struct machine *m, const struct processor *cpu)
         return AWAKE;
     if (!(values[1].Reg64 & RFLAGS_IF))
         return SLEEPS_DEEPLY;
-    if (!(values[2].Reg64 & LVT_MASKED) && (values[3].Reg64 || values[4].Reg64))
+    if (has_apic_timer(m, cpu, values[2].Reg64, values[3].Reg64))
         return AWAKE;
     return has_synthetic_timer(m, cpu) ? AWAKE : SLEEPS;
 }
@@ -289,9 +315,11 @@ void machine_check_sleepers(struct machine *m)
     }
     if (machine_instructions(m) != before) /* one was awake while others were looked at */
         return;
+    if (can_wake(m) && (all == SLEEPS || machine_has_nmi(m)))
+        return;
     if (all == SLEEPS_DEEPLY) {
         machine_end(m, STATUS_WELL, "HLT with interrupts off");
-    } else if (!can_wake(m)) {
+    } else {
         problem_is(&m->problem, STATUS_BADLY,
                    "the guest halted at %04x:%" PRIx64
                    "%s to wait for an interrupt, and no device is set up to send one",

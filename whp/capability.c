@@ -36,8 +36,10 @@ HRESULT WINAPI WHvGetCapability(WHV_CAPABILITY_CODE CapabilityCode, VOID *Capabi
 
     switch ((u32)CapabilityCode) {
     case WHvCapabilityCodeHypervisorPresent: return give32(b, size, written, TRUE);
-    case WHvCapabilityCodeFeatures: return give64(b, size, written, OFFERED_FEATURES & level_bits(level, LEVEL_FEATURES));
-    case WHvCapabilityCodeExtendedVmExits: return give64(b, size, written, OFFERED_EXITS & level_bits(level, LEVEL_EXITS));
+    case WHvCapabilityCodeFeatures:
+        return give64(b, size, written, OFFERED_FEATURES & level_bits(level, LEVEL_FEATURES));
+    case WHvCapabilityCodeExtendedVmExits:
+        return give64(b, size, written, OFFERED_EXITS & level_bits(level, LEVEL_EXITS));
     case WHvCapabilityCodeExceptionExitBitmap: return give64(b, size, written, OFFERED_EXCEPTIONS);
     case WHvCapabilityCodeX64MsrExitBitmap: return give64(b, size, written, OFFERED_MSR_EXITS);
     case WHvCapabilityCodeGpaRangePopulateFlags: return give32(b, size, written, 3);

@@ -33,6 +33,16 @@ static HRESULT give_intercepts(const struct vcpu *cpu, void *buffer, u32 size, u
     return give(buffer, size, written, rows, is_old ? INTERCEPTS_OF_1809 * sizeof rows[0] : sizeof rows);
 }
 
+/* Other threads, which signal it, count too. */
+static HRESULT give_counters(const struct vcpu *cpu, unsigned first, unsigned n, void *buffer, u32 size, u32 *written)
+{
+    u64 values[COUNTERS];
+
+    for (unsigned i = 0; i < n; i++)
+        values[i] = __atomic_load_n(&cpu->counters[first + i], __ATOMIC_RELAXED);
+    return give(buffer, size, written, values, n * (u32)sizeof values[0]);
+}
+
 static HRESULT give_set(struct vcpu *cpu, u32 set, void *buffer, u32 size, u32 *written)
 {
     if (set < 32 && !(level_bits(cpu->partition->api_level, LEVEL_COUNTERS) >> set & 1))
@@ -53,10 +63,9 @@ static HRESULT give_set(struct vcpu *cpu, u32 set, void *buffer, u32 size, u32 *
         return give(buffer, size, written, &events, sizeof events);
     }
     case WHvProcessorCounterSetApic:
-        return give(buffer, size, written, &cpu->counters[COUNT_APIC_PAGE], sizeof(WHV_PROCESSOR_APIC_COUNTERS));
+        return give_counters(cpu, COUNT_APIC_PAGE, COUNT_SYNTHETIC - COUNT_APIC_PAGE, buffer, size, written);
     case WHvProcessorCounterSetSyntheticFeatures:
-        return give(buffer, size, written, &cpu->counters[COUNT_SYNTHETIC],
-                    sizeof(WHV_PROCESSOR_SYNTHETIC_FEATURES_COUNTERS));
+        return give_counters(cpu, COUNT_SYNTHETIC, COUNTERS - COUNT_SYNTHETIC, buffer, size, written);
     default: return fail(WHV_E_UNKNOWN_PROPERTY, "CounterSet: there is no %#x", set);
     }
 }

@@ -6,6 +6,7 @@ struct slot {
     u64 state; /* atomic; the handle, 0: free */
     u64 pins;  /* atomic: calls inside */
     struct partition *p;
+    u32 level; /* atomic: p->api_level, for those who don't come in */
 };
 enum { RETIRING = 1 }; /* in slot.state: a delete is under way */
 
@@ -46,6 +47,22 @@ void partition_leave(WHV_PARTITION_HANDLE handle)
     __atomic_fetch_sub(&slot_of(handle)->pins, 1, __ATOMIC_SEQ_CST);
 }
 
+/* A handle's slot has its level before it has the handle, and no other handle's after that. */
+u32 handle_level(WHV_PARTITION_HANDLE handle)
+{
+    struct slot *slot = slot_of(handle);
+    u32 level = __atomic_load_n(&slot->level, __ATOMIC_SEQ_CST);
+
+    return handle && __atomic_load_n(&slot->state, __ATOMIC_SEQ_CST) == handle_number(handle) ? level : ~(u32)0;
+}
+
+void handle_set_level(const struct partition *p)
+{
+    size_t n = (size_t)(p->doors - handle_doors[0]) / MAX_PROCESSORS;
+
+    __atomic_store_n(&slots[n].level, p->api_level, __ATOMIC_SEQ_CST);
+}
+
 WHV_PARTITION_HANDLE handle_new(struct partition *p)
 {
     u64 number = 0;
@@ -59,6 +76,7 @@ WHV_PARTITION_HANDLE handle_new(struct partition *p)
         number = ++serial << 16 | (u64)n << 4;
         slots[n].p = p;
         p->doors = handle_doors[n];
+        handle_set_level(p);
         __atomic_store_n(&slots[n].state, number, __ATOMIC_SEQ_CST);
     }
     host_unlock(&table_lock);
@@ -109,6 +127,23 @@ static HRESULT no_such_processor(WHV_PARTITION_HANDLE handle, u32 index)
                 "VpIndex: the partition has no processor %u; WHvCreateVirtualProcessor makes it", index);
 }
 
+/*
+ * Somebody is busy with a processor, and may hold a meeting meanwhile. Whoever asks from a callback has his own
+ * processor stand still for that: else the two would wait for each other.
+ */
+static void wait_for_door(WHV_PARTITION_HANDLE handle)
+{
+    for (u32 i = 0; i < MAX_PROCESSORS; i++) {
+        const struct door *door = handle_door(handle, i);
+
+        if (__atomic_load_n(&door->thread, __ATOMIC_RELAXED) == thread_mark() &&
+            __atomic_load_n(&door->state, __ATOMIC_SEQ_CST) == (handle_number(handle) | DOOR_RUNNING) &&
+            __atomic_load_n(&door->cpu->partition->meeting, __ATOMIC_SEQ_CST))
+            meet_stand(door->cpu);
+    }
+    host_yield();
+}
+
 HRESULT vcpu_enter_slow(WHV_PARTITION_HANDLE handle, u32 index, enum door_state as, struct vcpu **cpu)
 {
     u64 number = handle_number(handle);
@@ -133,7 +168,7 @@ HRESULT vcpu_enter_slow(WHV_PARTITION_HANDLE handle, u32 index, enum door_state 
                         "VpIndex: processor %u is inside WHvRunVirtualProcessor or SwhpRunPartition; "
                         "WHvCancelRunVirtualProcessor ends that",
                         index);
-        host_yield();
+        wait_for_door(handle);
     }
 }
 

@@ -32,6 +32,10 @@ INLINE struct door *handle_door(WHV_PARTITION_HANDLE handle, u32 index)
 HRESULT partition_enter(WHV_PARTITION_HANDLE handle, struct partition **p);
 void partition_leave(WHV_PARTITION_HANDLE handle);
 
+/* A partition's API level, without entering it; what is no live partition has all levels. */
+u32 handle_level(WHV_PARTITION_HANDLE handle);
+void handle_set_level(const struct partition *p); /* when that has changed */
+
 /* A new handle for p, whose doors it sets; NULL: too many live. */
 WHV_PARTITION_HANDLE handle_new(struct partition *p);
 
@@ -107,6 +111,21 @@ INLINE void vcpu_read_end(struct reading *r)
         vcpu_leave_door(r->handle, r->index);
     else
         vcpu_read_end_slow(r);
+}
+
+/*
+ * A call that holds one processor and asks for the time, which may follow the counts of all: until counts_release()
+ * none of them executes, comes or goes. A thread that runs one itself holds off all others as it is.
+ */
+INLINE bool counts_hold(struct partition *p)
+{
+    return unlikely(p->processors > 1 && (p->clock == SwhpClockVirtual || p->synthetic.has)) && meet_begin(p);
+}
+
+INLINE void counts_release(struct partition *p, bool is_held)
+{
+    if (unlikely(is_held))
+        meet_end(p);
 }
 
 /* All processors of the partition at once, busy: nothing runs. WHV_E_INVALID_VP_STATE where one does, and

@@ -161,6 +161,9 @@ static HRESULT state_get(struct vcpu *cpu, void *state, u32 size, u32 *written)
 
     if (!cpu->apic)
         return no_apic();
+
+    bool is_held = counts_hold(cpu->partition);
+
     apic_catch_up(cpu);
     for (unsigned n = 0; n < APIC_REGISTERS; n++)
         store_bytes(page + n * 16, apic_read(cpu, n), 4);
@@ -168,6 +171,7 @@ static HRESULT state_get(struct vcpu *cpu, void *state, u32 size, u32 *written)
     beyond.errors = __atomic_load_n(&cpu->apic->errors, __ATOMIC_SEQ_CST);
     beyond.phase = apic_timer_phase(cpu);
     beyond.deadline = cpu->apic->timer.deadline;
+    counts_release(cpu->partition, is_held);
     memcpy(page + BEYOND_AT, &beyond, sizeof beyond);
     return give(state, size, written, page, sizeof page);
 }
@@ -189,6 +193,8 @@ static HRESULT state_set(struct vcpu *cpu, const void *state, u32 size, bool is_
     if (beyond.magic != BEYOND_MAGIC)
         beyond = (struct beyond){ 0 };
 
+    bool is_held = counts_hold(cpu->partition);
+
 #define REGISTER(n) load_bytes(page + (n)*16, 4)
     for (unsigned i = 0; i < sizeof first; i++) /* SVR decides which local vectors may be unmasked */
         apic_put(cpu, first[i], REGISTER(first[i]));
@@ -205,6 +211,7 @@ static HRESULT state_set(struct vcpu *cpu, const void *state, u32 size, bool is_
     apic_set_deadline(cpu, beyond.deadline);
     __atomic_store_n(&cpu->apic->signals, beyond.signals & SIGNALS_ALL, __ATOMIC_SEQ_CST);
     __atomic_store_n(&cpu->apic->errors, beyond.errors & 0xff, __ATOMIC_SEQ_CST);
+    counts_release(cpu->partition, is_held);
     return S_OK;
 }
 
@@ -229,7 +236,8 @@ HRESULT WINAPI WHvGetVirtualProcessorInterruptControllerState2(WHV_PARTITION_HAN
     return interrupt_state_get(Partition, VpIndex, State, StateSize, WrittenSize);
 }
 
-HRESULT interrupt_state_set(WHV_PARTITION_HANDLE Partition, u32 VpIndex, const void *State, u32 StateSize, bool is_exact)
+HRESULT interrupt_state_set(WHV_PARTITION_HANDLE Partition, u32 VpIndex, const void *State, u32 StateSize,
+                            bool is_exact)
 {
     struct vcpu *cpu;
 

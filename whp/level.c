@@ -192,14 +192,7 @@ static bool lacks(u32 level, const char *function)
 
 bool level_lacks(WHV_PARTITION_HANDLE handle, const char *function)
 {
-    struct partition *p;
-    bool it_does;
-
-    if (FAILED(partition_enter(handle, &p)))
-        return false; /* the function says so itself */
-    it_does = lacks(p->api_level, function);
-    partition_leave(handle);
-    return it_does;
+    return lacks(handle_level(handle), function); /* of what is no partition the function says so itself */
 }
 
 bool level_of_process_lacks(const char *function)
@@ -214,11 +207,13 @@ bool level_has_old_context(const struct partition *p)
 
 void level_use(struct partition *p)
 {
-    p->is_special = level_has_old_context(p);
+    p->is_special = level_has_old_context(p) || p->is_suspended;
     p->features = p->profile->features & level_bits(p->api_level, LEVEL_PROCESSOR);
     p->features1 = p->profile->features1 & level_bits(p->api_level, LEVEL_PROCESSOR1);
     p->xsave_features = p->profile->xsave_features & level_bits(p->api_level, LEVEL_XSAVE);
     profile_settle(p);
+    if (p->doors) /* else it has no handle yet */
+        handle_set_level(p);
 }
 
 /* ---- what a client asks before it calls ---- */

@@ -9,7 +9,10 @@
 #include "state/partition.h"
 #include "whp/error.h"
 
-enum { LEVEL_NEWEST = 26100 };
+enum {
+    LEVEL_LATE_EXITS = 18362, /* since then what chooses exits may be changed after Setup; reference 1.3 */
+    LEVEL_NEWEST = 26100
+};
 
 bool level_is_known(u32 level);
 

@@ -266,6 +266,21 @@ static HRESULT check_advice(u32 advice, const void *buffer, u32 size)
     }
 }
 
+/* The list is the caller's, who may have changed it since it was checked. */
+static HRESULT check_mapped(struct partition *p, const WHV_MEMORY_RANGE_ENTRY *range, u32 n)
+{
+    u64 gpa = load_bytes(&range->GuestAddress, 8), size = load_bytes(&range->SizeInBytes, 8);
+    HRESULT hr = check_range(p, gpa, size);
+
+    if (FAILED(hr))
+        return hr;
+    host_lock(&p->lock); /* for one by one: there may be many */
+    if (!ram_has_all(p->ram, gpa, size))
+        hr = fail(WHV_E_GPA_RANGE_NOT_FOUND, "GpaRanges[%u]: not all of it is mapped", n);
+    host_unlock(&p->lock);
+    return hr;
+}
+
 /* Memory is the caller's and is there anyway, so this only checks. */
 HRESULT WINAPI WHvAdviseGpaRange(WHV_PARTITION_HANDLE Partition, const WHV_MEMORY_RANGE_ENTRY *GpaRanges,
                                  UINT32 GpaRangesCount, WHV_ADVISE_GPA_RANGE_CODE Advice,
@@ -285,12 +300,8 @@ HRESULT WINAPI WHvAdviseGpaRange(WHV_PARTITION_HANDLE Partition, const WHV_MEMOR
     hr = check_advice((u32)Advice, AdviceBuffer, AdviceBufferSizeInBytes);
     for (u32 i = 0; i < GpaRangesCount && SUCCEEDED(hr); i++)
         hr = check_range(p, GpaRanges[i].GuestAddress, GpaRanges[i].SizeInBytes);
-    for (u32 i = 0; i < GpaRangesCount && SUCCEEDED(hr); i++) {
-        host_lock(&p->lock); /* one by one: there may be many */
-        if (!ram_has_all(p->ram, GpaRanges[i].GuestAddress, GpaRanges[i].SizeInBytes))
-            hr = fail(WHV_E_GPA_RANGE_NOT_FOUND, "GpaRanges[%u]: not all of it is mapped", i);
-        host_unlock(&p->lock);
-    }
+    for (u32 i = 0; i < GpaRangesCount && SUCCEEDED(hr); i++)
+        hr = check_mapped(p, &GpaRanges[i], i);
     partition_leave(Partition);
     return hr;
 }

@@ -97,9 +97,9 @@ HRESULT WINAPI WHvResetPartition(WHV_PARTITION_HANDLE Partition)
 
     if (FAILED(hr))
         return hr;
-    if (!p->is_set_up) {
+    if (!__atomic_load_n(&p->is_set_up, __ATOMIC_RELAXED)) {
         hr = fail(HRESULT_FROM_WIN32(ERROR_INVALID_STATE), "Partition: not set up");
-    } else if (FAILED(partition_stop(Partition, p, &held))) {
+    } else if (FAILED(partition_freeze(Partition, p, &held))) { /* pages of Hyper-V's interface leave the map */
         hr = HRESULT_FROM_WIN32(ERROR_INVALID_STATE);
     } else {
         for (u32 i = 0; i < p->processors; i++) {
@@ -114,7 +114,7 @@ HRESULT WINAPI WHvResetPartition(WHV_PARTITION_HANDLE Partition)
             synthetic_reset(p);
         p->turns.whose = 0;
         p->turns.rest = 0; /* the generator goes on, as RDRAND's does */
-        partition_go(Partition, held);
+        partition_thaw(Partition, p, held);
     }
     partition_leave(Partition);
     return hr;
@@ -127,14 +127,12 @@ HRESULT WINAPI WHvDeletePartition(WHV_PARTITION_HANDLE Partition)
 
     if (FAILED(hr))
         return hr;
-    for (u32 i = 0; i < p->processors; i++) {
-        struct door *door = &p->doors[i];
-
-        if (!door->cpu)
-            continue;
-        processor_close(door);
-        processor_delete(p, i);
-    }
+    for (u32 i = 0; i < p->processors; i++) /* all, before any goes: who looks in on one may ask for the others */
+        if (p->doors[i].cpu)
+            processor_close(&p->doors[i]);
+    for (u32 i = 0; i < p->processors; i++)
+        if (p->doors[i].cpu)
+            processor_delete(p, i);
     destroy(p);
     handle_free(Partition);
     return S_OK;

@@ -15,8 +15,11 @@ HRESULT environment_apply(struct partition *p);
 /* Sets a partition property as WHvSetPartitionProperty does, before Setup or with all processors stopped. */
 HRESULT property_set(struct partition *p, u32 code, const void *buffer, u32 size);
 
-/* The same for the properties that are lists, at a time when they may be set. */
+/* The same for the properties that are no plain values, at a time when they may be set. */
 HRESULT property_set_list(struct partition *p, u32 code, const void *buffer, u32 size);
+HRESULT property_set_banks(struct partition *p, const void *buffer, u32 size, bool synthetic);
+HRESULT property_set_profile(struct partition *p, const void *buffer, u32 size);
+HRESULT property_set_time(struct partition *p, const void *buffer, u32 size);
 
 /* What this build offers: capabilities, and what the properties of the same names accept. */
 enum {

@@ -252,14 +252,16 @@ HRESULT WINAPI WHvCreateNotificationPort(WHV_PARTITION_HANDLE Partition,
                                          const WHV_NOTIFICATION_PORT_PARAMETERS *Parameters, HANDLE EventHandle,
                                          WHV_NOTIFICATION_PORT_HANDLE *PortHandle)
 {
+    WHV_NOTIFICATION_PORT_PARAMETERS q;
     u64 number = 0;
 
     if (level_lacks(Partition, __func__))
         return E_NOTIMPL;
     if (!Parameters || !PortHandle)
         return fail(E_POINTER, "Parameters or PortHandle is NULL");
+    memcpy(&q, Parameters, sizeof q); /* what is checked is what is opened */
 
-    HRESULT hr = open_and_hang(Partition, Parameters, EventHandle, &number);
+    HRESULT hr = open_and_hang(Partition, &q, EventHandle, &number);
 
     if (SUCCEEDED(hr))
         *PortHandle = port_handle(number);

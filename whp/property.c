@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Partition properties: a table of the plain ones, and functions for banks and time. Reference 2.2. */
-#include "cpu/synthetic.h"
+/* Partition properties: a table of the plain ones, and the two functions. Reference 2.2. */
 #include "state/clock.h"
 #include "state/profile.h"
 #include "whp/level.h"
@@ -43,7 +42,9 @@ static const char *check_count(const struct partition *p, u64 v)
 
 static const char *check_exits(const struct partition *p, u64 v)
 {
-    return v & ~(OFFERED_EXITS & level_bits(p->api_level, LEVEL_EXITS)) ? "exits that the capability ExtendedVmExits doesn't offer" : NULL;
+    return v & ~(OFFERED_EXITS & level_bits(p->api_level, LEVEL_EXITS))
+               ? "exits that the capability ExtendedVmExits doesn't offer"
+               : NULL;
 }
 
 static const char *check_exceptions(const struct partition *p, u64 v)
@@ -65,16 +66,20 @@ static const char *check_action(const struct partition *p, u64 v)
     return v > WHvMsrActionExit ? "there are the actions 0 to 2" : NULL;
 }
 
+/* Bits can only be taken away. */
+static const char *check_subset(u64 v, u64 all)
+{
+    return v & ~all ? "features that the processor lacks; bits can only be taken away" : NULL;
+}
+
 static const char *check_features(const struct partition *p, u64 v)
 {
-    return v & ~(p->profile->features & level_bits(p->api_level, LEVEL_PROCESSOR)) ? "features that the processor lacks; bits can only be taken away"
-                                     : NULL;
+    return check_subset(v, p->profile->features & level_bits(p->api_level, LEVEL_PROCESSOR));
 }
 
 static const char *check_xsave_features(const struct partition *p, u64 v)
 {
-    return v & ~(p->profile->xsave_features & level_bits(p->api_level, LEVEL_XSAVE)) ? "features that the processor lacks; bits can only be taken away"
-                                           : NULL;
+    return check_subset(v, p->profile->xsave_features & level_bits(p->api_level, LEVEL_XSAVE));
 }
 
 static const char *check_line(const struct partition *p, u64 v)
@@ -85,7 +90,9 @@ static const char *check_line(const struct partition *p, u64 v)
 
 static const char *check_apic(const struct partition *p, u64 v)
 {
-    return v > 31 || !(level_bits(p->api_level, LEVEL_APIC_MODES) >> v & 1) ? "none of WHV_X64_LOCAL_APIC_EMULATION_MODE" : NULL;
+    return v > 31 || !(level_bits(p->api_level, LEVEL_APIC_MODES) >> v & 1)
+               ? "none of WHV_X64_LOCAL_APIC_EMULATION_MODE"
+               : NULL;
 }
 
 static const char *check_frequency(const struct partition *p, u64 v)
@@ -152,6 +159,7 @@ static const struct property properties[] = {
     ROW(PrimaryNumaNode, 2, SETUP, AT(numa_node), check_any),
     ROW(ProcessorFrequencyCap, 4, SETUP, 0, check_zero),
     ROW(AllowDeviceAssignment, 4, SETUP, 0, check_zero),
+    ROW(DisableSmt, 4, SETUP, 0, check_zero),
     ROW(ProcessorFeatures, 8, SETUP, AT(features), check_features),
     ROW(ProcessorClFlushSize, 1, SETUP, 0, check_line),
     ROW(LocalApicEmulationMode, 4, SETUP, AT(apic_mode), check_apic),
@@ -189,100 +197,48 @@ static HRESULT set_plain(struct partition *p, const struct property *row, const 
 
     if (why)
         return fail(E_INVALIDARG, "%s: %#llx: %s", row->name, (unsigned long long)value, why);
-    if (row->where)
-        memcpy((char *)p + row->where, buffer, row->size);
+    if (row->where) /* not the buffer's once more: another thread of the caller may have changed it */
+        store_bytes((u8 *)p + row->where, value, row->size);
     return S_OK;
 }
 
-/* ---- banks, names, time ---- */
+/* ---- all of them ---- */
 
-static HRESULT set_banks(struct partition *p, const void *buffer, u32 size, bool synthetic)
+/* May it be set after Setup, too? What chooses exits may since 18362; what isn't there says so itself. */
+static bool is_late(const struct partition *p, const struct property *row, u32 code)
 {
-    const char *name = synthetic ? "SyntheticProcessorFeaturesBanks" : "ProcessorFeaturesBanks";
-    u32 most = synthetic ? WHV_SYNTHETIC_PROCESSOR_FEATURES_BANKS_COUNT : WHV_PROCESSOR_FEATURES_BANKS_COUNT;
-    u64 head, bank[2] = { 0 };
-
-    if (size < sizeof head)
-        return fail(WHV_E_INSUFFICIENT_BUFFER, "%s: %u bytes", name, size);
-    head = load_bytes(buffer, 8);
-    if (head == 0 || head > most)
-        return fail(E_INVALIDARG, "%s: BanksCount must be 1 to %u, and Reserved0 zero", name, most);
-    if (size < 8 + 8 * head)
-        return fail(WHV_E_INSUFFICIENT_BUFFER, "%s: %u bytes for %u banks", name, size, (u32)head);
-    memcpy(bank, (const char *)buffer + 8, 8 * head);
-    if (bank[0] & ~(synthetic ? SYNTHETIC_OFFERED & level_bits(p->api_level, LEVEL_SYNTHETIC)
-                              : p->profile->features & level_bits(p->api_level, LEVEL_PROCESSOR)) ||
-        bank[1] & ~(synthetic ? 0 : p->profile->features1 & level_bits(p->api_level, LEVEL_PROCESSOR1)))
-        return fail(E_INVALIDARG, "%s: features that the capability of that name doesn't offer", name);
-    if (synthetic) {
-        p->synthetic.asked = bank[0];
-    } else {
-        p->features = bank[0];
-        if (head > 1)
-            p->features1 = bank[1];
+    if (row)
+        return row->when == ALWAYS && p->api_level >= LEVEL_LATE_EXITS;
+    switch (code) {
+    case WHvPartitionPropertyCodeCpuidExitList: return p->api_level >= LEVEL_LATE_EXITS;
+    case WHvPartitionPropertyCodeCpuidResultList:
+    case WHvPartitionPropertyCodeProcessorFeaturesBanks:
+    case WHvPartitionPropertyCodeSyntheticProcessorFeaturesBanks:
+    case SwhpPartitionPropertyCodeProfile: return false;
+    default: return true;
     }
-    return S_OK;
-}
-
-static HRESULT set_profile(struct partition *p, const void *buffer, u32 size)
-{
-    char name[33] = { 0 };
-
-    memcpy(name, buffer, size < 32 ? size : 32);
-
-    const struct profile *profile = profile_find(name);
-
-    if (!profile)
-        return fail(E_INVALIDARG, "Profile: there is no processor \"%s\"; \"zen\" is one", name);
-    profile_use(p, profile);
-    level_use(p);
-    return S_OK;
-}
-
-static HRESULT set_time(struct partition *p, const void *buffer, u32 size)
-{
-    if (size < 8)
-        return fail(WHV_E_INSUFFICIENT_BUFFER, "ReferenceTime: %u bytes, the value has 8", size);
-    if (p->is_set_up && !p->is_suspended)
-        return fail(E_INVALIDARG, "ReferenceTime: after Setup only while WHvSuspendPartitionTime holds");
-    p->reference_offset = 0;
-    p->reference_offset = load_bytes(buffer, 8) - clock_reference_time(p);
-    synthetic_settle_tsc(p);
-    return S_OK;
 }
 
 static HRESULT set_any(struct partition *p, u32 code, const void *buffer, u32 size)
 {
     const struct property *row = find(code);
-    bool is_late = (row && row->when == ALWAYS) || code == WHvPartitionPropertyCodeCpuidExitList ||
-                   code == WHvPartitionPropertyCodeReferenceTime;
 
     if (size && !buffer)
         return fail(E_POINTER, "PropertyBuffer is NULL");
-    if (row && p->is_set_up && !is_late)
-        return fail(E_INVALIDARG, "%s: settable before WHvSetupPartition only", row->name);
+    if (p->is_set_up && !is_late(p, row, code))
+        return fail(E_INVALIDARG, "%s: property %#x is settable before WHvSetupPartition only",
+                    row ? row->name : "PropertyCode", code);
     if (row)
         return set_plain(p, row, buffer, size);
-
-    switch (code) {
-    case WHvPartitionPropertyCodeCpuidResultList:
-    case WHvPartitionPropertyCodeProcessorFeaturesBanks:
-    case WHvPartitionPropertyCodeSyntheticProcessorFeaturesBanks:
-    case SwhpPartitionPropertyCodeProfile:
-        if (p->is_set_up)
-            return fail(E_INVALIDARG, "PropertyCode: %#x is settable before WHvSetupPartition only", code);
-        break;
-    default: break;
-    }
     switch (code) {
     case WHvPartitionPropertyCodeCpuidExitList:
     case WHvPartitionPropertyCodeCpuidResultList:
     case WHvPartitionPropertyCodeCpuidResultList2:
     case WHvPartitionPropertyCodeMsrActionList: return property_set_list(p, code, buffer, size);
-    case WHvPartitionPropertyCodeProcessorFeaturesBanks: return set_banks(p, buffer, size, false);
-    case WHvPartitionPropertyCodeSyntheticProcessorFeaturesBanks: return set_banks(p, buffer, size, true);
-    case WHvPartitionPropertyCodeReferenceTime: return set_time(p, buffer, size);
-    case SwhpPartitionPropertyCodeProfile: return set_profile(p, buffer, size);
+    case WHvPartitionPropertyCodeProcessorFeaturesBanks: return property_set_banks(p, buffer, size, false);
+    case WHvPartitionPropertyCodeSyntheticProcessorFeaturesBanks: return property_set_banks(p, buffer, size, true);
+    case WHvPartitionPropertyCodeReferenceTime: return property_set_time(p, buffer, size);
+    case SwhpPartitionPropertyCodeProfile: return property_set_profile(p, buffer, size);
     default: return fail(WHV_E_UNKNOWN_PROPERTY, "PropertyCode: %#x isn't there in this version", code);
     }
 }

@@ -2,6 +2,8 @@
 /* The table of register names, and WHvGet- and WHvSetVirtualProcessorRegisters on it. */
 #include "whp/registers.h"
 
+#include <stdlib.h>
+
 #include "include/softwhp.h"
 #include "state/partition.h"
 #include "state/profile.h"
@@ -213,52 +215,65 @@ static HRESULT check_names(struct vcpu *cpu, const WHV_REGISTER_NAME *names, u32
 
 static HRESULT get_any(struct vcpu *cpu, const WHV_REGISTER_NAME *names, u32 from, u32 count, void *values)
 {
+    bool is_held = counts_hold(cpu->partition);
+    HRESULT hr = S_OK;
     u64 where;
 
-    for (u32 i = from; i < count; i++) {
+    for (u32 i = from; i < count && SUCCEEDED(hr); i++) {
         u32 name = (u32)names[i];
         const struct row *row = find(cpu, name, &where);
 
-        if (!row) /* the names were changed meanwhile by another thread of the caller */
-            return no_such_register(i, name);
+        if (row) {
+            struct register_bytes v = register_read(cpu, row->kind, where);
 
-        struct register_bytes v = register_read(cpu, row->kind, where);
-
-        memcpy(value_at(values, i), &v, sizeof v);
+            memcpy(value_at(values, i), &v, sizeof v);
+        } else { /* the names were changed meanwhile by another thread of the caller */
+            hr = no_such_register(i, name);
+        }
     }
-    return S_OK;
+    counts_release(cpu->partition, is_held);
+    return hr;
 }
 
-static HRESULT set_any(struct vcpu *cpu, const WHV_REGISTER_NAME *names, u32 count, const void *values)
-{
-    WHV_REGISTER_VALUE v;
-    unsigned effects = 0;
+/* One of a batch, as it was checked: what the caller's arrays hold by then may be something else. */
+struct setting {
     u64 where;
+    unsigned kind;
+    WHV_REGISTER_VALUE v;
+};
 
-    for (u32 i = 0; i < count; i++) {
-        const struct row *row = find(cpu, (u32)names[i], &where);
+static HRESULT check_one(struct vcpu *cpu, u32 n, u32 name, const void *value, struct setting *s)
+{
+    const struct row *row = find(cpu, name, &s->where);
 
-        if (!row)
-            return no_such_register(i, (u32)names[i]);
-        if (row->kind == KIND_APIC && !cpu->apic)
-            return denied(i, (u32)names[i]);
-        memcpy(&v, value_at(values, i), sizeof v);
+    if (!row)
+        return no_such_register(n, name);
+    if (row->kind == KIND_APIC && !cpu->apic)
+        return denied(n, name);
+    s->kind = row->kind;
+    memcpy(&s->v, value, sizeof s->v);
+    return register_check(cpu, s->kind, s->where, name, &s->v);
+}
 
-        HRESULT hr = register_check(cpu, row->kind, where, (u32)names[i], &v);
+static NOINLINE HRESULT set_any(struct vcpu *cpu, const WHV_REGISTER_NAME *names, u32 count, const void *values)
+{
+    enum { FEW = 96 }; /* all that a client saves */
+    struct setting few[FEW], *all = count <= FEW ? few : malloc(count * sizeof *all);
+    HRESULT hr = all ? S_OK : fail(E_OUTOFMEMORY, "RegisterCount: no memory for %u registers", count);
+    bool is_held = counts_hold(cpu->partition);
+    unsigned effects = 0;
 
-        if (FAILED(hr))
-            return hr;
+    for (u32 i = 0; i < count && SUCCEEDED(hr); i++)
+        hr = check_one(cpu, i, (u32)names[i], value_at(values, i), &all[i]);
+    if (SUCCEEDED(hr)) {
+        for (u32 i = 0; i < count; i++)
+            effects |= register_write(cpu, all[i].kind, all[i].where, &all[i].v);
+        registers_settle(cpu, effects);
     }
-    for (u32 i = 0; i < count; i++) {
-        const struct row *row = find(cpu, (u32)names[i], &where);
-
-        if (!row)
-            continue;
-        memcpy(&v, value_at(values, i), sizeof v);
-        effects |= register_write(cpu, row->kind, where, &v);
-    }
-    registers_settle(cpu, effects);
-    return S_OK;
+    counts_release(cpu->partition, is_held);
+    if (all != few)
+        free(all);
+    return hr;
 }
 
 /* The two are called around each exit, so what callers mostly ask for goes straight. */

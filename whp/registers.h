@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Registers by their names in the API. registers.c has the table, register_values.c what each kind's value
- * looks like. */
+/* Registers by their names in the API. registers.c has the table, register_values.c what each kind's value looks like,
+ * register_checks.c which values are taken. */
 #ifndef WHP_REGISTERS_H
 #define WHP_REGISTERS_H
 

@@ -103,9 +103,9 @@ static HRESULT no_state(u32 kind)
     return fail(HRESULT_FROM_WIN32(ERROR_NOT_SUPPORTED), "StateType: %#x comes with the feature AccessSynicRegs", kind);
 }
 
-static u8 *page_of(const struct vcpu *cpu, u32 kind)
+static enum synic_page page_of(u32 kind)
 {
-    return synic_page(cpu->synic, kind == WHvVirtualProcessorStateTypeSynicMessagePage ? PAGE_MESSAGES : PAGE_EVENTS);
+    return kind == WHvVirtualProcessorStateTypeSynicMessagePage ? PAGE_MESSAGES : PAGE_EVENTS;
 }
 
 static HRESULT timers_get(struct vcpu *cpu, void *buffer, u32 size, u32 *written)
@@ -160,12 +160,19 @@ HRESULT synic_state_get(WHV_PARTITION_HANDLE handle, u32 index, u32 kind, void *
 
     if (FAILED(hr))
         return hr;
-    if (!has_synic(cpu))
+    if (!has_synic(cpu)) {
         hr = no_state(kind);
-    else if (kind == WHvVirtualProcessorStateTypeSynicTimerState)
+    } else if (kind == WHvVirtualProcessorStateTypeSynicTimerState) {
+        bool is_held = counts_hold(cpu->partition);
+
         hr = timers_get(cpu, buffer, size, written);
-    else
-        hr = give(buffer, size, written, page_of(cpu, kind), PAGE_SIZE);
+        counts_release(cpu->partition, is_held);
+    } else {
+        u8 page[PAGE_SIZE];
+
+        synic_page_get(cpu, page_of(kind), page);
+        hr = give(buffer, size, written, page, sizeof page);
+    }
     vcpu_leave_door(handle, index);
     return hr;
 }
@@ -178,16 +185,20 @@ HRESULT synic_state_set(WHV_PARTITION_HANDLE handle, u32 index, u32 kind, const 
 
     if (FAILED(hr))
         return hr;
-    if (!has_synic(cpu))
+    if (!has_synic(cpu)) {
         hr = no_state(kind);
-    else if (!buffer)
+    } else if (!buffer) {
         hr = fail(E_POINTER, "Buffer is NULL");
-    else if (size != natural)
+    } else if (size != natural) {
         hr = fail(E_INVALIDARG, "BufferSizeInBytes: %u, the state has %u", size, natural);
-    else if (kind == WHvVirtualProcessorStateTypeSynicTimerState)
+    } else if (kind == WHvVirtualProcessorStateTypeSynicTimerState) {
+        bool is_held = counts_hold(cpu->partition);
+
         hr = timers_set(cpu, buffer);
-    else
-        memcpy(page_of(cpu, kind), buffer, PAGE_SIZE);
+        counts_release(cpu->partition, is_held);
+    } else {
+        synic_page_set(cpu, page_of(kind), buffer);
+    }
     vcpu_leave_door(handle, index);
     return hr;
 }

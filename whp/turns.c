@@ -22,28 +22,40 @@ static void disband(WHV_PARTITION_HANDLE handle, const struct team *team)
     }
 }
 
-/* Takes all processors that there are, or none. */
+enum taken { TAKEN, TAKEN_AWAY, TAKEN_BUSY, TAKEN_RUNNING };
+
+/* Without waiting: who is busy with it may hold a meeting, which waits for those that are in the team already. */
+static enum taken take(WHV_PARTITION_HANDLE handle, u32 index, struct vcpu **cpu)
+{
+    while (!vcpu_try_enter(handle, index, DOOR_RUNNING, cpu)) {
+        u64 seen = __atomic_load_n(&handle_door(handle, index)->state, __ATOMIC_SEQ_CST);
+
+        if ((seen & ~(u64)DOOR_STATE) != handle_number(handle))
+            return TAKEN_AWAY;
+        if (seen & DOOR_STATE)
+            return (seen & DOOR_STATE) == DOOR_RUNNING ? TAKEN_RUNNING : TAKEN_BUSY;
+    }
+    return TAKEN;
+}
+
+/* Takes all processors that there are, or none. S_FALSE: somebody is busy with one. */
 static HRESULT gather(WHV_PARTITION_HANDLE handle, const struct partition *p, struct team *team)
 {
     team->n = 0;
     for (u32 i = 0; i < p->processors; i++) {
         struct vcpu *cpu;
+        enum taken taken = take(handle, i, &cpu);
 
-        if (!__atomic_load_n(&p->doors[i].state, __ATOMIC_SEQ_CST))
+        if (taken == TAKEN_AWAY)
             continue;
-
-        HRESULT hr = vcpu_enter_as(handle, i, DOOR_RUNNING, &cpu);
-
-        if (hr == WHV_E_VP_DOES_NOT_EXIST) /* deleted just now */
-            continue;
-        if (FAILED(hr)) {
+        if (taken != TAKEN) {
             disband(handle, team);
-            return hr == WHV_E_INVALID_VP_STATE
-                       ? fail(hr,
+            return taken == TAKEN_BUSY
+                       ? S_FALSE
+                       : fail(WHV_E_INVALID_VP_STATE,
                               "Partition: processor %u is inside WHvRunVirtualProcessor or SwhpRunPartition; "
                               "WHvCancelRunVirtualProcessor ends that",
-                              i)
-                       : hr;
+                              i);
         }
         __atomic_store_n(&p->doors[i].thread, thread_mark(), __ATOMIC_RELAXED);
         __atomic_store_n(&cpu->in_turns, 1, __ATOMIC_RELAXED);
@@ -63,6 +75,10 @@ static HRESULT enter(WHV_PARTITION_HANDLE handle, struct team *team, struct part
         return hr;
     for (;;) {
         hr = gather(handle, *p, team);
+        if (hr == S_FALSE) {
+            host_yield();
+            continue;
+        }
         if (FAILED(hr) || !__atomic_load_n(&(*p)->meeting, __ATOMIC_SEQ_CST))
             break;
         disband(handle, team); /* steps back until it is over */

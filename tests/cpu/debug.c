@@ -329,6 +329,7 @@ Suite *debug_suite(void)
 
     suite_add_tcase(s, step_case());
     suite_add_tcase(s, breakpoint_case());
+    suite_add_tcase(s, data_breakpoint_case());
     suite_add_tcase(s, watch_case());
     return s;
 }

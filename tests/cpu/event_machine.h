@@ -109,6 +109,7 @@ enum { ON_EXECUTE = 0, ON_WRITE = 1, ON_PORT = 2, ON_ACCESS = 3 };
 
 TCase *step_case(void);
 TCase *breakpoint_case(void);
+TCase *data_breakpoint_case(void);
 TCase *watch_case(void);
 TCase *window_case(void);
 TCase *injection_case(void);

@@ -79,6 +79,7 @@ TCase *system_priorities_cases(void);
 TCase *system_protected_cases(void);
 TCase *system_real_cases(void);
 TCase *system_registers_cases(void);
+TCase *system_register_rows_cases(void);
 TCase *system_task_cases(void);
 TCase *system_vector_cases(void);
 TCase *system_rule_cases(void);

@@ -14,6 +14,7 @@ Suite *system_suite(void)
     suite_add_tcase(s, system_protected_cases());
     suite_add_tcase(s, system_real_cases());
     suite_add_tcase(s, system_registers_cases());
+    suite_add_tcase(s, system_register_rows_cases());
     suite_add_tcase(s, system_task_cases());
     suite_add_tcase(s, system_vector_cases());
     suite_add_tcase(s, system_rule_cases());

@@ -10,60 +10,10 @@ set -u
 
 # shellcheck source=tests/vmm/claims.inc
 . "$(dirname "$0")/claims.inc"
-
-is() { [ "$(cat "$out")" = "$1" ]; }
+# shellcheck source=tests/vmm/flat.inc
+. "$(dirname "$0")/flat.inc"
 
 # ---- Small guests ----
-
-# flat NAME STATUS OPTION...: protected mode at 1 MiB; the code, with the lines of $start before it, is on standard input.
-flat() {
-    wanted=$2
-    about "$1.$clock"
-    shift 2
-    if ! { printf "%s\n" "$start"; cat; } | assemble 0x100000; then
-        claim "$guest: assembles" false
-        return
-    fi
-    run "$guest" "$tool" run --mode protected "$work/$guest.bin" --summary "$@"
-    claim "$guest: ends with status $wanted" ends_with "$wanted"
-}
-
-# Sends code from `there` to `there_end` to all others at 8000: real mode, DS 0, SP 7000 less 100 for each processor. It
-# begins with its number in BX, and their number is counted at 9000.
-# shellcheck disable=SC2016
-start='.code32
-    .macro start_others
-    mov $there, %esi
-    mov $0x8000, %edi
-    mov $there_end, %ecx
-    sub %esi, %ecx
-    rep movsb
-    movl $0x1ff, 0xfee000f0
-    movl $0xc4500, 0xfee00300
-    movl $0xc4608, 0xfee00300
-    .endm
-    .macro others
-there:
-    .code16
-    cli
-    xor %ax, %ax
-    mov %ax, %ds
-    mov %ax, %ss
-    mov $1, %bx
-    lock xadd %bx, 0x9000
-    mov $0x7000, %sp
-    mov %bx, %ax
-    shl $8, %ax
-    sub %ax, %sp
-    .endm
-    .macro put letter
-    mov $\letter, %al
-    out %al, $0xe9
-    .endm
-    .macro leave value
-    mov $\value, %al
-    out %al, $0xf4
-    .endm'
 
 # The clock: host, a thread each; virtual, all in turns on one.
 run_flat() {
@@ -166,21 +116,9 @@ END
     # A line that another processor raises: the 8259A's request reaches the first one in its HLT.
     flat told 7 --cpus 2 --clock "$clock" <<'END'
     lidt table
-    movl $handler, 0xa000 + 0x24 * 8 # IRQ 4
-    movl $handler, 0xa004 + 0x24 * 8
-    movw $0x10, 0xa002 + 0x24 * 8
-    movw $0x8e00, 0xa004 + 0x24 * 8
+    gate 0x24, handler # IRQ 4
     lgdt gdt_at
-    mov $0x11, %al
-    out %al, $0x20
-    mov $0x20, %al
-    out %al, $0x21
-    mov $4, %al
-    out %al, $0x21
-    mov $1, %al
-    out %al, $0x21
-    mov $0xef, %al
-    out %al, $0x21
+    set_pic 0xef
     start_others
     sti
 1:  hlt
@@ -188,15 +126,7 @@ END
 handler:
     put 'i'
     leave 3
-table:
-    .word 0x7ff
-    .long 0xa000
-gdt_at:
-    .word 31
-    .long gdt
-    .balign 8
-gdt:
-    .quad 0, 0, 0x00cf9b000000ffff, 0x00cf93000000ffff
+    tables
     others
     mov $20000000, %ecx
 1:  dec %ecx # until the first one sleeps, perhaps
@@ -252,10 +182,7 @@ END
     # The I/O APIC hands the 8259A's request to a processor that isn't there, and LINT0 is closed: nobody takes it.
     flat nobody 3 --apic xapic --clock "$clock" <<'END'
     lidt table
-    movl $handler, 0xa000 + 0x24 * 8
-    movl $handler, 0xa004 + 0x24 * 8
-    movw $0x10, 0xa002 + 0x24 * 8
-    movw $0x8e00, 0xa004 + 0x24 * 8
+    gate 0x24, handler
     lgdt gdt_at
     movl $0x1ff, 0xfee000f0
     movl $0x10700, 0xfee00350
@@ -263,16 +190,7 @@ END
     movl $0x0e000000, 0xfec00010
     movl $0x10, 0xfec00000
     movl $0x700, 0xfec00010
-    mov $0x11, %al
-    out %al, $0x20
-    mov $0x20, %al
-    out %al, $0x21
-    mov $4, %al
-    out %al, $0x21
-    mov $1, %al
-    out %al, $0x21
-    mov $0xef, %al
-    out %al, $0x21
+    set_pic 0xef
     mov $0x3fc, %dx # IRQ 4
     mov $8, %al
     out %al, %dx
@@ -286,25 +204,14 @@ END
     leave 1
 handler:
     leave 3
-table:
-    .word 0x7ff
-    .long 0xa000
-gdt_at:
-    .word 31
-    .long gdt
-    .balign 8
-gdt:
-    .quad 0, 0, 0x00cf9b000000ffff, 0x00cf93000000ffff
+    tables
 END
 
     # A timer of Hyper-V's interface is all that can end this sleep, and will in a second.
     flat synthetic 3 --hyperv --apic xapic --clock "$clock" <<'END'
     lidt table
     lgdt gdt_at
-    movl $handler, 0xa000 + 0x60 * 8
-    movl $handler, 0xa004 + 0x60 * 8
-    movw $0x10, 0xa002 + 0x60 * 8
-    movw $0x8e00, 0xa004 + 0x60 * 8
+    gate 0x60, handler
     movl $0x1ff, 0xfee000f0
     mov $0x40000000, %ecx # HV_X64_MSR_GUEST_OS_ID
     mov $1, %eax
@@ -321,15 +228,7 @@ END
     jmp 1b
 handler:
     leave 1
-table:
-    .word 0x7ff
-    .long 0xa000
-gdt_at:
-    .word 31
-    .long gdt
-    .balign 8
-gdt:
-    .quad 0, 0, 0x00cf9b000000ffff, 0x00cf93000000ffff
+    tables
 END
 
     flat counts 0 --cpus 2 --clock "$clock" --max-insns 100000 <<'END'

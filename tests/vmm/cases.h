@@ -14,9 +14,11 @@ TCase *serial_cases(void);
 TCase *rtc_cases(void);
 TCase *board_cases(void);
 TCase *load_cases(void);
+TCase *load_elf_cases(void);
 TCase *options_cases(void);
 TCase *pci_cases(void);
 TCase *fw_cfg_cases(void);
+TCase *mp_cases(void);
 
 Suite *vmm_suite(void);
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Firmware and small systems of Debian on the tool, each judged by what it says itself.
+# Firmware, small systems and a hypervisor of Debian on the tool, each judged by what it says itself.
 #
 #   guests.sh BUILD [all]   all: the long ones too
 set -u
@@ -51,6 +51,27 @@ guest u-boot-64 quick u-boot-qemu usr/lib/u-boot/qemu-x86_64/u-boot.rom 200 120
     says ^Jumping to 64-bit U-Boot
     says ^Reset IDE: Bus 0: OK Bus 1: OK
     says ^=> 
+guest u-boot-xapic quick u-boot-qemu usr/lib/u-boot/qemu-x86/u-boot.rom 250 120
+    options --firmware FILE --clock-rate 50 --apic xapic --cpus 2
+    type ^=> : cpu list\r
+    says ^CPU: +softwhp zen
+    says ^Reset IDE: Bus 0: OK Bus 1: OK
+    says ^ +0: cpu@0
+    says ^ +1: cpu@1
+    never MP init failure
+guest u-boot-x2apic long u-boot-qemu usr/lib/u-boot/qemu-x86/u-boot.rom 250 120
+    options --firmware FILE --clock-rate 50 --apic x2apic
+    type ^=> : cpu list\r
+    says ^ +0: cpu@0
+    never MP init failure
+guest u-boot-64-xapic long u-boot-qemu usr/lib/u-boot/qemu-x86_64/u-boot.rom 200 120
+    options --firmware FILE --clock-rate 50 --apic xapic
+    says ^Reset IDE: Bus 0: OK Bus 1: OK
+    says ^=> 
+guest u-boot-64-x2apic long u-boot-qemu usr/lib/u-boot/qemu-x86_64/u-boot.rom 200 120
+    options --firmware FILE --clock-rate 50 --apic x2apic --cpus 2
+    says ^Reset IDE: Bus 0: OK Bus 1: OK
+    says ^=> 
 guest u-boot-reset long u-boot-qemu usr/lib/u-boot/qemu-x86_64/u-boot.rom 1000 300
     options --firmware FILE --clock-rate 50 --memory 512M
     type ^=> : bdinfo\r
@@ -59,6 +80,12 @@ guest u-boot-reset long u-boot-qemu usr/lib/u-boot/qemu-x86_64/u-boot.rom 1000 3
     says size +=.*20000000
     says ^00\.00\.00 +0x8086 +0x1237
     tells guest reset the machine \(port 0xcf9\)
+guest u-boot-restart long u-boot-qemu usr/lib/u-boot/qemu-x86/u-boot.rom 250 120
+    options --firmware FILE --clock-rate 50 --restart 1
+    type ^=> : reset\r
+    says resetting
+    tells guest reset the machine
+    tells --max-insns was reached
 guest u-boot-linux long u-boot-qemu usr/lib/u-boot/qemu-x86/u-boot.rom 4000 600
     options --firmware FILE KERNEL --initrd INITRD --kernel-args console=ttyS0~softwhp.script~cryptomgr.notests --clock-rate 20
     type ^=> : qfw load 2000000 8000000; zboot 2000000 - 8000000 ${filesize}\r
@@ -83,11 +110,25 @@ guest grub-halt long grub-rescue-pc usr/lib/grub-rescue/grub-rescue-floppy.img 4
     says 2026-01-01 00:00:.. Thursday
     says base_addr = 0xfffc0000, length = 0x40000, reserved RAM
     tells the guest powered off
+guest grub-restart long grub-rescue-pc usr/lib/grub-rescue/grub-rescue-floppy.img 500 300
+    options --firmware SEABIOS --floppy FILE --clock-rate 50 --restart 1
+    type automatically: c
+    type grub> : reboot\r
+    tells guest reset the machine
+    tells --max-insns was reached
 guest grub-firmware quick grub-firmware-qemu usr/share/qemu/grub.bin 100 60
     options --firmware FILE --clock-rate 50 --screen
     tells GNU GRUB  version 2
     tells Search & load /multiboot\.img
     tells highlighted entry will be executed automatically
+guest xen long xen-hypervisor-4.17-amd64 boot/xen-4.17-amd64.gz 1500 300
+    options FILE --initrd KERNEL --memory 512M --apic xapic --cpus 2 --clock-rate 20 --kernel-args no-real-mode~com1=115200~console=com1
+    says Platform timer is 3\.580MHz ACPI PM Timer
+    says Enabling APIC mode
+    says Brought up 2 CPUs
+    says mapping kernel into physical memory
+    says about to get started
+    never Panic on CPU
 guest memtest quick memtest86+ boot/memtest86+x64.bin 400 180
     options FILE --memory 16M --kernel-args console=ttyS0,115200~nobench~nosmp~nopause
     says Memtest86\+ v6
@@ -96,6 +137,12 @@ guest memtest quick memtest86+ boot/memtest86+x64.bin 400 180
     says Errors: 0
 guest memtest-64 long memtest86+ boot/memtest86+x64.bin 4000 900
     options FILE --memory 16M --kernel-args console=ttyS0,115200~nobench~nosmp~nopause
+    says #[3-9]  \[
+    says Errors: 0
+    never Errors: *[1-9]
+guest memtest-smp long memtest86+ boot/memtest86+x64.bin 4000 900
+    options FILE --memory 16M --apic xapic --cpus 2 --kernel-args console=ttyS0,115200~nobench~nopause
+    says SMP: 2T \(PAR\)
     says #[3-9]  \[
     says Errors: 0
     never Errors: *[1-9]
@@ -118,6 +165,17 @@ fetch() {
     return 1
 }
 
+# The file of the row; a compressed one is unpacked.
+file_of_row() {
+    case $file in
+    *.gz)
+        gunzip -c "$guests/$package/$file" >"$work/unpacked"
+        echo "$work/unpacked"
+        ;;
+    *) echo "$guests/$package/$file" ;;
+    esac
+}
+
 # What the guest is typed, each when it has said what is waited for.
 type_in() {
     sed -n 's/^type //p' "$work/row" | while IFS= read -r line; do
@@ -133,7 +191,7 @@ type_in() {
 
 # The run of $name as its row says.
 run_row() {
-    options=$(sed -n 's/^options //p' "$work/row" | sed -e "s|FILE|$guests/$package/$file|" -e "s|LOG|$work/$name.log|" \
+    options=$(sed -n 's/^options //p' "$work/row" | sed -e "s|FILE|$(file_of_row)|" -e "s|LOG|$work/$name.log|" \
         -e "s|SEABIOS|$guests/seabios/usr/share/seabios/bios-256k.bin|" -e "s|KERNEL|$guests/vmlinuz|" \
         -e "s|INITRD|$work/initramfs|" -e "s|NOTHING|$work/nothing|")
     set --

@@ -15,8 +15,10 @@ Suite *vmm_suite(void)
     suite_add_tcase(suite, rtc_cases());
     suite_add_tcase(suite, board_cases());
     suite_add_tcase(suite, load_cases());
+    suite_add_tcase(suite, load_elf_cases());
     suite_add_tcase(suite, options_cases());
     suite_add_tcase(suite, pci_cases());
     suite_add_tcase(suite, fw_cfg_cases());
+    suite_add_tcase(suite, mp_cases());
     return suite;
 }

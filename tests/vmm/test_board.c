@@ -100,7 +100,7 @@ START_TEST(logged_port_without_an_owner_is_a_debug_console)
     ck_assert_uint_eq(bus_read(&bus, 0x402, 1), 0xe9);
     ck_assert_uint_eq(bus_read(&bus, 0x402, 2), 0xffe9);
     ck_assert_uint_eq(bus_read(&bus, 0x401, 1), 0xff);
-    number = bus_attach(&bus, 0x80, 0x80, &device);
+    number = bus_add(&bus, &device);
     bus_offer(&bus, 0x400, 0x43f, number);
     ck_assert_uint_eq(bus_read(&bus, 0x402, 1), 0x02);
     bus_withdraw(&bus, 0x400, 0x43f, number);

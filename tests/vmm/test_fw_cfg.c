@@ -134,6 +134,27 @@ START_TEST(transfers)
 }
 END_TEST
 
+static bool stops_at_third(void *context)
+{
+    return ++*(unsigned *)context == 3;
+}
+
+/* The signal that is to end the run doesn't wait for gigabytes. */
+START_TEST(a_long_transfer_can_be_stopped)
+{
+    unsigned asked = 0;
+    uint8_t *ram = memory_at(&memory, 0x100000, 0x10000);
+
+    memset(ram, 0xcc, 0x10000);
+    f.must_stop = stops_at_third;
+    f.stop_context = &asked;
+    ck_assert_uint_eq(command(2, 0x10000, 0x100000), 1);
+    ck_assert_uint_eq(asked, 3);
+    ck_assert_uint_eq(ram[0x1fff], 0);
+    ck_assert_uint_eq(ram[0x2000], 0xcc);
+}
+END_TEST
+
 START_TEST(a_transfer_respects_the_shadow)
 {
     uint8_t *ram = memory_at(&memory, 0xc0000, 0x8000);
@@ -276,6 +297,7 @@ TCase *fw_cfg_cases(void)
     tcase_add_test(cases, signature_and_numbers);
     tcase_add_test(cases, the_directory_tells_of_the_files);
     tcase_add_test(cases, transfers);
+    tcase_add_test(cases, a_long_transfer_can_be_stopped);
     tcase_add_test(cases, a_transfer_respects_the_shadow);
     tcase_add_loop_test(cases, tables_are_loaded_anywhere, 0, 2); /* without APICs, with */
     tcase_add_test(cases, a_users_tables_stay_what_they_are);

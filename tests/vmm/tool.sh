@@ -55,8 +55,8 @@ refused 2 'one FILE' run spin one
 refused 2 '--hash takes no value' run --hash=yes spin
 refused 2 '--firmware' run --firmware spin --initrd one
 refused 2 '--firmware' run --firmware spin --base 0
-for option in --memory --cpus --apic --seed --undefined --max-insns --mode --base --clock --trace --log-port --initrd \
-    --kernel-args --firmware --floppy --fw-cfg --clock-rate; do
+for option in --memory --cpus --apic --seed --undefined --max-insns --restart --mode --base --clock --trace --log-port \
+    --initrd --kernel-args --firmware --floppy --fw-cfg --clock-rate; do
     refused 2 "$option needs a value" run spin $option
 done
 for value in '' 0 -1 1 12 5K 1T 64MB 99999999999999999999 1000000000G 0x; do
@@ -71,6 +71,7 @@ refused 2 '--cpus: several processors need local APICs' run spin --cpus 4 --apic
 for value in '' -1 x 99999999999999999999; do
     refused 2 '--seed: ' run spin --seed "$value"
     refused 2 '--max-insns: ' run spin --max-insns "$value"
+    refused 2 '--restart: ' run spin --restart "$value"
 done
 for value in '' x XAPIC 1; do
     refused 2 '--apic: ' run spin --apic "$value"
@@ -95,6 +96,7 @@ done
 # ---- Files ----
 
 refused 2 'nowhere: can' run nowhere
+refused 2 'without a name' run ''
 refused 2 'directory: is a directory' run directory
 refused 2 'empty: is empty' run empty
 refused 2 'neither a file nor a pipe' run /dev/zero
@@ -158,8 +160,8 @@ claim "--help: status 0" ends_with 0
 claim "--help: on standard output" grep -q '^usage: softwhp run' out
 claim "--help: nothing on standard error" test ! -s err
 cp out help
-for option in --kernel-args --initrd --memory --cpus --apic --max-insns --trace --hash --summary --screen --seed --undefined \
-    --clock --clock-rate --firmware --floppy --fw-cfg \
+for option in --kernel-args --initrd --memory --cpus --apic --max-insns --trace --hash --summary --screen --seed \
+    --undefined --clock --clock-rate --firmware --floppy --fw-cfg --restart --hyperv \
     --log-port --base --mode; do
     claim "--help tells of $option" grep -q -e "^  $option" help
 done
@@ -208,10 +210,67 @@ softwhp run one --log-port 0xe9:log9
 claim "$said: the byte is in the file too" test "$(cat log9)" = 1
 
 mkfifo pipe
+refused 2 'pipe: is a pipe' run pipe --restart 1
+refused 2 'pipe: is a pipe' run --firmware rom --fw-cfg opt/a=pipe --restart 1
 cat one >pipe &
 softwhp run pipe
 claim "$said: a guest from a pipe" test "$(cat out)" = 1
 wait
+
+# ---- Restarts ----
+
+printf '\260\122\346\351\272\371\014\260\006\356\364' >reset  # mov al, 'R'; out 0xe9, al; mov dx, 0xcf9; mov al, 6; ...
+printf '\260\113\346\351\260\376\346\144\364' >reset-8042       # 'K'; the keyboard controller's FE
+printf '\260\101\346\351\260\003\346\222\364' >reset-fast       # 'A'; port 92
+printf '\260\124\346\351\017\001\036\040\0\314' >triple          # 'T'; an IDT of nothing, and INT3
+head -c 100 /dev/zero >>triple
+for file in reset:R reset-8042:K reset-fast:A; do
+    softwhp run "${file%:*}"
+    claim "$said: ends with it" ends_with 0
+    claim "$said: once" test "$(cat out)" = "${file#*:}"
+    softwhp run "${file%:*}" --restart 2 --summary --trace exit:starts
+    claim "$said: ends with the last" ends_with 0
+    claim "$said: starts three times" test "$(cat out)" = "${file#*:}${file#*:}${file#*:}"
+    claim "$said: tells of each" test "$(grep -c '^softwhp: the guest reset the machine' err)" -eq 3
+    claim "$said: all of them are traced" test "$(wc -l <starts)" -eq 6
+done
+softwhp run triple --mode protected --restart 1
+claim "$said: ends with the last" ends_with 4
+claim "$said: starts twice" test "$(cat out)" = TT
+claim "$said: tells of each" test "$(grep -c '^softwhp: the guest ended in a triple fault' err)" -eq 2
+for words in '--cpus 2' '--cpus 2 --clock host' '--clock host'; do
+    # shellcheck disable=SC2086
+    softwhp run reset --restart 1 $words
+    claim "$said: starts twice" test "$(cat out)" = RR
+done
+softwhp run reset --hash
+cp err err1
+softwhp run reset --hash --restart 5
+claim "$said: each start is the same" cmp err err1
+"$tool" run reset --restart 18446744073709551615 </dev/null >out 2>err &
+sleep 0.5
+kill -TERM $!
+wait $!
+status=$?
+said="SIGTERM amid restarts"
+claim "$said: status 143" ends_with 143
+
+# ---- A microcode update that isn't one: a write to MSR 8B is nothing, and the processor's level stays ----
+
+# mov ecx, 0x8b; rdmsr; mov ebx, eax; xor eax, eax; wrmsr; rdmsr; cmp eax, ebx; setz al; out 0xf4, al
+printf '\146\271\213\0\0\0\017\062\146\211\303\146\061\300\017\060\017\062\146\071\330\017\224\300\346\364' >update
+softwhp run update
+claim "$said: the write is ignored" ends_with 3
+
+# ---- The power-management timer is never found standing still ----
+
+# mov dx, 0x608; in eax, dx; mov ebx, eax; in eax, dx; sub eax, ebx; out 0xf4, al
+printf '\272\010\006\146\355\146\211\303\146\355\146\051\330\346\364' >ticks
+for rate in 1 50 65536; do
+    softwhp run ticks --clock-rate $rate --summary
+    claim "$said: a tick or more passes between two reads" test $status -ge 3
+    claim "$said: the status is one of ours" grep -q '^softwhp: port 0xf4 was written' err
+done
 
 # ---- FERR#, IRQ 13 and port F0: a real-mode guest with CR0.NE clear divides by zero ----
 
@@ -257,6 +316,10 @@ for clock in virtual host; do
     claim "$said: status 4" ends_with 4
     claim "$said: tells where" one_line 'halted at 07c0:2 to wait for an interrupt, and no device'
 done
+export SOFTWHP=api=20348
+softwhp run hlt --apic xapic --summary
+claim "$said: ends at an older level too" grep -q '^softwhp: HLT with interrupts off' err
+unset SOFTWHP
 for file in ferr ferr-ignored ferr-cleared; do
     softwhp run --apic xapic --summary $file
     claim "$said: status 7" ends_with 7

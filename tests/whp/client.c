@@ -235,11 +235,14 @@ Suite *clients_suite(void)
     tcase_add_test(t, the_page_of_clients_has_each_test);
     suite_add_tcase(s, t);
     suite_add_tcase(s, client_qemu_case());
+    suite_add_tcase(s, client_qemu_apic_case());
     suite_add_tcase(s, client_qemu11_case());
     suite_add_tcase(s, client_virtualbox_case());
     suite_add_tcase(s, client_openvmm_case());
+    suite_add_tcase(s, client_openvmm_device_case());
     suite_add_tcase(s, client_crosvm_case());
     suite_add_tcase(s, client_rust_case());
+    suite_add_tcase(s, client_sandbox_case());
     suite_add_tcase(s, client_debugger_case());
     suite_add_tcase(s, client_user_case());
     suite_add_tcase(s, client_small_case());

@@ -3,12 +3,15 @@
  * What real clients rely on, each in the manner of that client: reference 9, and the facts in the sections before it
  * that name one; docs/clients.md is the table. A test's name begins with the client's; the code is our own.
  *
- *   client_qemu.c         QEMU to 10: batches, injection, windows, the debugger, ROM, both interrupt models
+ *   client_qemu.c         QEMU to 10: batches, injection, windows, the debugger, ROM, reset
+ *   client_qemu_apic.c    and with the platform's local APIC
  *   client_qemu11.c       QEMU 11: banks of features, probing by calls that fail
  *   client_virtualbox.c   VirtualBox: probing, whole unions, pages one by one, pending interruptions both ways
  *   client_openvmm.c      openvmm: fall-backs by error code, time, the APIC's page, one-shot notifications
+ *   client_openvmm_devices.c   its doorbells, ports, and Hyper-V's interface
  *   client_crosvm.c       crosvm and its hypervisor tests
- *   client_rust.c         libwhp's unit tests, whpexp, hyperlight, libkrun
+ *   client_rust.c         libwhp's unit tests, whpexp
+ *   client_sandbox.c      hyperlight, libkrun
  *   client_debuggers.c    virt86, wtf, applepie: stepping, breakpoints, tracked pages, timeouts
  *   client_user.c         Simpleator, winevdm, sogen: user code without a kernel
  *   client_small.c        Microsoft's sample, SimpleWhpDemo, VirtualMetal/vm, and what notes and issues observed
@@ -51,6 +54,10 @@ void client_property(struct client *c, WHV_PARTITION_PROPERTY_CODE code, u64 val
 #define VECTORS WHvPartitionPropertyCodeExceptionExitBitmap
 enum { EXIT_CPUID = 1, EXIT_MSR = 2, EXIT_EXCEPTION = 4, EXIT_RDTSC = 8, EXIT_INIT_SIPI = 64 };
 
+/* A partition as those clients make it, not set up yet, for the files that share it. */
+void client_open_qemu(struct client *c, u32 apic_mode);
+void client_open_openvmm(struct client *c, u32 processors);
+
 /* An emulator over the client's registers, memory and translation. What it wrote and read besides memory is kept. */
 struct client_device {
     struct client *client;
@@ -61,11 +68,14 @@ WHV_EMULATOR_HANDLE client_emulator(void);
 WHV_EMULATOR_STATUS client_emulate(WHV_EMULATOR_HANDLE e, struct client_device *d);
 
 TCase *client_qemu_case(void);
+TCase *client_qemu_apic_case(void);
 TCase *client_qemu11_case(void);
 TCase *client_virtualbox_case(void);
 TCase *client_openvmm_case(void);
+TCase *client_openvmm_device_case(void);
 TCase *client_crosvm_case(void);
 TCase *client_rust_case(void);
+TCase *client_sandbox_case(void);
 TCase *client_debugger_case(void);
 TCase *client_user_case(void);
 TCase *client_small_case(void);

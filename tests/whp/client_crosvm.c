@@ -98,6 +98,29 @@ START_TEST(crosvm_sees_a_triple_fault_as_the_end)
 END_TEST
 
 /* MOV [BX], AL whose last byte is on the next page, which only the caller can read. */
+/* Ports in all widths by the library: what it reads is merged as IN does. */
+START_TEST(crosvm_has_ports_completed_by_the_library)
+{
+    WHV_EMULATOR_HANDLE e = client_emulator();
+    struct client c;
+    struct client_device d = { .client = &c, .data = 0xa1b2c3d4 };
+    static const u64 after[] = { 0x11223344556677d4, 0x112233445566c3d4, 0xa1b2c3d4 };
+
+    open_crosvm(&c, 0);
+    CLIENT_START(&c, 0xe4, 0x60, 0xe5, 0x61, 0x66, 0xe5, 0x62, 0xe6, 0x90); /* in al, 60; in ax, 61; in eax, 62 */
+    client_set(&c, REG(Rax), 0x1122334455667788);
+    for (u32 i = 0; i < 3; i++) {
+        ck_assert_uint_eq(client_run(&c), WHvRunVpExitReasonX64IoPortAccess);
+        ck_assert_uint_eq(client_emulate(e, &d).AsUINT32, 1);
+        ck_assert_uint_eq(d.port, 0x60 + i);
+        ck_assert_uint_eq(client_get(&c, REG(Rax)), after[i]);
+    }
+    ck_assert_uint_eq(client_port(&c), 0x90);
+    client_stop(&c);
+    ck_ok(WHvEmulatorDestroyEmulator(e));
+}
+END_TEST
+
 START_TEST(crosvm_emulates_an_instruction_over_the_end_of_a_page)
 {
     WHV_EMULATOR_HANDLE e = client_emulator();
@@ -209,6 +232,7 @@ TCase *client_crosvm_case(void)
     tcase_add_test(t, crosvm_has_a_shadow_that_outlasts_the_port_that_it_completed);
     tcase_add_test(t, crosvm_injects_twice_and_the_second_counts);
     tcase_add_test(t, crosvm_sees_a_triple_fault_as_the_end);
+    tcase_add_test(t, crosvm_has_ports_completed_by_the_library);
     tcase_add_test(t, crosvm_emulates_an_instruction_over_the_end_of_a_page);
     tcase_add_test(t, crosvm_reads_its_dirty_log);
     tcase_add_test(t, crosvm_learns_the_size_of_xsave_by_a_size_of_zero);

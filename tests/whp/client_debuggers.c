@@ -246,6 +246,9 @@ END_TEST
 /* Everything that Bochs and the processor carry between them: MTRRs and the APIC's names too. */
 START_TEST(applepie_saves_and_loads_everything)
 {
+    /* the APIC's names aren't there without one, and it asks again without them */
+    static const u32 ranges[][2] = { { 0, 0x2095 }, { REG(ApicId), REG(ApicVersion) },
+                                     { WHvRegisterPendingInterruption, WHvRegisterInternalActivityState } };
     WHV_REGISTER_NAME names[300];
     WHV_REGISTER_VALUE v[300], back[300];
     struct client c;
@@ -255,19 +258,40 @@ START_TEST(applepie_saves_and_loads_everything)
     client_property(&c, EXITS, EXIT_CPUID | EXIT_MSR | EXIT_EXCEPTION, 8);
     client_property(&c, VECTORS, 1 << DB, 8);
     CLIENT_START(&c, 0xf4);
-    for (u32 name = 0; name < 0x2096; name++) {
-        WHV_REGISTER_NAME one = (WHV_REGISTER_NAME)name;
+    for (u32 r = 0; r < sizeof ranges / sizeof *ranges; r++)
+        for (u32 name = ranges[r][0]; name <= ranges[r][1]; name++) {
+            WHV_REGISTER_NAME one = (WHV_REGISTER_NAME)name;
 
-        if (WHvGetVirtualProcessorRegisters(c.p, 0, &one, 1, v) == S_OK && name != REG(Tsc) && name != REG(PredCmd) &&
-            name != REG(MCount) && name != REG(ACount) && name != REG(MsrMtrrCap))
-            names[n++] = one;
-    }
+            if (WHvGetVirtualProcessorRegisters(c.p, 0, &one, 1, v) == S_OK && name != REG(Tsc) &&
+                name != REG(PredCmd) && name != REG(MCount) && name != REG(ACount) && name != REG(MsrMtrrCap))
+                names[n++] = one;
+        }
     ck_assert_uint_ge(n, 100);
+    ck_assert_uint_eq((u32)names[n - 1], WHvRegisterInternalActivityState); /* events and all */
     ck_ok(WHvGetVirtualProcessorRegisters(c.p, 0, names, n, v));
     ck_ok(WHvSetVirtualProcessorRegisters(c.p, 0, names, n, v)); /* what was read may be written */
     ck_ok(WHvGetVirtualProcessorRegisters(c.p, 0, names, n, back));
     for (u32 i = 0; i < n; i++)
         ck_assert_msg(!memcmp(&v[i], &back[i], 16), "register %#x", (u32)names[i]);
+    client_stop(&c);
+}
+END_TEST
+
+/* Bochs writes memory too; what the guest wrote meanwhile is told by the dirty bits of all of it. */
+START_TEST(applepie_asks_what_the_guest_wrote_in_all_of_memory)
+{
+    u64 bits[CLIENT_RAM / 4096 / 64 + 1] = { 0 };
+    struct client c;
+
+    client_partition(&c, 1);
+    CLIENT_START(&c, 0xa2, 0x00, 0x90, 0x06, 0xf4); /* mov [9000], al; push es; hlt */
+    ck_ok(WHvMapGpaRange(c.p, c.ram, 0, CLIENT_RAM, (WHV_MAP_GPA_RANGE_FLAGS)15));
+    c.ram[0x4000] = 1; /* its own store */
+    ck_assert_uint_eq(client_run(&c), WHvRunVpExitReasonX64Halt);
+    ck_ok(WHvQueryGpaRangeDirtyBitmap(c.p, 0, CLIENT_RAM, bits, sizeof bits));
+    ck_assert_uint_eq(bits[0], 1 << 9 | 1 << 0);
+    ck_ok(WHvQueryGpaRangeDirtyBitmap(c.p, 0, CLIENT_RAM, bits, sizeof bits));
+    ck_assert_uint_eq(bits[0], 0);
     client_stop(&c);
 }
 END_TEST
@@ -338,6 +362,7 @@ TCase *client_debugger_case(void)
     tcase_add_test(t, wtf_breaks_by_int3_and_steps_over_it);
     tcase_add_test(t, wtf_masks_the_translation_itself);
     tcase_add_test(t, applepie_saves_and_loads_everything);
+    tcase_add_test(t, applepie_asks_what_the_guest_wrote_in_all_of_memory);
     tcase_add_test(t, applepie_wants_written_sizes_to_be_its_own);
     tcase_add_test(t, applepie_is_kicked_a_thousand_times_a_second);
     return t;

@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* openvmm: it imports nearly every function, asks each for what it may lack, and falls back by the error's code. */
-#include <sys/eventfd.h>
-#include <unistd.h>
-
 #include "tests/whp/client.h"
 
 #define REG(name) WHvX64Register##name
 #define PROP(name) WHvPartitionPropertyCode##name
 
-static void open_openvmm(struct client *c, u32 processors)
+void client_open_openvmm(struct client *c, u32 processors)
 {
     client_partition(c, processors);
     client_property(c, PROP(LocalApicEmulationMode), WHvX64LocalApicEmulationModeXApic, 4);
@@ -47,7 +44,7 @@ START_TEST(openvmm_falls_back_where_a_code_is_unknown)
     ck_assert(capability(WHvCapabilityCodePhysicalAddressWidth, value, 4));
     ck_assert(!capability(0x2000, value, 8)); /* nested VMX */
     ck_assert(!capability(0xffff, value, 8));
-    open_openvmm(&c, 1);
+    client_open_openvmm(&c, 1);
     ck_hr(WHvSetPartitionProperty(c.p, (WHV_PARTITION_PROPERTY_CODE)0x7777, value, 8), WHV_E_UNKNOWN_PROPERTY);
     client_stop(&c);
 }
@@ -58,7 +55,7 @@ START_TEST(openvmm_knows_a_hypervisors_code_by_its_facility)
     struct client c;
     HRESULT hr;
 
-    open_openvmm(&c, 1);
+    client_open_openvmm(&c, 1);
     hr = WHvCreateVirtualProcessor(c.p, 0, 0);
     ck_assert(FAILED(hr) && ((u32)hr & 0x3fff0000) == 0x00350000);
     CLIENT_START(&c, 0xf4);
@@ -74,7 +71,7 @@ START_TEST(openvmm_finds_what_is_not_supported_exported)
     struct client c;
     HANDLE h = NULL;
 
-    open_openvmm(&c, 1);
+    client_open_openvmm(&c, 1);
     CLIENT_START(&c, 0xf4);
     ck_hr(WHvStartPartitionMigration(c.p, &h), (HRESULT)0x80070032u);
     ck_hr(WHvDeleteVpciDevice(c.p, 1), (HRESULT)0x80070032u);
@@ -91,7 +88,7 @@ START_TEST(openvmm_asks_for_rare_registers_one_by_one)
     struct client c;
     u32 there = 0;
 
-    open_openvmm(&c, 1);
+    client_open_openvmm(&c, 1);
     CLIENT_START(&c, 0xf4);
     for (u32 i = 0; i < sizeof rare / sizeof *rare; i++) {
         WHV_REGISTER_VALUE v;
@@ -114,7 +111,7 @@ START_TEST(openvmm_sets_every_tsc_while_time_stands_still)
     WHV_REGISTER_VALUE v = { .Reg64 = 0x123456789a };
     u64 reference, again;
 
-    open_openvmm(&c, 2);
+    client_open_openvmm(&c, 2);
     CLIENT_START(&c, 0xe6, 0x90);
     ck_ok(WHvCreateVirtualProcessor(c.p, 1, 0));
     ck_ok(WHvSuspendPartitionTime(c.p));
@@ -143,7 +140,7 @@ START_TEST(openvmm_saves_the_apic_as_a_page_and_puts_it_back)
     struct client c;
     u32 written = 0;
 
-    open_openvmm(&c, 1);
+    client_open_openvmm(&c, 1);
     CLIENT_START(&c, 0xfb, 0x90, 0xe6, 0x90);
     ck_ok(WHvGetVirtualProcessorInterruptControllerState2(c.p, 0, page, sizeof page, &written));
     ck_assert_uint_eq(written, 4096); /* it asserts that */
@@ -164,8 +161,8 @@ START_TEST(openvmm_starts_the_others_when_it_sees_init_and_sipi)
     WHV_REGISTER_NAME name = WHvRegisterInternalActivityState;
     WHV_REGISTER_VALUE v;
 
-    open_openvmm(&c, 2);
-    CLIENT_START(&c, 0xf4);
+    client_open_openvmm(&c, 2);
+    CLIENT_START(&c, 0xe6, 0x90);
     ck_ok(WHvCreateVirtualProcessor(c.p, 1, 0));
     ck_assert_uint_eq(client_get(&c, name), 0); /* the first runs */
     ck_ok(WHvGetVirtualProcessorRegisters(c.p, 1, &name, 1, &v));
@@ -173,8 +170,13 @@ START_TEST(openvmm_starts_the_others_when_it_sees_init_and_sipi)
     ck_ok(WHvCancelRunVirtualProcessor(c.p, 1, 0));
     ck_ok(WHvRunVirtualProcessor(c.p, 1, &c.x, sizeof c.x));
     ck_assert_uint_eq((u32)c.x.ExitReason, WHvRunVpExitReasonCanceled);
-    client_set(&c, name, 1); /* and the first too, if it is told to */
+    client_set(&c, name, 1); /* and the first too, if it is told to: it had it wait for a loader */
+    ck_ok(WHvCancelRunVirtualProcessor(c.p, 0, 0));
+    ck_assert_uint_eq(client_run(&c), WHvRunVpExitReasonCanceled);
+    ck_assert_uint_eq(c.x.VpContext.Rip, CLIENT_CODE); /* nothing was executed */
     ck_assert_uint_eq(client_get(&c, name), 1);
+    client_set(&c, name, 0);
+    ck_assert_uint_eq(client_port(&c), 0x90);
     client_stop(&c);
 }
 END_TEST
@@ -184,7 +186,7 @@ START_TEST(openvmm_hands_a_protection_fault_back)
 {
     struct client c;
 
-    open_openvmm(&c, 1);
+    client_open_openvmm(&c, 1);
     CLIENT_START(&c, 0x66, 0xb9, 0x1b, 0x00, 0x00, 0x00, 0x66, 0xba, 0xff, 0xff, 0xff, 0xff, 0x0f,
                  0x30); /* bad APIC_BASE */
     ck_assert_uint_eq(client_run(&c), WHvRunVpExitReasonException);
@@ -202,7 +204,7 @@ START_TEST(openvmm_relies_on_notifications_that_ring_once)
 {
     struct client c;
 
-    open_openvmm(&c, 1);
+    client_open_openvmm(&c, 1);
     CLIENT_START(&c, 0xfb, 0x90, 0xe6, 0x90, 0xe6, 0x91);
     client_set(&c, REG(DeliverabilityNotifications), 3); /* NMIs and interrupts */
     ck_assert_uint_eq(client_run(&c), WHvRunVpExitReasonX64InterruptWindow);
@@ -216,13 +218,108 @@ START_TEST(openvmm_relies_on_notifications_that_ring_once)
 }
 END_TEST
 
+/* The PIC's interrupt: by PendingEvent, at any time; the guest takes it when it can, and the APIC has no part in it. */
+START_TEST(openvmm_leaves_the_pics_interrupt_for_the_guest_to_take)
+{
+    struct client c;
+
+    client_open_openvmm(&c, 1);
+    CLIENT_START(&c, 0xfa, 0xe6, 0x8f, 0x90, 0xfb, 0x90, 0xe6, 0x91); /* cli; out 8f; nop; sti; nop; out 91 */
+    ck_assert_uint_eq(client_port(&c), 0x8f);
+    client_set(&c, WHvRegisterPendingEvent, 1 | WHvX64PendingEventExtInt << 1 | 0x48 << 8);
+    ck_assert_uint_eq(client_get(&c, WHvRegisterPendingEvent) & 1, 1);
+    ck_assert_uint_eq(client_port(&c), 0x48);
+    ck_assert_uint_eq(load_bytes(c.ram + CLIENT_STACK - 6, 2), CLIENT_CODE + 6); /* behind the shadow */
+    ck_assert_uint_eq(client_get(&c, WHvRegisterPendingEvent), 0);
+    for (u32 i = 0; i < 8; i++)
+        ck_assert_uint_eq(client_get(&c, (WHV_REGISTER_NAME)(REG(ApicIsr0) + i)), 0);
+    ck_assert_uint_eq(client_port(&c), 0x91);
+    client_stop(&c);
+}
+END_TEST
+
+#define APIC_STORE(offset, value)                                                                                      \
+    0x64, 0x66, 0xc7, 0x06, (offset) & 0xff, (offset) >> 8, (value) & 0xff, (value) >> 8 & 0xff, 0, 0
+
+/* SMIs, and what is written to some of the APIC's registers: the write is done, the message isn't sent. */
+START_TEST(openvmm_sees_smis_and_writes_to_the_apic)
+{
+    static const struct {
+        u32 at, value;
+    } rows[] = { { 0x350, 0x700 }, { 0x360, 0x400 }, { 0xf0, 0x1ee } };
+    WHV_REGISTER_NAME fs = REG(Fs);
+    WHV_REGISTER_VALUE v = { .Segment = { .Base = 0xfee00000, .Limit = 0xffff, .Attributes = 0x93 } };
+    struct client c;
+
+    client_open_openvmm(&c, 1);
+    client_property(&c, EXITS, EXIT_MSR | 1 << 4 | 7 << 7, 8); /* SMI; LINT0, LINT1, SVR */
+    CLIENT_START(&c, APIC_STORE(0x300, 0x200), APIC_STORE(0x350, 0x700), APIC_STORE(0x360, 0x400),
+                 APIC_STORE(0xf0, 0x1ee), 0xe6, 0x90);
+    ck_ok(WHvSetVirtualProcessorRegisters(c.p, 0, &fs, 1, &v));
+    client_set(&c, REG(ApicSpurious), 0x1ff); /* from outside that is no exit */
+    ck_assert_uint_eq(client_run(&c), WHvRunVpExitReasonX64ApicSmiTrap);
+    ck_assert_uint_eq(c.x.ApicSmi.ApicIcr & 0x700, 0x200);
+    ck_assert_uint_eq(c.x.VpContext.Rip, CLIENT_CODE + 10);
+    for (u32 i = 0; i < 3; i++) {
+        ck_assert_uint_eq(client_run(&c), WHvRunVpExitReasonX64ApicWriteTrap);
+        ck_assert_uint_eq((u32)c.x.ApicWrite.Type, rows[i].at);
+        ck_assert_uint_eq(c.x.ApicWrite.WriteValue, rows[i].value);
+        ck_assert_uint_eq(client_get(&c, (WHV_REGISTER_NAME)(0x3000 + rows[i].at / 16)), rows[i].value);
+        ck_assert_uint_eq(c.x.VpContext.Rip, CLIENT_CODE + 10 * (i + 2));
+    }
+    ck_assert_uint_eq(client_port(&c), 0x90);
+    client_stop(&c);
+}
+END_TEST
+
+/* It asks which hints there are, and gives them for what it mapped. */
+START_TEST(openvmm_hints_at_memory_that_the_guest_will_use)
+{
+    WHV_ADVISE_GPA_RANGE_POPULATE populate;
+    WHV_MEMORY_RANGE_ENTRY range = { 0, CLIENT_RAM };
+    struct client c;
+    u32 flags = 0;
+
+    ck_assert(capability(WHvCapabilityCodeGpaRangePopulateFlags, &flags, sizeof flags));
+    memset(&populate, 0, sizeof populate);
+    populate.Flags.AsUINT32 = flags;
+    populate.AccessType = WHvMemoryAccessWrite;
+    client_open_openvmm(&c, 1);
+    CLIENT_START(&c, 0xf4);
+    ck_ok(WHvAdviseGpaRange(c.p, &range, 1, WHvAdviseGpaRangeCodePopulate, &populate, sizeof populate));
+    ck_ok(WHvAdviseGpaRange(c.p, &range, 1, WHvAdviseGpaRangeCodePin, NULL, 0));
+    ck_ok(WHvAdviseGpaRange(c.p, &range, 1, WHvAdviseGpaRangeCodeUnpin, NULL, 0));
+    client_stop(&c);
+}
+END_TEST
+
+START_TEST(openvmm_asks_whom_an_interrupt_would_reach)
+{
+    struct client c;
+    u32 vps[4] = { 9, 9, 9, 9 }, n = 0;
+
+    client_open_openvmm(&c, 3);
+    CLIENT_START(&c, 0xf4);
+    ck_ok(WHvCreateVirtualProcessor(c.p, 1, 0));
+    ck_ok(WHvCreateVirtualProcessor(c.p, 2, 0));
+    ck_ok(WHvGetInterruptTargetVpSet(c.p, 2, WHvX64InterruptDestinationModePhysical, vps, 4, &n));
+    ck_assert_uint_eq(n, 1);
+    ck_assert_uint_eq(vps[0], 2);
+    ck_ok(WHvGetInterruptTargetVpSet(c.p, 0xffffffff, WHvX64InterruptDestinationModePhysical, vps, 4, &n));
+    ck_assert_uint_eq(n, 3);
+    for (u32 i = 0; i < 3; i++)
+        ck_assert_uint_eq(vps[i], i);
+    client_stop(&c);
+}
+END_TEST
+
 START_TEST(openvmm_masks_bits_of_cpuid_by_the_second_list)
 {
     WHV_X64_CPUID_RESULT2 rows[2];
     WHV_CPUID_OUTPUT was, is;
     struct client c;
 
-    open_openvmm(&c, 1);
+    client_open_openvmm(&c, 1);
     memset(rows, 0, sizeof rows);
     rows[0].Function = 1;
     rows[0].Output.Ecx = 1u << 31;
@@ -240,130 +337,11 @@ START_TEST(openvmm_masks_bits_of_cpuid_by_the_second_list)
 }
 END_TEST
 
-static u64 rings(int event)
-{
-    u64 n = 0;
-
-    return read(event, &n, sizeof n) == sizeof n ? n : 0;
-}
-
-/* A queue of a virtual device is notified by a store that doesn't leave the guest. */
-START_TEST(openvmm_has_stores_to_a_doorbell_signal_an_event)
-{
-    WHV_DOORBELL_MATCH_DATA match = { .GuestAddress = 0x9010, .Length = 2, .MatchOnLength = 1 };
-    int event = eventfd(0, EFD_NONBLOCK);
-    struct client c;
-
-    open_openvmm(&c, 1);
-    /* mov [9010], ax, twice; out 90; mov [9010], al; mov [9010], ax */
-    CLIENT_START(&c, 0xa3, 0x10, 0x90, 0xa3, 0x10, 0x90, 0xe6, 0x90, 0xa2, 0x10, 0x90, 0xa3, 0x10, 0x90);
-    ck_ok(WHvUnmapGpaRange(c.p, 0x9000, 0x1000));
-    ck_ok(WHvRegisterPartitionDoorbellEvent(c.p, &match, (HANDLE)(intptr_t)event));
-    ck_hr(WHvRegisterPartitionDoorbellEvent(c.p, &match, (HANDLE)(intptr_t)event), (HRESULT)0xC0350005u);
-    ck_assert_uint_eq(client_port(&c), 0x90);
-    ck_assert_uint_eq(rings(event), 2);
-    ck_assert_uint_eq(client_run(&c), WHvRunVpExitReasonMemoryAccess); /* of another length */
-    ck_assert_uint_eq(c.x.MemoryAccess.Gpa, 0x9010);
-    ck_assert_uint_eq(rings(event), 0);
-    client_set(&c, REG(Rip), CLIENT_CODE + 11);
-    ck_ok(WHvUnregisterPartitionDoorbellEvent(c.p, &match));
-    ck_assert_uint_eq(client_run(&c), WHvRunVpExitReasonMemoryAccess);
-    ck_hr(WHvUnregisterPartitionDoorbellEvent(c.p, &match), (HRESULT)0x80070490u);
-    client_stop(&c);
-    close(event);
-}
-END_TEST
-
-START_TEST(openvmm_makes_and_deletes_notification_ports)
-{
-    WHV_NOTIFICATION_PORT_PARAMETERS port = { .NotificationPortType = WHvNotificationPortTypeDoorbell,
-                                              .Doorbell = { .GuestAddress = 0x9020, .Length = 4, .MatchOnLength = 1 } };
-    WHV_NOTIFICATION_PORT_HANDLE handle;
-    int event = eventfd(0, EFD_NONBLOCK);
-    struct client c;
-
-    open_openvmm(&c, 1);
-    CLIENT_START(&c, 0x66, 0xa3, 0x20, 0x90, 0xe6, 0x90); /* mov [9020], eax; out 90 */
-    ck_ok(WHvUnmapGpaRange(c.p, 0x9000, 0x1000));
-    ck_ok(WHvCreateNotificationPort(c.p, &port, (HANDLE)(intptr_t)event, &handle));
-    ck_ok(WHvSetNotificationPortProperty(c.p, handle, WHvNotificationPortPropertyPreferredTargetVp, WHV_ANY_VP));
-    ck_assert_uint_eq(client_port(&c), 0x90);
-    ck_assert_uint_eq(rings(event), 1);
-    ck_ok(WHvDeleteNotificationPort(c.p, handle));
-    client_stop(&c);
-    close(event);
-}
-END_TEST
-
-/* Its guests see Hyper-V: calls come to it, and it posts messages, waiting for a slot by a notification. */
-static void open_hyperv(struct client *c)
-{
-    WHV_SYNTHETIC_PROCESSOR_FEATURES_BANKS banks;
-
-    memset(&banks, 0, sizeof banks);
-    banks.BanksCount = 1;
-    banks.AsUINT64[0] =
-        1 << 0 | 1 << 1 | 1 << 4 | 1 << 7; /* HypervisorPresent, Hv1, AccessSynicRegs, AccessHypercallRegs */
-    open_openvmm(c, 1);
-    ck_ok(WHvSetPartitionProperty(c->p, PROP(SyntheticProcessorFeaturesBanks), &banks, sizeof banks));
-    client_property(c, EXITS, EXIT_MSR | 1 << 5, 8);
-}
-
-START_TEST(openvmm_answers_hypercalls_itself)
-{
-    struct client c;
-    struct guest g;
-
-    open_hyperv(&c);
-    ck_ok(WHvSetupPartition(c.p));
-    guest_open_in(&g, c.p, GUEST_LONG, "\x0f\x01\xd9\xe6\x90", 5); /* vmmcall, the AMD's; out 90 */
-    client_set(&c, REG(Rcx), 0x10008);
-    client_set(&c, REG(Rdx), 0x1234);
-    client_set(&c, REG(Xmm2), 0x5678);
-    ck_assert_uint_eq(client_run(&c), WHvRunVpExitReasonHypercall);
-    ck_assert_uint_eq(c.x.VpContext.Rip, GUEST_CODE);
-    ck_assert_uint_eq(c.x.VpContext.InstructionLength, 3);
-    ck_assert_uint_eq(c.x.Hypercall.Rcx, 0x10008);
-    ck_assert_uint_eq(c.x.Hypercall.Rdx, 0x1234);
-    ck_assert_uint_eq(c.x.Hypercall.XmmRegisters[2].Low64, 0x5678);
-    client_set(&c, REG(Rax), 0);
-    client_skip(&c);
-    ck_assert_uint_eq(client_port(&c), 0x90);
-    guest_close(&g);
-}
-END_TEST
-
-START_TEST(openvmm_posts_a_message_when_the_slot_is_free)
-{
-    static const u64 message[4] = { 0x80000000 | (u64)16 << 32, 0, 0xabcd, 0 };
-    struct client c;
-
-    open_hyperv(&c);
-    CLIENT_START(&c, 0xe6, 0x8f, 0xc7, 0x06, 0x00, 0xa2, 0, 0, 0xc7, 0x06, 0x02, 0xa2, 0, 0, 0xe6,
-                 0x90); /* empties a200 */
-    ck_hr(WHvPostVirtualProcessorSynicMessage(c.p, 0, 2, message, sizeof message), (HRESULT)0xC0350018u);
-    client_set(&c, WHvRegisterScontrol, 1);
-    client_set(&c, WHvRegisterSimp, 0xa000 | 1);
-    client_set(&c, WHvRegisterSint2, 1 << 16 | 0x52); /* masked: the guest polls */
-    ck_ok(WHvPostVirtualProcessorSynicMessage(c.p, 0, 2, message, sizeof message));
-    ck_hr(WHvPostVirtualProcessorSynicMessage(c.p, 0, 2, message, sizeof message), (HRESULT)0xC0350019u);
-    client_set(&c, REG(DeliverabilityNotifications), (u64)1 << (48 + 2));
-    ck_assert_uint_eq(client_port(&c), 0x8f);
-    ck_assert_uint_eq(client_port(&c), 0x90); /* the slot is empty by now, and the guest says so */
-    client_set(&c, WHvRegisterEom, 0);
-    ck_assert_uint_eq(client_run(&c), WHvRunVpExitReasonSynicSintDeliverable);
-    ck_assert_uint_eq(c.x.SynicSintDeliverable.DeliverableSints, 1 << 2);
-    ck_assert_uint_eq(client_get(&c, REG(DeliverabilityNotifications)), 0); /* once */
-    ck_ok(WHvPostVirtualProcessorSynicMessage(c.p, 0, 2, message, sizeof message));
-    client_stop(&c);
-}
-END_TEST
-
 START_TEST(openvmm_resets_a_partition_and_keeps_its_memory)
 {
     struct client c;
 
-    open_openvmm(&c, 1);
+    client_open_openvmm(&c, 1);
     CLIENT_START(&c, 0xe6, 0x90);
     ck_ok(WHvCancelRunVirtualProcessor(c.p, 0, 0));
     ck_ok(WHvResetPartition(c.p));
@@ -387,11 +365,11 @@ TCase *client_openvmm_case(void)
     tcase_add_test(t, openvmm_starts_the_others_when_it_sees_init_and_sipi);
     tcase_add_test(t, openvmm_hands_a_protection_fault_back);
     tcase_add_test(t, openvmm_relies_on_notifications_that_ring_once);
+    tcase_add_test(t, openvmm_leaves_the_pics_interrupt_for_the_guest_to_take);
+    tcase_add_test(t, openvmm_sees_smis_and_writes_to_the_apic);
+    tcase_add_test(t, openvmm_hints_at_memory_that_the_guest_will_use);
+    tcase_add_test(t, openvmm_asks_whom_an_interrupt_would_reach);
     tcase_add_test(t, openvmm_masks_bits_of_cpuid_by_the_second_list);
-    tcase_add_test(t, openvmm_has_stores_to_a_doorbell_signal_an_event);
-    tcase_add_test(t, openvmm_makes_and_deletes_notification_ports);
-    tcase_add_test(t, openvmm_answers_hypercalls_itself);
-    tcase_add_test(t, openvmm_posts_a_message_when_the_slot_is_free);
     tcase_add_test(t, openvmm_resets_a_partition_and_keeps_its_memory);
     return t;
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* QEMU to 10: the emulator library completes ports and memory, interrupts come by PendingInterruption or the APIC. */
+/* QEMU to 10: the emulator library completes ports and memory, interrupts come by PendingInterruption. */
 #include "tests/whp/client.h"
 
 #define REG(name) WHvX64Register##name
 enum { IF = 0x200, TF = 0x100, WHOLE = sizeof(WHV_PARTITION_PROPERTY) };
 
 /* Its order: the count, the APIC's mode in 4 bytes, the exits in whole unions, the list of leaves; then Setup. */
-static void open_qemu(struct client *c, u32 apic_mode)
+void client_open_qemu(struct client *c, u32 apic_mode)
 {
     static const u32 leaves[] = { 1, 0x80000001 };
     WHV_CAPABILITY cap;
@@ -46,7 +46,7 @@ START_TEST(qemu_kicks_from_its_own_thread_before_a_run)
 {
     struct client c;
 
-    open_qemu(&c, 0);
+    client_open_qemu(&c, 0);
     CLIENT_START(&c, 0xe6, 0x99);
     ck_ok(WHvCancelRunVirtualProcessor(c.p, 0, 0));
     ck_ok(WHvCancelRunVirtualProcessor(c.p, 0, 0)); /* several are one */
@@ -62,7 +62,7 @@ START_TEST(qemu_asks_for_a_window_once_and_injects_when_it_opens)
 {
     struct client c;
 
-    open_qemu(&c, 0);
+    client_open_qemu(&c, 0);
     CLIENT_START(&c, 0xfa, 0xe6, 0x90, 0xfb, 0x90, 0xe6, 0x91); /* cli; out 90; sti; nop; out 91 */
     ck_assert_uint_eq(client_port(&c), 0x90);
     ck_assert(!(c.x.VpContext.Rflags & IF)); /* not interruptible: a window */
@@ -85,7 +85,7 @@ START_TEST(qemu_keeps_cr8_as_the_task_priority_both_ways)
     struct guest g;
     struct client c;
 
-    open_qemu(&c, 0);
+    client_open_qemu(&c, 0);
     ck_ok(WHvSetupPartition(c.p));
     guest_open_in(&g, c.p, GUEST_LONG, "\x44\x0f\x20\xc0\xe6\x90\x44\x0f\x22\xc3\xe6\x91", 12);
     client_set(&c, REG(Cr8), 5); /* mov rax, cr8; out 90; mov cr8, rbx; out 91 */
@@ -125,7 +125,7 @@ START_TEST(qemu_moves_all_registers_in_one_batch)
     u32 n = make_batch(batch);
     struct client c;
 
-    open_qemu(&c, 0);
+    client_open_qemu(&c, 0);
     CLIENT_START(&c, 0xf4);
     ck_ok(WHvGetVirtualProcessorRegisters(c.p, 0, batch, n, v));
     for (u32 i = 0; i < n; i++) {
@@ -155,7 +155,7 @@ START_TEST(qemu_finds_rip_behind_a_halt_and_goes_on_without_an_interrupt)
 {
     struct client c;
 
-    open_qemu(&c, 0);
+    client_open_qemu(&c, 0);
     CLIENT_START(&c, 0xfb, 0xf4, 0xfa, 0xf4, 0xe6, 0x90); /* sti; hlt; cli; hlt; out 90 */
     ck_assert_uint_eq(client_run(&c), WHvRunVpExitReasonX64Halt);
     ck_assert_uint_eq(c.x.VpContext.Rip, CLIENT_CODE + 2);
@@ -170,7 +170,7 @@ START_TEST(qemu_completes_unknown_msrs_with_zero)
 {
     struct client c;
 
-    open_qemu(&c, 0);
+    client_open_qemu(&c, 0);
     CLIENT_START(&c, 0x66, 0xb9, 0x78, 0x56, 0x34, 0x12, 0x0f, 0x32, 0x0f, 0x30, 0xe6, 0x90); /* rdmsr; wrmsr */
     client_set(&c, REG(Rax), ~(u64)0);
     ck_assert_uint_eq(client_run(&c), WHvRunVpExitReasonX64MsrAccess);
@@ -188,12 +188,84 @@ START_TEST(qemu_completes_unknown_msrs_with_zero)
 }
 END_TEST
 
+START_TEST(qemu_answers_its_leaves_and_no_other)
+{
+    struct client c;
+
+    client_open_qemu(&c, 0);
+    /* xor eax, eax; cpuid; mov eax, 1; cpuid; out 90, eax */
+    CLIENT_START(&c, 0x66, 0x31, 0xc0, 0x0f, 0xa2, 0x66, 0xb8, 1, 0, 0, 0, 0x0f, 0xa2, 0x66, 0xe7, 0x90);
+    ck_assert_uint_eq(client_run(&c), WHvRunVpExitReasonX64Cpuid);
+    ck_assert_uint_eq(c.x.CpuidAccess.Rax, 1);
+    ck_assert_uint_eq(c.x.CpuidAccess.Rbx, 0x68747541); /* leaf 0 was answered without it: "Auth" */
+    client_set(&c, REG(Rax), c.x.CpuidAccess.DefaultResultRax);
+    client_set(&c, REG(Rbx), c.x.CpuidAccess.DefaultResultRbx);
+    client_set(&c, REG(Rcx), c.x.CpuidAccess.DefaultResultRcx | 1u << 31); /* it says that there is a hypervisor */
+    client_set(&c, REG(Rdx), c.x.CpuidAccess.DefaultResultRdx);
+    client_skip(&c);
+    ck_assert_uint_eq(client_port(&c), 0x90);
+    ck_assert_uint_eq(c.x.IoPortAccess.Rcx >> 31, 1);
+    client_stop(&c);
+}
+END_TEST
+
+/* A triple fault is the guest's way to reset: QEMU sets all registers anew, and the same processor goes on. */
+START_TEST(qemu_resets_a_guest_by_registers_after_a_triple_fault)
+{
+    WHV_REGISTER_NAME batch[BATCH_MOST];
+    WHV_REGISTER_VALUE first[BATCH_MOST], v;
+    WHV_REGISTER_NAME idtr = REG(Idtr);
+    u32 n = make_batch(batch);
+    struct client c;
+
+    client_open_qemu(&c, 0);
+    CLIENT_START(&c, 0xcd, 0x20, 0xe6, 0x90); /* int 20; out 90 */
+    ck_ok(WHvGetVirtualProcessorRegisters(c.p, 0, batch, n, first));
+    memset(&v, 0, sizeof v);
+    ck_ok(WHvSetVirtualProcessorRegisters(c.p, 0, &idtr, 1, &v));
+    for (u32 i = 0; i < 2; i++) { /* it stays so */
+        ck_assert_uint_eq(client_run(&c), WHvRunVpExitReasonUnrecoverableException);
+        ck_assert_uint_eq(client_get(&c, REG(Rip)), CLIENT_CODE);
+    }
+    ck_ok(WHvSetVirtualProcessorRegisters(c.p, 0, batch, n, first));
+    client_set(&c, WHvRegisterPendingInterruption, 0);
+    ck_assert_uint_eq(client_port(&c), 0x20);
+    ck_assert_uint_eq(client_port(&c), 0x90);
+    client_stop(&c);
+}
+END_TEST
+
+/* Each processor's in turn, time suspended; the first run lets it go on. */
+START_TEST(qemu_suspends_time_to_set_the_tsc)
+{
+    const u64 tsc = (u64)1 << 36;
+    WHV_REGISTER_NAME name = REG(Tsc);
+    WHV_REGISTER_VALUE v = { .Reg64 = tsc };
+    u64 time = 5;
+    struct client c;
+
+    client_open_qemu(&c, 0);
+    CLIENT_START(&c, 0x0f, 0x31, 0xe6, 0x90); /* rdtsc; out 90 */
+    ck_ok(WHvCreateVirtualProcessor(c.p, 1, 0));
+    for (u32 vp = 0; vp < 2; vp++) {
+        ck_ok(WHvSuspendPartitionTime(c.p));
+        ck_ok(WHvSetVirtualProcessorRegisters(c.p, vp, &name, 1, &v));
+    }
+    ck_assert_uint_eq(client_get(&c, name), tsc);
+    ck_assert_uint_eq(client_port(&c), 0x90);
+    ck_assert_uint_ge((client_get(&c, REG(Rdx)) << 32) + client_get(&c, REG(Rax)), tsc);
+    ck_assert_uint_gt(client_get(&c, name), tsc);
+    ck_hr(WHvSetPartitionProperty(c.p, WHvPartitionPropertyCodeReferenceTime, &time, 8), E_INVALIDARG);
+    client_stop(&c);
+}
+END_TEST
+
 START_TEST(qemu_debugs_by_properties_that_change_after_setup)
 {
     static const u32 leaves[] = { 1, 0x80000001, 0x40000000, 0x40000010 };
     struct client c;
 
-    open_qemu(&c, 0);
+    client_open_qemu(&c, 0);
     CLIENT_START(&c, 0xcc, 0xf1, 0x90, 0x90, 0xe6, 0x91); /* int3; int1; nop; nop; out 91 */
     client_property(&c, VECTORS, 1 << 1 | 1 << 3, WHOLE);
     ck_assert_uint_eq(client_run(&c), WHvRunVpExitReasonException);
@@ -228,7 +300,7 @@ START_TEST(qemu_maps_rom_without_write_and_emulates_what_is_written)
     struct client_device d = { .client = NULL };
     struct client c;
 
-    open_qemu(&c, 0);
+    client_open_qemu(&c, 0);
     CLIENT_START(&c, 0xc6, 0x06, 0x00, 0x80, 0x5a, 0xe6, 0x90); /* mov byte [8000], 5a; out 90 */
     ck_ok(WHvUnmapGpaRange(c.p, 0x8000, 0x4000));
     ck_ok(WHvMapGpaRange(c.p, c.ram + 0x8000, 0x8000, 0x4000, WHvMapGpaRangeFlagRead | WHvMapGpaRangeFlagExecute));
@@ -253,7 +325,7 @@ START_TEST(qemu_hands_translations_of_device_memory_to_the_emulator)
     struct client_device d = { .client = &c, .data = 0x77 };
     u64 gpa = 0;
 
-    open_qemu(&c, 0);
+    client_open_qemu(&c, 0);
     CLIENT_START(
         &c, 0xb8, 0x00, 0xb8, 0x8e, 0xd8, 0xa0, 0x10, 0x00, 0xa2, 0x11, 0x00, /* mov al, [b8010]; mov [b8011], al */
         0x31, 0xc0, 0x8e, 0xd8, 0xbe, 0x00, 0x30, 0xb9, 0x03, 0x00, 0xba, 0x99, 0x00, 0xf3, 0x6e, /* rep outsb */
@@ -283,83 +355,6 @@ START_TEST(qemu_hands_translations_of_device_memory_to_the_emulator)
 }
 END_TEST
 
-/* ---- with its interrupt controllers in the kernel: the APIC is the platform's, PIC and IOAPIC are QEMU's ---- */
-
-START_TEST(qemu_gives_the_pics_interrupt_to_a_halted_processor)
-{
-    struct client c;
-
-    open_qemu(&c, WHvX64LocalApicEmulationModeXApic);
-    CLIENT_START(&c, 0xfb, 0x90, 0xe6, 0x8f, 0xf4, 0xe6, 0x91); /* sti; nop; out 8f; hlt; out 91 */
-    ck_assert_uint_eq(client_port(&c), 0x8f);
-    client_set(&c, WHvRegisterInternalActivityState, 2); /* as a halt that a cancel ended would leave it */
-    client_set(&c, REG(Rip), CLIENT_CODE + 5);
-    client_set(&c, WHvRegisterPendingEvent, 1 | WHvX64PendingEventExtInt << 1 | 0x48 << 8);
-    client_set(&c, WHvRegisterInternalActivityState, 0); /* kick_out_of_hlt */
-    ck_assert_uint_eq(client_port(&c), 0x48);
-    ck_assert_uint_eq(client_get(&c, WHvRegisterPendingEvent), 0);
-    ck_assert_uint_eq(client_port(&c), 0x91);
-    client_stop(&c);
-}
-END_TEST
-
-START_TEST(qemu_requests_level_interrupts_and_hears_of_their_end)
-{
-    WHV_INTERRUPT_CONTROL request = { .Type = WHvX64InterruptTypeFixed,
-                                      .TriggerMode = WHvX64InterruptTriggerModeLevel,
-                                      .Vector = 0x41 };
-    struct client c;
-
-    open_qemu(&c, WHvX64LocalApicEmulationModeXApic);
-    /* enable the APIC; sti; nop; out 90 ... and EOI in real mode through FS's flat base */
-    CLIENT_START(&c, 0x64, 0x66, 0xc7, 0x06, 0xf0, 0x00, 0xff, 0x01, 0x00, 0x00, 0xfb, 0x90, 0x90, 0xe6, 0x90, 0x64,
-                 0x66, 0xc7, 0x06, 0xb0, 0x00, 0, 0, 0, 0, 0xe6, 0x91);
-    WHV_REGISTER_NAME fs = REG(Fs);
-    WHV_REGISTER_VALUE v = { .Segment = { .Base = 0xfee00000, .Limit = 0xffff, .Attributes = 0x93 } };
-    ck_ok(WHvSetVirtualProcessorRegisters(c.p, 0, &fs, 1, &v));
-    ck_ok(WHvRequestInterrupt(c.p, &request, sizeof request)); /* lost: the APIC is software-disabled */
-    client_set(&c, REG(ApicSpurious), 0x1ff);
-    ck_ok(WHvRequestInterrupt(c.p, &request, sizeof request));
-    ck_assert_uint_eq(client_port(&c), 0x41);
-    ck_assert_uint_eq(client_port(&c), 0x90);
-    ck_assert_uint_eq(client_run(&c), WHvRunVpExitReasonX64ApicEoi);
-    ck_assert_uint_eq(c.x.ApicEoi.InterruptVector, 0x41);
-    ck_assert_uint_eq(client_port(&c), 0x91);
-    client_stop(&c);
-}
-END_TEST
-
-START_TEST(qemu_starts_the_second_processor_itself)
-{
-    struct client c;
-
-    open_qemu(&c, WHvX64LocalApicEmulationModeXApic);
-    CLIENT_START(&c, 0x64, 0x66, 0xc7, 0x06, 0x10, 0x03, 0, 0, 0, 1,   /* ICR high: processor 1 */
-                 0x64, 0x66, 0xc7, 0x06, 0x00, 0x03, 0x03, 0x46, 0, 0, /* SIPI, vector 3 */
-                 0xe6, 0x90);
-    WHV_REGISTER_NAME fs = REG(Fs);
-    WHV_REGISTER_VALUE v = { .Segment = { .Base = 0xfee00000, .Limit = 0xffff, .Attributes = 0x93 } };
-    ck_ok(WHvSetVirtualProcessorRegisters(c.p, 0, &fs, 1, &v));
-    ck_ok(WHvCreateVirtualProcessor(c.p, 1, 0));
-    ck_assert_uint_eq(client_run(&c), WHvRunVpExitReasonX64ApicInitSipiTrap);
-    ck_assert_uint_eq(c.x.ApicInitSipi.ApicIcr & 0x7ff, 0x603);
-    ck_assert_uint_eq(c.x.ApicInitSipi.ApicIcr >> 56, 1);
-    ck_assert_uint_eq(c.x.VpContext.Rip, CLIENT_CODE + 20); /* behind the write */
-
-    WHV_REGISTER_NAME activity = WHvRegisterInternalActivityState;
-    WHV_RUN_VP_EXIT_CONTEXT x;
-    memset(&v, 0, sizeof v);
-    memcpy(c.ram + 0x3000, "\xe6\x77", 2);
-    client_stand(&c, 1, 0x3000);
-    ck_ok(WHvSetVirtualProcessorRegisters(c.p, 1, &activity, 1, &v));
-    ck_ok(WHvRunVirtualProcessor(c.p, 1, &x, sizeof x));
-    ck_assert_uint_eq((u32)x.ExitReason, WHvRunVpExitReasonX64IoPortAccess);
-    ck_assert_uint_eq(x.IoPortAccess.PortNumber, 0x77);
-    ck_assert_uint_eq(client_port(&c), 0x90);
-    client_stop(&c);
-}
-END_TEST
-
 TCase *client_qemu_case(void)
 {
     TCase *t = tcase_create("client-qemu");
@@ -371,11 +366,11 @@ TCase *client_qemu_case(void)
     tcase_add_test(t, qemu_moves_all_registers_in_one_batch);
     tcase_add_test(t, qemu_finds_rip_behind_a_halt_and_goes_on_without_an_interrupt);
     tcase_add_test(t, qemu_completes_unknown_msrs_with_zero);
+    tcase_add_test(t, qemu_answers_its_leaves_and_no_other);
+    tcase_add_test(t, qemu_resets_a_guest_by_registers_after_a_triple_fault);
+    tcase_add_test(t, qemu_suspends_time_to_set_the_tsc);
     tcase_add_test(t, qemu_debugs_by_properties_that_change_after_setup);
     tcase_add_test(t, qemu_maps_rom_without_write_and_emulates_what_is_written);
     tcase_add_test(t, qemu_hands_translations_of_device_memory_to_the_emulator);
-    tcase_add_test(t, qemu_gives_the_pics_interrupt_to_a_halted_processor);
-    tcase_add_test(t, qemu_requests_level_interrupts_and_hears_of_their_end);
-    tcase_add_test(t, qemu_starts_the_second_processor_itself);
     return t;
 }

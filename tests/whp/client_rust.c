@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* libwhp by its unit tests, whpexp, hyperlight and libkrun. */
-#include <pthread.h>
-
+/* libwhp by its unit tests, and whpexp. */
 #include "tests/whp/client.h"
 
 #define REG(name) WHvX64Register##name
@@ -136,6 +134,49 @@ START_TEST(libwhp_copies_the_default_results_of_any_leaf)
 }
 END_TEST
 
+/* Its tests set and read what the API had in 1809, one by one. */
+START_TEST(libwhp_sets_and_reads_the_properties_of_1809)
+{
+    static const struct {
+        WHV_PARTITION_PROPERTY_CODE code;
+        u32 size;
+        u64 value;
+    } rows[] = { { PROP(ProcessorCount), 4, 1 },
+                 { PROP(ExtendedVmExits), 8, EXIT_CPUID | EXIT_MSR | EXIT_EXCEPTION },
+                 { PROP(ExceptionExitBitmap), 8, 1 << 14 },
+                 { PROP(SeparateSecurityDomain), 4, 0 },
+                 { PROP(LocalApicEmulationMode), 4, WHvX64LocalApicEmulationModeXApic },
+                 { PROP(ProcessorClFlushSize), 1, 8 } };
+    static const WHV_X64_CPUID_RESULT result = { .Function = 0x40000000, .Ebx = 0x1234 };
+    static const u32 leaves[] = { 1, 2 };
+    WHV_PARTITION_PROPERTY p;
+    WHV_CAPABILITY cap;
+    WHV_PARTITION_HANDLE h;
+
+    ck_ok(WHvCreatePartition(&h));
+    for (u32 i = 0; i < sizeof rows / sizeof *rows; i++) {
+        u32 written = 0;
+
+        memset(&p, 0, sizeof p);
+        memcpy(&p, &rows[i].value, 8);
+        ck_ok(WHvSetPartitionProperty(h, rows[i].code, &p, sizeof p));
+        memset(&p, 0, sizeof p);
+        ck_ok(WHvGetPartitionProperty(h, rows[i].code, &p, sizeof p, &written));
+        ck_assert_uint_eq(written, rows[i].size);
+        ck_assert(!memcmp(&p, &rows[i].value, rows[i].size));
+    }
+    memset(&cap, 0, sizeof cap);
+    ck_ok(WHvGetCapability(WHvCapabilityCodeProcessorFeatures, &cap, sizeof cap, NULL)); /* what the host has, back */
+    ck_ok(WHvSetPartitionProperty(h, PROP(ProcessorFeatures), &cap, sizeof p));
+    ck_ok(WHvGetCapability(WHvCapabilityCodeProcessorXsaveFeatures, &cap, sizeof cap, NULL));
+    ck_ok(WHvSetPartitionProperty(h, PROP(ProcessorXsaveFeatures), &cap, sizeof p));
+    ck_ok(WHvSetPartitionProperty(h, PROP(CpuidExitList), leaves, sizeof leaves));
+    ck_ok(WHvSetPartitionProperty(h, PROP(CpuidResultList), &result, sizeof result));
+    ck_ok(WHvSetupPartition(h));
+    ck_ok(WHvDeletePartition(h));
+}
+END_TEST
+
 /* whpexp: an exception of each kind leaves when it is asked for. */
 START_TEST(whpexp_sees_the_exceptions_that_it_asks_for)
 {
@@ -155,180 +196,6 @@ START_TEST(whpexp_sees_the_exceptions_that_it_asks_for)
 }
 END_TEST
 
-/* ---- hyperlight ---- */
-
-START_TEST(hyperlight_cancels_before_and_the_next_run_ends_at_once)
-{
-    struct client c;
-
-    client_partition(&c, 1);
-    CLIENT_START(&c, 0xe6, 0x90);
-    client_set(&c, WHvRegisterPendingEvent, 1 | 6 << 16);
-    ck_ok(WHvCancelRunVirtualProcessor(c.p, 0, 0));
-    ck_ok(WHvCancelRunVirtualProcessor(c.p, 0, 0));
-    ck_assert_uint_eq(client_run(&c), WHvRunVpExitReasonCanceled); /* before the event, too */
-    ck_assert_uint_eq(c.x.VpContext.Rip, CLIENT_CODE);
-    ck_assert_uint_eq(client_port(&c), 6);
-    client_stop(&c);
-}
-END_TEST
-
-static void *cancel_for_ever(void *context)
-{
-    HRESULT hr;
-
-    while ((hr = WHvCancelRunVirtualProcessor(context, 0, 0)) == S_OK || hr == WHV_E_VP_DOES_NOT_EXIST)
-        ;
-    return (void *)(intptr_t)hr;
-}
-
-/* The host's timer may cancel what is being deleted. */
-START_TEST(hyperlight_cancels_while_it_deletes)
-{
-    for (u32 i = 0; i < 50; i++) {
-        pthread_t thread;
-        struct client c;
-        void *last;
-
-        client_partition(&c, 1);
-        CLIENT_START(&c, 0xeb, 0xfe);
-        ck_assert_int_eq(pthread_create(&thread, NULL, cancel_for_ever, c.p), 0);
-        ck_assert_uint_eq(client_run(&c), WHvRunVpExitReasonCanceled);
-        ck_ok(WHvDeleteVirtualProcessor(c.p, 0));
-        client_stop(&c);
-        pthread_join(thread, &last);
-        ck_assert_int_eq((intptr_t)last, E_INVALIDARG);
-    }
-}
-END_TEST
-
-START_TEST(hyperlight_resets_the_fpu_by_an_image)
-{
-    static u8 area[8192];
-    struct client c;
-    u64 mask;
-    u32 size = 0;
-
-    client_partition(&c, 1);
-    CLIENT_START(&c, 0xf4);
-    client_set(&c, REG(Xmm3), 77);
-    ck_hr(WHvGetVirtualProcessorXsaveState(c.p, 0, NULL, 0, &size), WHV_E_INSUFFICIENT_BUFFER);
-    ck_ok(WHvGetVirtualProcessorXsaveState(c.p, 0, area, size, &size));
-    mask = load_bytes(area + 520, 8);
-    memset(area, 0, sizeof area);
-    store_bytes(area, 0x37f, 2);
-    store_bytes(area + 24, 0x1f80, 4);
-    store_bytes(area + 520, mask | (u64)1 << 63, 8);
-    ck_ok(WHvSetVirtualProcessorXsaveState(c.p, 0, area, size));
-    ck_assert_uint_eq(client_get(&c, REG(Xmm3)), 0);
-    ck_assert_uint_eq(client_get(&c, REG(FpControlStatus)) & 0xffff, 0x37f);
-    client_stop(&c);
-}
-END_TEST
-
-/* gdb comes when the processor is there already. */
-START_TEST(hyperlight_attaches_its_debugger_late)
-{
-    struct client c;
-    u64 exits = EXIT_EXCEPTION, vectors = 1 << 1 | 1 << 3;
-
-    client_partition(&c, 1);
-    CLIENT_START(&c, 0x90, 0x90, 0xe6, 0x90);
-    ck_ok(WHvSetPartitionProperty(c.p, EXITS, &exits, sizeof exits));
-    ck_ok(WHvSetPartitionProperty(c.p, VECTORS, &vectors, sizeof vectors));
-    client_set(&c, REG(Dr0), CLIENT_CODE + 1);
-    client_set(&c, REG(Dr7), 1);
-    ck_assert_uint_eq(client_run(&c), WHvRunVpExitReasonException);
-    ck_assert_uint_eq(c.x.VpException.ExceptionType, 1);
-    ck_assert_uint_eq(c.x.VpContext.Rip, CLIENT_CODE + 1);
-    ck_assert_uint_eq(c.x.VpException.ExceptionParameter & 1, 1); /* which breakpoint it was */
-    ck_assert_uint_eq(c.x.VpContext.ExecutionState.DebugActive, 1);
-    client_set(&c, REG(Dr7), 0);
-    ck_assert_uint_eq(client_port(&c), 0x90);
-    client_stop(&c);
-}
-END_TEST
-
-START_TEST(hyperlight_maps_memory_of_a_process_by_handle)
-{
-    struct client c;
-
-    client_partition(&c, 1);
-    CLIENT_START(&c, 0xe6, 0x90);
-    ck_ok(WHvMapGpaRange2(c.p, (HANDLE)(intptr_t)-1, c.ram, 0x100000, CLIENT_RAM, (WHV_MAP_GPA_RANGE_FLAGS)7));
-    ck_ok(WHvMapGpaRange2(c.p, NULL, c.ram, 0x100000, CLIENT_RAM, (WHV_MAP_GPA_RANGE_FLAGS)5)); /* over it */
-    ck_ok(WHvUnmapGpaRange(c.p, 0x100000, CLIENT_RAM));
-    client_stop(&c);
-}
-END_TEST
-
-START_TEST(hyperlight_is_refused_the_apic_where_there_is_none)
-{
-    WHV_INTERRUPT_CONTROL request = { .Type = WHvX64InterruptTypeFixed, .Vector = 0x37 };
-    struct client c;
-
-    client_partition(&c, 1);
-    CLIENT_START(&c, 0xf4);
-    ck_hr(client_try(&c, REG(ApicTpr), 0), (HRESULT)0xC0350006u);
-    ck_hr(WHvRequestInterrupt(c.p, &request, sizeof request), (HRESULT)0xC0350008u);
-    client_stop(&c);
-}
-END_TEST
-
-/* ---- libkrun ---- */
-
-/* What the emulator of older Windows refuses: drivers of a guest do write device memory so. */
-START_TEST(libkrun_has_wide_stores_to_devices_emulated)
-{
-    WHV_EMULATOR_HANDLE e = client_emulator();
-    struct client c;
-    struct client_device d = { .client = &c };
-
-    client_partition(&c, 1);
-    CLIENT_START(&c, 0xb8, 0x00, 0xb8, 0x8e, 0xd8, 0x0f, 0x11, 0x07, 0xe6,
-                 0x90); /* ds = b800; movups [bx], xmm0; out 90 */
-    client_set(&c, REG(Cr4), 1 << 9);
-    client_set(&c, REG(Xmm0), 0x1122334455667788);
-    ck_assert_uint_eq(client_run(&c), WHvRunVpExitReasonMemoryAccess);
-    ck_assert_uint_eq(client_emulate(e, &d).AsUINT32, 1);
-    ck_assert_uint_eq(d.writes, 2); /* 8 bytes at most each */
-    ck_assert_uint_eq(client_port(&c), 0x90);
-    client_stop(&c);
-    ck_ok(WHvEmulatorDestroyEmulator(e));
-}
-END_TEST
-
-/* Linux with the platform's APIC: an IOAPIC of its own that requests, the guest in a sleep that it ends. */
-static void *request_soon(void *context)
-{
-    WHV_INTERRUPT_CONTROL request = { .Type = WHvX64InterruptTypeFixed, .Destination = 0, .Vector = 0x31 };
-
-    ck_ok(WHvRequestInterrupt(context, &request, sizeof request));
-    return NULL;
-}
-
-START_TEST(libkrun_wakes_a_halted_guest_by_a_request)
-{
-    WHV_PROCESSOR_FEATURES_BANKS banks = { .BanksCount = 2 };
-    pthread_t thread;
-    struct client c;
-
-    client_partition(&c, 1);
-    ck_ok(WHvGetCapability(WHvCapabilityCodeProcessorFeaturesBanks, &banks, sizeof banks, NULL));
-    ck_ok(WHvSetPartitionProperty(c.p, PROP(ProcessorFeaturesBanks), &banks, sizeof banks));
-    client_property(&c, PROP(LocalApicEmulationMode), WHvX64LocalApicEmulationModeXApic, 4);
-    client_property(&c, EXITS, EXIT_CPUID | EXIT_MSR, 8);
-    client_property(&c, PROP(X64MsrExitBitmap), 1, 8);
-    CLIENT_START(&c, 0xfb, 0xf4, 0xe6, 0x90); /* sti; hlt; out 90 */
-    client_set(&c, REG(ApicSpurious), 0x1ff);
-    ck_assert_int_eq(pthread_create(&thread, NULL, request_soon, c.p), 0);
-    ck_assert_uint_eq(client_port(&c), 0x31); /* no exit for the HLT */
-    ck_assert_uint_eq(client_port(&c), 0x90);
-    pthread_join(thread, NULL);
-    client_stop(&c);
-}
-END_TEST
-
 TCase *client_rust_case(void)
 {
     TCase *t = tcase_create("client-rust");
@@ -340,14 +207,7 @@ TCase *client_rust_case(void)
     tcase_add_test(t, libwhp_translates_and_reads_the_result);
     tcase_add_test(t, libwhp_requests_an_interrupt_and_keeps_the_apics_state);
     tcase_add_test(t, libwhp_copies_the_default_results_of_any_leaf);
+    tcase_add_test(t, libwhp_sets_and_reads_the_properties_of_1809);
     tcase_add_test(t, whpexp_sees_the_exceptions_that_it_asks_for);
-    tcase_add_test(t, hyperlight_cancels_before_and_the_next_run_ends_at_once);
-    tcase_add_test(t, hyperlight_cancels_while_it_deletes);
-    tcase_add_test(t, hyperlight_resets_the_fpu_by_an_image);
-    tcase_add_test(t, hyperlight_attaches_its_debugger_late);
-    tcase_add_test(t, hyperlight_maps_memory_of_a_process_by_handle);
-    tcase_add_test(t, hyperlight_is_refused_the_apic_where_there_is_none);
-    tcase_add_test(t, libkrun_has_wide_stores_to_devices_emulated);
-    tcase_add_test(t, libkrun_wakes_a_halted_guest_by_a_request);
     return t;
 }

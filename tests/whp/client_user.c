@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Simpleator, winevdm and sogen: a program without its kernel, whose calls into it are exits. */
+#include <sys/mman.h>
+
 #include "tests/whp/client.h"
 
 #define REG(name) WHvX64Register##name
@@ -140,6 +142,37 @@ START_TEST(winevdm_takes_far_calls_to_unmapped_pages_for_calls_of_its_own)
 }
 END_TEST
 
+/* Its memory is where the process has it, below 4 GiB: a pointer is the same on both sides. */
+START_TEST(winevdm_maps_its_memory_where_the_process_has_it)
+{
+    static const WHV_REGISTER_NAME names[] = { REG(Cs), REG(Ss), REG(Ds), REG(Es), REG(Cr0), REG(Rip), REG(Rsi) };
+    WHV_REGISTER_VALUE v[7];
+    struct client c;
+    u8 *low = mmap(NULL, 0x10000, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+
+    ck_assert_ptr_ne(low, MAP_FAILED);
+    client_partition(&c, 1);
+    ck_ok(WHvSetupPartition(c.p));
+    ck_ok(WHvMapGpaRange(c.p, low, (u64)(uintptr_t)low, 0x10000, (WHV_MAP_GPA_RANGE_FLAGS)7));
+    ck_ok(WHvCreateVirtualProcessor(c.p, 0, 0));
+    memcpy(low, "\x66\xc7\x06\x34\x12\xf4", 6); /* mov word [esi], 1234; hlt */
+    memset(v, 0, sizeof v);
+    for (u32 i = 0; i < 4; i++) {
+        v[i].Segment.Limit = 0xffffffff;
+        v[i].Segment.Selector = i ? 16 : 8;
+        v[i].Segment.Attributes = i ? 0xc093 : 0xc09b;
+    }
+    v[4].Reg64 = 0x11;
+    v[5].Reg64 = (u64)(uintptr_t)low;
+    v[6].Reg64 = (u64)(uintptr_t)(low + 0x8000);
+    ck_ok(WHvSetVirtualProcessorRegisters(c.p, 0, names, 7, v));
+    ck_assert_uint_eq(client_run(&c), WHvRunVpExitReasonX64Halt);
+    ck_assert_uint_eq(load_bytes(low + 0x8000, 2), 0x1234);
+    client_stop(&c);
+    munmap(low, 0x10000);
+}
+END_TEST
+
 START_TEST(winevdm_asks_for_a_window_and_injects_a_timer)
 {
     struct client c;
@@ -243,6 +276,7 @@ TCase *client_user_case(void)
     tcase_add_test(t, winevdm_tells_the_interrupt_by_the_halt_that_it_ran_into);
     tcase_add_test(t, winevdm_does_a_whole_string_at_one_exit);
     tcase_add_test(t, winevdm_takes_far_calls_to_unmapped_pages_for_calls_of_its_own);
+    tcase_add_test(t, winevdm_maps_its_memory_where_the_process_has_it);
     tcase_add_test(t, winevdm_asks_for_a_window_and_injects_a_timer);
     tcase_add_test(t, sogen_meets_the_width_of_physical_addresses);
     tcase_add_test(t, sogen_gets_every_exception_of_its_program);

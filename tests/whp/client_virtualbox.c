@@ -122,6 +122,64 @@ START_TEST(virtualbox_finds_the_event_whose_delivery_it_interrupted)
 }
 END_TEST
 
+/* All that it moves between its context and the processor: events and MTRRs are in the same batch as the rest. */
+START_TEST(virtualbox_moves_events_and_mtrrs_with_everything_else)
+{
+    static const u32 ranges[][2] = { { REG(Rax), REG(Dr7) },
+                                     { REG(Xmm0), REG(XmmControlStatus) },
+                                     { REG(Efer), REG(Sfmask) },
+                                     { REG(MsrMtrrDefType), REG(MsrMtrrDefType) },
+                                     { REG(MsrMtrrFix64k00000), REG(TscAux) },
+                                     { WHvRegisterPendingInterruption, WHvRegisterInterruptState } };
+    WHV_REGISTER_NAME names[128];
+    WHV_REGISTER_VALUE v[128], back[128];
+    struct client c;
+    u32 n = 0;
+
+    for (u32 r = 0; r < sizeof ranges / sizeof *ranges; r++)
+        for (u32 name = ranges[r][0]; name <= ranges[r][1]; name++)
+            names[n++] = (WHV_REGISTER_NAME)name;
+    open_virtualbox(&c, 0);
+    CLIENT_START(&c, 0xe6, 0x90);
+    ck_ok(WHvGetVirtualProcessorRegisters(c.p, 0, names, n, v));
+    v[n - 1].Reg64 = 3; /* a shadow, and NMIs masked */
+    for (u32 i = 0; i < n; i++)
+        if (names[i] == REG(MsrMtrrFix64k00000))
+            v[i].Reg64 = 0x0606060606060606;
+    ck_ok(WHvSetVirtualProcessorRegisters(c.p, 0, names, n, v));
+    ck_ok(WHvGetVirtualProcessorRegisters(c.p, 0, names, n, back));
+    for (u32 i = 0; i < n; i++)
+        ck_assert_msg(!memcmp(&v[i], &back[i], 16), "register %#x doesn't come back", (u32)names[i]);
+    v[n - 2].Reg64 = 1 | 0x33 << 16; /* an interrupt, with which the shadow has to go */
+    v[n - 1].Reg64 = 0;
+    ck_ok(WHvSetVirtualProcessorRegisters(c.p, 0, names, n, v));
+    ck_assert_uint_eq(client_port(&c), 0x33);
+    ck_assert_uint_eq(client_port(&c), 0x90);
+    client_stop(&c);
+}
+END_TEST
+
+/* The screen's memory, a page at a time or all of it. */
+START_TEST(virtualbox_asks_what_was_drawn)
+{
+    u64 bits[2] = { ~(u64)0, ~(u64)0 };
+    struct client c;
+
+    open_virtualbox(&c, 0);
+    CLIENT_START(&c, 0xa2, 0x00, 0x90, 0xe6, 0x90, 0xa2, 0xff, 0xaf, 0xe6, 0x91); /* mov [9000], al; mov [afff], al */
+    ck_ok(WHvMapGpaRange(c.p, c.ram + 0x8000, 0x8000, 0x4000, (WHV_MAP_GPA_RANGE_FLAGS)15));
+    ck_assert_uint_eq(client_port(&c), 0x90);
+    ck_ok(WHvQueryGpaRangeDirtyBitmap(c.p, 0x9000, 0x1000, bits, 8));
+    ck_assert_uint_eq(bits[0], 1);
+    ck_assert_uint_eq(bits[1], ~(u64)0); /* as much as its size */
+    ck_assert_uint_eq(client_port(&c), 0x91);
+    ck_ok(WHvQueryGpaRangeDirtyBitmap(c.p, 0x8000, 0x4000, bits, 8));
+    ck_assert_uint_eq(bits[0], 4);
+    ck_ok(WHvQueryGpaRangeDirtyBitmap(c.p, 0x8000, 0x4000, NULL, 0)); /* to begin anew */
+    client_stop(&c);
+}
+END_TEST
+
 START_TEST(virtualbox_ends_the_shadow_of_what_it_completed)
 {
     struct client c;
@@ -218,6 +276,8 @@ TCase *client_virtualbox_case(void)
     tcase_add_test(t, virtualbox_lets_every_leaf_exit_where_there_is_no_list);
     tcase_add_test(t, virtualbox_takes_no_msr_exit_from_user_code);
     tcase_add_test(t, virtualbox_finds_the_event_whose_delivery_it_interrupted);
+    tcase_add_test(t, virtualbox_moves_events_and_mtrrs_with_everything_else);
+    tcase_add_test(t, virtualbox_asks_what_was_drawn);
     tcase_add_test(t, virtualbox_ends_the_shadow_of_what_it_completed);
     tcase_add_test(t, virtualbox_meets_a_late_cancel_at_the_next_run);
     tcase_add_test(t, virtualbox_maps_page_by_page);

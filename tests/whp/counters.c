@@ -172,12 +172,6 @@ START_TEST(runtime_is_what_was_retired_on_the_virtual_clock)
 }
 END_TEST
 
-static void *run_it(void *guest)
-{
-    guest_run(guest);
-    return NULL;
-}
-
 START_TEST(runtime_is_time_inside_run_on_the_host_clock)
 {
     u32 count = 1, clock = SwhpClockHost;
@@ -198,7 +192,7 @@ START_TEST(runtime_is_time_inside_run_on_the_host_clock)
     sched_yield();
     ck_assert_uint_eq(runtime(&g), ran);
 
-    ck_assert_int_eq(pthread_create(&thread, NULL, run_it, &g), 0);
+    ck_assert_int_eq(pthread_create(&thread, NULL, guest_run_thread, &g), 0);
     while (runtime(&g) == ran)
         sched_yield();
     was = runtime(&g);

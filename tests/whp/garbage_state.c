@@ -260,11 +260,43 @@ static HRESULT run_all(struct caller *a)
     return SwhpRunPartition(p, clock + chance_below(c, 200), garbage_u32(a), garbage_place(a), garbage_size(c));
 }
 
+/* A list of ranges, some of them mapped, with any advice and its buffer. */
+static HRESULT advise(struct caller *a)
+{
+    struct chance *c = &a->chance;
+    u32 n = chance_below(c, 5);
+
+    for (u32 i = 0; i < n; i++) {
+        store_bytes(a->room + i * 16, chance_percent(c, 90) ? chance_below(c, 32) * 4096u : garbage_number(c), 8);
+        store_bytes(a->room + i * 16 + 8, chance_percent(c, 90) ? 4096 : garbage_number(c), 8);
+    }
+    store_bytes(a->room + 4096, garbage_number(c), 8);
+
+    const void *buffer = chance_percent(c, 80) ? a->room + 4096 : NULL;
+
+    return WHvAdviseGpaRange(garbage_partition(c), garbage_typed(a), n, (WHV_ADVISE_GPA_RANGE_CODE)chance_below(c, 4),
+                             buffer, chance_percent(c, 50) ? 8 : garbage_size(c));
+}
+
+static HRESULT create_processor(struct caller *a)
+{
+    WHV_VIRTUAL_PROCESSOR_PROPERTY properties[2];
+    struct chance *c = &a->chance;
+
+    memset(properties, 0, sizeof properties);
+    for (u32 i = 0; i < 2; i++) {
+        properties[i].PropertyCode = (WHV_VIRTUAL_PROCESSOR_PROPERTY_CODE)chance_below(c, 2);
+        properties[i].NumaNode = (USHORT)(chance_percent(c, 80) ? 0 : chance_any(c));
+    }
+    return WHvCreateVirtualProcessor2(garbage_partition(c), garbage_index(c), chance_percent(c, 95) ? properties : NULL,
+                                      chance_below(c, 3));
+}
+
 HRESULT garbage_state_call(struct caller *a)
 {
     struct chance *c = &a->chance;
 
-    switch (chance_below(c, 17)) {
+    switch (chance_below(c, 19)) {
     case 0:
     case 1: return set_state(a);
     case 2: return set_apic(a, chance_percent(c, 30));
@@ -284,6 +316,8 @@ HRESULT garbage_state_call(struct caller *a)
     case 13: return SwhpTraceStart(garbage_partition(c), SwhpTraceExit, on_trace, NULL);
     case 14: return events(a);
     case 15: return run_all(a);
+    case 16: return advise(a);
+    case 17: return create_processor(a);
     default: return emulator(a);
     }
 }

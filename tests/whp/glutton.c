@@ -17,18 +17,6 @@ static u8 *room_new(size_t size)
     return p;
 }
 
-static long resident_pages(void)
-{
-    long size, resident = 0;
-    FILE *f = fopen("/proc/self/statm", "r");
-
-    if (!f || fscanf(f, "%ld %ld", &size, &resident) != 2)
-        resident = 0;
-    if (f)
-        fclose(f);
-    return resident;
-}
-
 static u64 count_of(struct guest *g)
 {
     u64 count;

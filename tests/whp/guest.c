@@ -2,6 +2,7 @@
 /* The tests' machine: tests/whp/guest.h. */
 #include "tests/whp/guest.h"
 
+#include <stdio.h>
 #include <sys/mman.h>
 
 enum { GDT = 0x1000, TABLES = 0x2000 };
@@ -142,6 +143,32 @@ u32 guest_run(struct guest *g)
     memset(&g->exit, 0xcc, sizeof g->exit);
     ck_ok(WHvRunVirtualProcessor(g->partition, 0, &g->exit, sizeof g->exit));
     return (u32)g->exit.ExitReason;
+}
+
+void *guest_run_thread(void *guest)
+{
+    guest_run(guest);
+    return NULL;
+}
+
+long resident_pages(void)
+{
+    long size, resident = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+
+    if (!f || fscanf(f, "%ld %ld", &size, &resident) != 2)
+        resident = 0;
+    if (f)
+        fclose(f);
+    return resident;
+}
+
+SWHP_DIGEST partition_digest(WHV_PARTITION_HANDLE p)
+{
+    SWHP_DIGEST d;
+
+    ck_ok(SwhpStateHash(p, &d));
+    return d;
 }
 
 u64 guest_get(struct guest *g, WHV_REGISTER_NAME name)

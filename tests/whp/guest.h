@@ -51,6 +51,13 @@ void guest_enable_exits(struct guest *g, u64 exits, u64 exceptions);
 
 /* Runs, and returns the exit's reason, which is in g->exit too. */
 u32 guest_run(struct guest *g);
+void *guest_run_thread(void *guest); /* the same, for a thread */
+
+/* Of this process; 0 where the host doesn't tell. */
+long resident_pages(void);
+
+/* Of the partition's state: SwhpStateHash. */
+SWHP_DIGEST partition_digest(WHV_PARTITION_HANDLE p);
 
 u64 guest_get(struct guest *g, WHV_REGISTER_NAME name);
 void guest_set(struct guest *g, WHV_REGISTER_NAME name, u64 value);
@@ -77,5 +84,6 @@ TCase *observe_case(void);
 TCase *hostile_case(void);
 TCase *garbage_case(void);
 TCase *glutton_case(void);
+TCase *fickle_case(void);
 
 #endif

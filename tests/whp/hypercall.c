@@ -1,30 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Hypercalls: who may call, how calls come in and go out, and what they do. */
-#include <pthread.h>
-#include <sched.h>
-
 #include "tests/whp/synic.h"
 
-enum { INPUT_AT = 0xa0000 };
-
 enum status { SUCCESS = 0, NO_CODE = 2, BAD_INPUT = 3, ALIGNMENT = 4, PARAMETER = 5, DENIED = 6, CONNECTION = 0x12 };
-#define FAST (1ull << 16)
-#define REPS(n) ((u64)(n) << 32)
-#define START(n) ((u64)(n) << 48)
-#define VARIABLE(n) ((u64)(n) << 17)
-
 static struct board b;
-
-static void identify(void)
-{
-    board_wrmsr(&b, 0, HV_GUEST_OS_ID, 1);
-    board_wrmsr(&b, 0, HV_HYPERCALL, HYPERCALL_AT | 1);
-}
 
 static void setup(void)
 {
     synic_open(&b, 2, SwhpClockVirtual);
-    identify();
+    synic_identify(&b);
 }
 
 static void teardown(void)
@@ -32,23 +16,9 @@ static void teardown(void)
     board_close(&b);
 }
 
-/* In 32-bit code: EDX:EAX, EBX:ECX, EDI:ESI; the result, or ~0 and the exit that came instead. */
 static u64 call(u64 control, u64 first, u64 second)
 {
-    struct code c = { .size = 0 };
-
-    board_set(&b, 0, WHvX64RegisterRax, (u32)control);
-    board_set(&b, 0, WHvX64RegisterRdx, control >> 32);
-    board_set(&b, 0, WHvX64RegisterRcx, (u32)first);
-    board_set(&b, 0, WHvX64RegisterRbx, first >> 32);
-    board_set(&b, 0, WHvX64RegisterRsi, (u32)second);
-    board_set(&b, 0, WHvX64RegisterRdi, second >> 32);
-    CODE(&c, 0x68, 0x07, 0, 1, 0);                                     /* push where the OUT will be */
-    CODE(&c, 0xeb, 0x02, 0xe6, BOARD_DONE, 0x68, 0, 0x20, 9, 0, 0xc3); /* jmp; out; push 92000; ret */
-    board_put(&b, 0, &c);
-    if (board_run(&b, 0) != BOARD_DONE)
-        return ~(u64)0;
-    return board_get(&b, 0, WHvX64RegisterRdx) << 32 | (u32)board_get(&b, 0, WHvX64RegisterRax);
+    return synic_hypercall(&b, control, first, second);
 }
 
 static void input(const u64 *words, u32 n)
@@ -196,7 +166,7 @@ START_TEST(features)
     for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         board_synthetic = SYNTHETIC_OFFERED & ~rows[i].without;
         board_open(&b, 1, 1, SwhpClockVirtual, 0);
-        identify();
+        synic_identify(&b);
         ck_assert_uint_eq((u32)call(rows[i].control, INPUT_AT, 0), rows[i].status);
         board_close(&b);
     }
@@ -208,7 +178,7 @@ START_TEST(features)
 
         CODE(&c, 0x0f, 0x01, i == 2 ? 0xc1 : 0xd9); /* VMMCALL; VMCALL is the other vendor's */
         ck_assert_uint_eq(board_do(&b, 0, &c), i == 1 ? BOARD_DONE : 6);
-        identify();
+        synic_identify(&b);
     }
 }
 END_TEST
@@ -285,131 +255,6 @@ START_TEST(in_64_bit_code)
 }
 END_TEST
 
-/* ---- TLBs ---- */
-
-enum { TABLES = 0xb0000, PAGE = 0x80000 };
-
-/* Identity for the first 4 MiB by 4 KiB pages, but 400000 + n pages lead to PAGE. */
-static void build_paging(void)
-{
-    for (u32 i = 0; i < 1024; i++) {
-        u32 low = i << 12 | 7, high = PAGE | 7;
-
-        memcpy(b.memory + TABLES + 0x1000 + i * 4, &low, 4);
-        memcpy(b.memory + TABLES + 0x2000 + i * 4, &high, 4);
-    }
-    u32 first[2] = { TABLES + 0x1007, TABLES + 0x2007 }, apic = 0xfee00087;
-
-    memcpy(b.memory + TABLES, first, sizeof first);
-    apic = 0xfec00087;
-    memcpy(b.memory + TABLES + 4 * 0x3fb, &apic, 4);
-}
-
-static void page_on(u32 vp)
-{
-    board_set(&b, vp, WHvX64RegisterCr3, TABLES);
-    board_set(&b, vp, WHvX64RegisterCr4, 0x10);
-    board_set(&b, vp, WHvX64RegisterCr0, 0x80000031);
-}
-
-static void lead_to(u32 gpa)
-{
-    u32 entry = gpa | 7;
-
-    memcpy(b.memory + TABLES + 0x2000, &entry, 4);
-}
-
-/* An old translation may be used until it is flushed; afterwards it may not. Each call that flushes is tried. */
-START_TEST(a_flush_flushes)
-{
-    static const struct {
-        u64 control, words[6];
-    } calls[] = {
-        { 0x02, { TABLES, 0, 1 } },
-        { 0x02, { 0, 3, 0 } },
-        { 0x03 | REPS(1), { TABLES, 0, 1, 0x400000 } },
-        { 0x03 | REPS(2) | START(1), { TABLES, 0, 1, 0, 0x3fe005 } },
-        { 0x03 | REPS(1), { TABLES, 0, 1, 0x100fff } },
-        { 0x13, { 0, 0, 1, 0 } },
-        { 0x14 | VARIABLE(1) | REPS(1), { 0, 0, 0, 1, 1, 0x400000 } },
-    };
-    struct code c = { .size = 0 };
-
-    memset(b.memory + PAGE, 0x11, 4096);
-    memset(b.memory + PAGE + 0x1000, 0x22, 4096);
-    build_paging();
-    lead_to(PAGE);
-    page_on(0);
-    for (unsigned i = 0; i < sizeof calls / sizeof calls[0]; i++) {
-        struct code after = { .size = 0 };
-
-        lead_to(PAGE);
-        input(calls[i].words, 6);
-        c.size = 0;
-        CODE(&c, 0x8b, 0x1d, 0, 0, 0x40, 0); /* mov ebx, [400000] */
-        ck_assert_uint_eq(board_do(&b, 0, &c), BOARD_DONE);
-        ck_assert_uint_eq(board_get(&b, 0, WHvX64RegisterRbx) & 0xff, 0x11);
-        lead_to(PAGE + 0x1000);
-        ck_assert_uint_eq((u32)call(calls[i].control, INPUT_AT, 0), SUCCESS);
-        CODE(&after, 0x8b, 0x1d, 0, 0, 0x40, 0);
-        ck_assert_uint_eq(board_do(&b, 0, &after), BOARD_DONE);
-        ck_assert_msg((board_get(&b, 0, WHvX64RegisterRbx) & 0xff) == 0x22, "row %u", i);
-        board_set(&b, 0, WHvX64RegisterCr3, TABLES);
-    }
-}
-END_TEST
-
-static void *run_other(void *unused)
-{
-    (void)unused;
-    board_run(&b, 1);
-    return NULL;
-}
-
-static u32 word(u32 at)
-{
-    return __atomic_load_n((u32 *)(void *)(b.memory + at), __ATOMIC_SEQ_CST);
-}
-
-/*
- * Another processor copies what it reads through one page to another place, round and round. Once the call is back, it
- * reads the new page, always.
- */
-START_TEST(a_flush_of_a_running_processor)
-{
-    struct code c = { .size = 0 };
-    pthread_t thread;
-
-    board_close(&b);
-    synic_open(&b, 2, SwhpClockHost);
-    identify();
-    build_paging();
-    lead_to(PAGE);
-    CODE(&c, 0xa1, 0, 0, 0x40, 0, 0xa3, 0, 0, 0xc, 0, 0xff, 0x05, 4, 0, 0xc, 0, 0xeb, 0xee);
-    /* 1: mov eax, [400000]; mov [c0000], eax; inc dword [c0004]; jmp 1b */
-    board_put(&b, 1, &c);
-    page_on(1);
-    ck_assert_int_eq(pthread_create(&thread, NULL, run_other, NULL), 0);
-    while (!word(0xc0004))
-        sched_yield();
-    for (u32 i = 1; i <= 300; i++) {
-        u32 page = PAGE + (i & 7) * 0x1000, rounds;
-        u64 words[] = { 0, 0, 2, 0x400000 };
-
-        __atomic_store_n((u32 *)(void *)(b.memory + page), i, __ATOMIC_SEQ_CST);
-        lead_to(page);
-        input(words, 4);
-        ck_assert_uint_eq((u32)call(_i ? 0x03 | REPS(1) : 0x02, INPUT_AT, 0), SUCCESS);
-        rounds = word(0xc0004);
-        while (word(0xc0004) - rounds < 2)
-            sched_yield();
-        ck_assert_uint_eq(word(0xc0000), i);
-    }
-    ck_ok(WHvCancelRunVirtualProcessor(b.partition, 1, 0));
-    pthread_join(thread, NULL);
-}
-END_TEST
-
 TCase *hypercall_case(void)
 {
     TCase *t = tcase_create("hypercalls");
@@ -422,7 +267,5 @@ TCase *hypercall_case(void)
     tcase_add_test(t, features);
     tcase_add_test(t, the_exit);
     tcase_add_test(t, in_64_bit_code);
-    tcase_add_test(t, a_flush_flushes);
-    tcase_add_loop_test(t, a_flush_of_a_running_processor, 0, 2);
     return t;
 }

@@ -1,178 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* API levels: what a partition, or the process, knows at each. The builds are those of the reference's 1.5 and 2.4. */
-#include "tests/whp/guest.h"
-
-#include <stdio.h>
-#include <stdlib.h>
+#include "tests/whp/levels.h"
 
 Suite *levels_suite(void);
 
-static const u32 levels[] = { 17763, 19041, 20348, 22000, 26100 };
-#define LEVELS ((int)(sizeof levels / sizeof levels[0]))
-#define API_LEVEL ((WHV_PARTITION_PROPERTY_CODE)SwhpPartitionPropertyCodeApiLevel)
-
-static WHV_PARTITION_HANDLE at_level(u32 level)
-{
-    WHV_PARTITION_HANDLE p;
-    u32 count = 1;
-
-    ck_ok(WHvCreatePartition(&p));
-    ck_ok(WHvSetPartitionProperty(p, API_LEVEL, &level, sizeof level));
-    ck_ok(WHvSetPartitionProperty(p, WHvPartitionPropertyCodeProcessorCount, &count, sizeof count));
-    return p;
-}
-
-static void set_environment(u32 level)
-{
-    char text[32];
-
-    snprintf(text, sizeof text, "api=%u,clock=virtual", level);
-    ck_assert_int_eq(setenv("SOFTWHP", text, 1), 0);
-}
-
-/* ---- functions ---- */
-
-static u8 page[8192] __attribute__((aligned(4096)));
-static const WHV_DOORBELL_MATCH_DATA doorbell = { .GuestAddress = 0x5000 };
-static WHV_ACCESS_GPA_CONTROLS controls;
 static u32 size;
 static u64 words[1024];
-
-/* Each function that came later and takes a partition, and some that were there. */
-#define CALLS(X)                                                                                             \
-    X(WHvSuspendPartitionTime, 18362, (p))                                                                   \
-    X(WHvResumePartitionTime, 18362, (p))                                                                    \
-    X(WHvGetVirtualProcessorInterruptControllerState2, 19041, (p, 0, words, sizeof words, &size))            \
-    X(WHvSetVirtualProcessorInterruptControllerState2, 19041, (p, 0, words, sizeof words))                   \
-    X(WHvRegisterPartitionDoorbellEvent, 19041, (p, &doorbell, NULL))                                        \
-    X(WHvUnregisterPartitionDoorbellEvent, 19041, (p, &doorbell))                                            \
-    X(WHvMapGpaRange2, 20348, (p, NULL, page, 0, 4096, WHvMapGpaRangeFlagRead))                              \
-    X(WHvCreateVirtualProcessor2, 20348, (p, 0, NULL, 0))                                                    \
-    X(WHvAdviseGpaRange, 20348, (p, NULL, 0, WHvAdviseGpaRangeCodePin, NULL, 0))                             \
-    X(WHvReadGpaRange, 20348, (p, 0, 0, controls, words, 1))                                                 \
-    X(WHvWriteGpaRange, 20348, (p, 0, 0, controls, words, 1))                                                \
-    X(WHvGetVirtualProcessorState, 20348, (p, 0, WHvVirtualProcessorStateTypeXsaveState, words, sizeof words, &size)) \
-    X(WHvSetVirtualProcessorState, 20348, (p, 0, WHvVirtualProcessorStateTypeXsaveState, words, size))       \
-    X(WHvGetVirtualProcessorCpuidOutput, 20348, (p, 0, 0, 0, (WHV_CPUID_OUTPUT *)words))                     \
-    X(WHvGetInterruptTargetVpSet, 20348, (p, 0, WHvX64InterruptDestinationModePhysical, &size, 1, &size))    \
-    X(WHvCreateNotificationPort, 20348, (p, NULL, NULL, NULL))                                               \
-    X(WHvSetNotificationPortProperty, 20348, (p, NULL, WHvNotificationPortPropertyPreferredTargetVp, 0))     \
-    X(WHvDeleteNotificationPort, 20348, (p, NULL))                                                           \
-    X(WHvCreateTrigger, 20348, (p, NULL, NULL, NULL))                                                        \
-    X(WHvStartPartitionMigration, 20348, (p, NULL))                                                          \
-    X(WHvSignalVirtualProcessorSynicEvent, 20348, (p, (WHV_SYNIC_EVENT_PARAMETERS){ 0 }, NULL))              \
-    X(WHvPostVirtualProcessorSynicMessage, 20348, (p, 0, 0, words, 0))                                       \
-    X(WHvUpdateTriggerParameters, 20348, (p, NULL, NULL))                                                    \
-    X(WHvDeleteTrigger, 20348, (p, NULL))                                                                    \
-    X(WHvCancelPartitionMigration, 20348, (p))                                                               \
-    X(WHvCompletePartitionMigration, 20348, (p))                                                             \
-    X(WHvCreateVpciDevice, 20348, (p, 0, NULL, WHvCreateVpciDeviceFlagNone, NULL))                           \
-    X(WHvDeleteVpciDevice, 20348, (p, 0))                                                                    \
-    X(WHvGetVpciDeviceProperty, 20348, (p, 0, (WHV_VPCI_DEVICE_PROPERTY_CODE)0, NULL, 0, NULL))              \
-    X(WHvGetVpciDeviceNotification, 20348, (p, 0, NULL, 0))                                                  \
-    X(WHvMapVpciDeviceMmioRanges, 20348, (p, 0, NULL, NULL))                                                 \
-    X(WHvUnmapVpciDeviceMmioRanges, 20348, (p, 0))                                                           \
-    X(WHvSetVpciDevicePowerState, 20348, (p, 0, PowerDeviceD0))                                              \
-    X(WHvReadVpciDeviceRegister, 20348, (p, 0, NULL, NULL))                                                  \
-    X(WHvWriteVpciDeviceRegister, 20348, (p, 0, NULL, NULL))                                                 \
-    X(WHvMapVpciDeviceInterrupt, 20348, (p, 0, 0, 0, NULL, NULL, NULL))                                      \
-    X(WHvUnmapVpciDeviceInterrupt, 20348, (p, 0, 0))                                                         \
-    X(WHvRetargetVpciDeviceInterrupt, 20348, (p, 0, 0, 0, NULL))                                             \
-    X(WHvRequestVpciDeviceInterrupt, 20348, (p, 0, 0, 0))                                                    \
-    X(WHvGetVpciDeviceInterruptTarget, 20348, (p, 0, 0, 0, NULL, 0, NULL))                                   \
-    X(WHvResetPartition, 22000, (p))                                                                         \
-    X(WHvGetPartitionCounters, 0, (p, WHvPartitionCounterSetMemory, words, sizeof words, NULL))              \
-    X(WHvMapGpaRange, 0, (p, page, 0, 4096, WHvMapGpaRangeFlagRead))                                         \
-    X(WHvCreateVirtualProcessor, 0, (p, 0, 0))                                                               \
-    X(WHvGetVirtualProcessorXsaveState, 0, (p, 0, words, sizeof words, NULL))                                \
-    X(WHvGetVirtualProcessorInterruptControllerState, 0, (p, 0, words, sizeof words, NULL))                  \
-    X(WHvGetVirtualProcessorCounters, 0, (p, 0, WHvProcessorCounterSetRuntime, words, sizeof words, NULL))
-
-#define DEFINE(name, build, arguments)                                                                       \
-    static HRESULT call_##name(WHV_PARTITION_HANDLE p)                                                       \
-    {                                                                                                        \
-        return name arguments;                                                                               \
-    }
-#define ROW(name, build, arguments) { #name, build, call_##name },
-CALLS(DEFINE)
-
-static const struct call {
-    const char *name;
-    u32 build;
-    HRESULT (*call)(WHV_PARTITION_HANDLE p);
-} calls[] = { CALLS(ROW) };
-
-static bool takes_no_partition(const char *name)
-{
-    return !strcmp(name, "WHvAllocateVpciResource") || !strcmp(name, "WHvAcceptPartitionMigration");
-}
-
-START_TEST(functions_of_later_builds_are_not_there)
-{
-    u32 level = levels[_i];
-    WHV_PARTITION_HANDLE p = at_level(level);
-    char text[256], build[16];
-
-    ck_ok(WHvSetupPartition(p));
-    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
-        HRESULT hr = calls[i].call(p);
-
-        ck_assert_msg((hr == E_NOTIMPL) == (calls[i].build > level), "%s at %u: %08x", calls[i].name, level, (u32)hr);
-        if (hr != E_NOTIMPL)
-            continue;
-        ck_ok(SwhpGetLastErrorText(text, sizeof text, NULL));
-        snprintf(build, sizeof build, "%u", calls[i].build);
-        ck_assert_msg(strstr(text, calls[i].name) && strstr(text, build), "%s", text);
-    }
-    ck_ok(WHvDeletePartition(p));
-}
-END_TEST
-
-static const struct present {
-    const char *name;
-    BOOLEAN(WINAPI *is_present)(VOID);
-    u32 build;
-} presents[] = {
-#define FUNCTION(name, build) { #name, Is##name##Present, build },
-#include "whp/functions.inc"
-#undef FUNCTION
-};
-
-START_TEST(presence_follows_the_environment)
-{
-    size_t n = sizeof presents / sizeof presents[0];
-    HANDLE handle;
-    GUID guid;
-
-    memset(&guid, 0, sizeof guid);
-    ck_assert_uint_eq(n, 66);
-    for (size_t i = 0; i < n; i++)
-        ck_assert_msg(presents[i].is_present() == TRUE, "%s", presents[i].name);
-    set_environment(levels[_i]);
-    for (size_t i = 0; i < n; i++)
-        ck_assert_msg(presents[i].is_present() == (presents[i].build <= levels[_i]), "%s", presents[i].name);
-    ck_hr(WHvAllocateVpciResource(&guid, WHvAllocateVpciResourceFlagNone, NULL, 0, &handle),
-          levels[_i] < 20348 ? E_NOTIMPL : (HRESULT)0x80070032);
-    for (size_t at = 0; at < n; at++) { /* none is forgotten */
-        size_t i = 0;
-
-        while (i < sizeof calls / sizeof calls[0] && strcmp(presents[at].name, calls[i].name))
-            i++;
-        ck_assert_msg(presents[at].build <= 17763 || i < sizeof calls / sizeof calls[0] ||
-                          takes_no_partition(presents[at].name),
-                      "%s has no row", presents[at].name);
-    }
-    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) { /* the two tables agree */
-        size_t at = 0;
-
-        while (at < n && strcmp(presents[at].name, calls[i].name))
-            at++;
-        ck_assert_uint_lt(at, n);
-        ck_assert_msg(calls[i].build ? presents[at].build == calls[i].build : presents[at].build <= 17763, "%s",
-                      calls[i].name);
-    }
-}
-END_TEST
 
 /* ---- codes ---- */
 
@@ -183,7 +16,7 @@ static const struct code {
                      { 0x1002, 0 },     { 0x1003, 0 },     { 0x1004, 18362 }, { 0x1005, 18362 }, { 0x1006, 20348 },
                      { 0x1007, 20348 }, { 0x1008, 20348 }, { 0x1009, 22000 }, { 0x100a, 26100 }, { 0x100b, ~0u } },
   properties[] = { { 1, 0 },          { 2, 0 },          { 3, 0 },          { 4, 18362 },      { 5, 18362 },
-                   { 6, 20348 },      { 0xb, 20348 },    { 0xc, 20348 },    { 0xe, ~0u },      { 0x1000, ~0u },
+                   { 6, 20348 },      { 0xb, 20348 },    { 0xc, 20348 },    { 0xd, 20348 },    { 0xe, ~0u },      { 0x1000, ~0u },
                    { 0x1001, 0 },     { 0x1002, 0 },     { 0x1005, 0 },     { 0x1006, 0 },     { 0x1007, 18362 },
                    { 0x1008, 18362 }, { 0x1009, 19041 }, { 0x100a, 20348 }, { 0x100b, 20348 }, { 0x100c, 20348 },
                    { 0x100e, 22000 }, { 0x1010, 22000 }, { 0x1011, 26100 }, { 0x1012, ~0u },   { 0x1fff, 0 } },
@@ -420,6 +253,26 @@ START_TEST(the_environment_sets_it)
 }
 END_TEST
 
+/* What chooses exits may be changed after Setup from 18362 on. Reference 1.3. */
+START_TEST(early_builds_fix_exits_at_setup)
+{
+    static const struct {
+        WHV_PARTITION_PROPERTY_CODE code;
+        u32 size, since;
+    } late[] = { { WHvPartitionPropertyCodeExtendedVmExits, 8, 0 },
+                 { WHvPartitionPropertyCodeExceptionExitBitmap, 8, 0 },
+                 { WHvPartitionPropertyCodeCpuidExitList, 8, 0 },
+                 { WHvPartitionPropertyCodeX64MsrExitBitmap, 8, 18362 } };
+    WHV_PARTITION_HANDLE p = at_level(levels[_i]);
+
+    ck_ok(WHvSetupPartition(p));
+    for (size_t i = 0; i < COUNT(late); i++)
+        ck_hr(WHvSetPartitionProperty(p, late[i].code, words, late[i].size),
+              late[i].since > levels[_i] ? WHV_E_UNKNOWN_PROPERTY : levels[_i] < 18362 ? E_INVALIDARG : S_OK);
+    ck_ok(WHvDeletePartition(p));
+}
+END_TEST
+
 /* A level changes what is answered, not what guests that use none of it do. */
 START_TEST(guests_run_alike_at_each_level)
 {
@@ -442,15 +295,15 @@ Suite *levels_suite(void)
     Suite *s = suite_create("levels");
     TCase *t = tcase_create("api levels");
 
-    tcase_add_loop_test(t, functions_of_later_builds_are_not_there, 0, LEVELS);
-    tcase_add_loop_test(t, presence_follows_the_environment, 0, LEVELS);
     tcase_add_loop_test(t, codes_of_later_builds_are_unknown, 0, LEVELS);
     tcase_add_loop_test(t, bits_of_later_builds_are_not_offered, 0, LEVELS);
     tcase_add_loop_test(t, an_exit_context_ends_where_it_did, 0, LEVELS);
     tcase_add_loop_test(t, counter_sets_have_the_size_that_they_had, 0, LEVELS);
     tcase_add_test(t, the_level_is_one_of_five_and_comes_first);
     tcase_add_loop_test(t, the_environment_sets_it, 0, LEVELS);
+    tcase_add_loop_test(t, early_builds_fix_exits_at_setup, 0, LEVELS);
     tcase_add_loop_test(t, guests_run_alike_at_each_level, 0, LEVELS);
+    suite_add_tcase(s, level_function_case());
     suite_add_tcase(s, t);
     return s;
 }

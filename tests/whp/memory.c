@@ -130,14 +130,6 @@ END_TEST
 
 /* ---- while it runs ---- */
 
-static void *run_until_it_leaves(void *context)
-{
-    struct guest *g = context;
-
-    guest_run(g);
-    return NULL;
-}
-
 START_TEST(a_page_unmapped_under_a_running_processor_is_gone_when_the_call_returns)
 {
     static const u8 writer[] = { 0xff, 0x03, 0xeb, 0xfc }; /* inc dword [rbx]; jmp back */
@@ -148,7 +140,7 @@ START_TEST(a_page_unmapped_under_a_running_processor_is_gone_when_the_call_retur
     guest_open(&g, GUEST_LONG, writer, sizeof writer);
     guest_set(&g, WHvX64RegisterRbx, 0x9000);
     count = (const u32 *)(g.memory + 0x9000);
-    ck_assert_int_eq(pthread_create(&thread, NULL, run_until_it_leaves, &g), 0);
+    ck_assert_int_eq(pthread_create(&thread, NULL, guest_run_thread, &g), 0);
     while (__atomic_load_n(count, __ATOMIC_RELAXED) < 1000)
         ;
     for (unsigned i = 0; i < 50; i++) { /* something that matters not to it */
@@ -179,7 +171,7 @@ START_TEST(registers_can_be_read_while_it_runs_and_not_written)
 
     memset(&v, 0, sizeof v);
     guest_open(&g, GUEST_LONG, counter, sizeof counter);
-    ck_assert_int_eq(pthread_create(&thread, NULL, run_until_it_leaves, &g), 0);
+    ck_assert_int_eq(pthread_create(&thread, NULL, guest_run_thread, &g), 0);
     do
         first = guest_get(&g, WHvX64RegisterRax);
     while (!first);

@@ -74,6 +74,25 @@ static HRESULT small_properties(struct scene *s)
     return get(s->p, PROP(ProcessorCount), s->out, 3, NULL);
 }
 
+/* Every property that has a size, set to what it is in a byte too few: it stays as it is. */
+static HRESULT small_settings(struct scene *s)
+{
+    for (u32 code = 0; code < 0x2000; code++) {
+        u64 was[8] = { 0 }, is[8] = { 0 };
+        u32 size = 0;
+        HRESULT hr = get(s->raw, code, was, sizeof was, &size);
+
+        if (hr == WHV_E_UNKNOWN_PROPERTY || hr == NOT_SUPPORTED || code == PROP(ReferenceTime))
+            continue;
+        ck_ok(hr);
+        hr = WHvSetPartitionProperty(s->raw, (WHV_PARTITION_PROPERTY_CODE)code, was, size - 1);
+        ck_assert_msg(hr == WHV_E_INSUFFICIENT_BUFFER, "property %x: %08x", code, (u32)hr);
+        ck_ok(get(s->raw, code, is, sizeof is, NULL));
+        ck_assert_msg(!memcmp(was, is, sizeof was), "property %x", code);
+    }
+    return set(s->raw, PROP(ProcessorCount), 1, 3);
+}
+
 /* What holds before Setup only, set to what it is after it. */
 static HRESULT late(struct scene *s, u32 code)
 {
@@ -123,6 +142,7 @@ static void set_rows(struct visit *v, struct scene *s)
     BAD(X64MsrExitBitmap, "with a reserved bit", 64, 8);
     BAD(ProcessorFrequencyCap, "other than 0", 1, 4);
     BAD(AllowDeviceAssignment, "TRUE", 1, 4);
+    BAD(DisableSmt, "TRUE", 1, 4);
     BAD(ProcessorFeatures, "with one that the processor lacks", 1 << 6, 8);
     BAD(ProcessorFeatures, "with a reserved bit", 1ull << 63, 8);
     BAD(ProcessorClFlushSize, "other than the processor's", 64, 1);
@@ -157,6 +177,7 @@ static void set_rows(struct visit *v, struct scene *s)
         list(s->raw, PROP(SyntheticProcessorFeaturesBanks), 16, WORDS(1, 1ull << 63)));
     ROW("SyntheticProcessorFeaturesBanks in 15 bytes", WHV_E_INSUFFICIENT_BUFFER, "SyntheticProcessorFeaturesBanks",
         "2.2", list(s->raw, PROP(SyntheticProcessorFeaturesBanks), 15, WORDS(1)));
+    ROW("any, in a byte too few", WHV_E_INSUFFICIENT_BUFFER, "ProcessorCount", "2.2", small_settings(s));
     SMALL(ProcessorCount, 3);
     SMALL(ExtendedVmExits, 4);
     SMALL(LocalApicEmulationMode, 2);
@@ -191,6 +212,7 @@ static void set_rows(struct visit *v, struct scene *s)
     LATE(PrimaryNumaNode, "PrimaryNumaNode");
     LATE(ProcessorFrequencyCap, "ProcessorFrequencyCap");
     LATE(AllowDeviceAssignment, "AllowDeviceAssignment");
+    LATE(DisableSmt, "DisableSmt");
     LATE(ProcessorFeatures, "ProcessorFeatures");
     LATE(ProcessorClFlushSize, "ProcessorClFlushSize");
     LATE(LocalApicEmulationMode, "LocalApicEmulationMode");
@@ -212,6 +234,8 @@ static void set_rows(struct visit *v, struct scene *s)
     OWN(ClockRate, "65537", 65537, 4);
     OWN(UndefinedResults, "3", 3, 4);
     OWN(Profile, "that there isn't", 0x7878, 8);
+    ROW("Profile of nothing", E_INVALIDARG, "Profile", "softwhp.h",
+        WHvSetPartitionProperty(s->raw, (WHV_PARTITION_PROPERTY_CODE)SwhpPartitionPropertyCodeProfile, NULL, 0));
     OWN(ApiLevel, "that there isn't", 12345, 4);
     ROW("ApiLevel after Setup", E_INVALIDARG, "ApiLevel", "softwhp.h",
         set(s->p, SwhpPartitionPropertyCodeApiLevel, 26100, 4));

@@ -50,6 +50,11 @@ static void event_value_rows(struct visit *v, struct scene *s)
     VALUE("PendingInterruption, nested", WHvRegisterPendingInterruption, 1 | 1 << 9);
     VALUE("PendingInterruption with a reserved bit", WHvRegisterPendingInterruption, 1 | 1 << 10);
     VALUE("PendingInterruption, exception 32", WHvRegisterPendingInterruption, 1 | 3 << 1 | 32 << 16);
+    VALUE("PendingInterruption, privileged software exception 32", WHvRegisterPendingInterruption,
+          1 | 5 << 1 | 32 << 16);
+    VALUE("PendingInterruption, software exception 32", WHvRegisterPendingInterruption, 1 | 6 << 1 | 32 << 16);
+    VALUE("PendingInterruption, software interrupt with an error code", WHvRegisterPendingInterruption,
+          1 | 4 << 1 | 1 << 4 | 0x40 << 16);
     VALUE("PendingInterruption, NMI with vector 3", WHvRegisterPendingInterruption, 1 | 2 << 1 | 3 << 16);
     VALUE("PendingInterruption, interrupt with an error code", WHvRegisterPendingInterruption, 1 | 1 << 4 | 0x40 << 16);
     VALUE("PendingInterruption, vector 256", WHvRegisterPendingInterruption, 1 | 256 << 16);
@@ -84,8 +89,15 @@ static void value_rows(struct visit *v, struct scene *s)
     VALUE("XCR0 with what the processor lacks", REG(XCr0), 1ull << 62 | 1);
     VALUE("EFER with a reserved bit", REG(Efer), 2);
     VALUE("LSTAR, not canonical", REG(Lstar), CANONICAL_NOT);
+    VALUE("CSTAR, not canonical", REG(Cstar), CANONICAL_NOT);
     VALUE("KernelGsBase, not canonical", REG(KernelGsBase), CANONICAL_NOT);
+    VALUE("FS with a base that isn't canonical", REG(Fs), CANONICAL_NOT);
     VALUE("GS with a base that isn't canonical", REG(Gs), CANONICAL_NOT);
+    VALUE("TR with a base that isn't canonical", REG(Tr), CANONICAL_NOT);
+    VALUE("LDTR with a base that isn't canonical", REG(Ldtr), CANONICAL_NOT);
+    VALUE("MTRR of a fixed range of type 7", REG(MsrMtrrFix4kC0000), 7);
+    VALUE("MTRR mask with a reserved bit", REG(MsrMtrrPhysMask0), 1);
+    ROW("IDTR with a base that isn't canonical", HV(0x50), "register", "3.4", set(s->p, REG(Idtr), 0, CANONICAL_NOT));
     VALUE("PAT with type 2", REG(Pat), 2);
     VALUE("MTRR default type 2", REG(MsrMtrrDefType), 2);
     VALUE("InitialApicId above bit 31", REG(InitialApicId), (u64)1 << 32);

@@ -1,70 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* SwhpRunPartition: turns, the same run each time, runs in pieces, exits, arguments. */
+/* SwhpRunPartition: turns, the same run each time, runs in pieces, exits. */
 #include "tests/whp/run_partition.h"
-
-u32 team_run(struct board *b, u64 clock, u32 *vp)
-{
-    WHV_RUN_VP_EXIT_CONTEXT *x = &b->exit[0];
-
-    *vp = 99;
-    ck_ok(SwhpRunPartition(b->partition, clock, vp, x, sizeof *x));
-    ck_assert_uint_lt(*vp, b->processors);
-    if (x->ExitReason == WHvRunVpExitReasonX64IoPortAccess)
-        return x->IoPortAccess.PortNumber;
-    return REASON(x->ExitReason);
-}
-
-u32 team_run_of(struct board *b, u64 clock, u32 vp)
-{
-    u32 whose, port = team_run(b, clock, &whose);
-
-    ck_assert_uint_eq(whose, vp);
-    return port;
-}
-
-void team_open(struct board *b, u32 processors, u32 clock)
-{
-    board_open(b, WHvX64LocalApicEmulationModeXApic, processors, clock, 0);
-    for (u32 i = 0; i < processors; i++)
-        ck_assert_uint_eq(board_write(b, i, APIC_SVR, 0x1ff), BOARD_DONE);
-}
-
-void team_put(struct board *b, u32 vp, const void *code, u32 size)
-{
-    struct code c = { .size = 0 };
-
-    code_bytes(&c, code, size);
-    board_put(b, vp, &c);
-}
-
-void team_handlers(struct board *b)
-{
-    /* push eax; mov eax, [fee00020]; shr eax, 24; lock inc dword [eax*4 + counts]; mov dword [fee000b0], 0;
-       pop eax; iret */
-    static const u8 handler[] = { 0x50, 0xa1, 0x20, 0,    0xe0, 0xfe, 0xc1, 0xe8, 24, 0xf0, 0xff, 0x04, 0x85, 0,   1,
-                                  8,    0,    0xc7, 0x05, 0xb0, 0,    0xe0, 0xfe, 0,  0,    0,    0,    0x58, 0xcf };
-    u8 jump[] = { 0xe9, 0, 0, 0, 0 };
-
-    memcpy(b->memory + 0x3000, handler, sizeof handler);
-    for (u32 v = 0x40; v < 256; v++) {
-        u32 at = BOARD_STUBS + v * 16, distance = 0x3000 - (at + 5);
-
-        memcpy(jump + 1, &distance, 4);
-        memcpy(b->memory + at, jump, sizeof jump);
-    }
-}
-
-u32 team_load(const struct board *b, u32 at)
-{
-    return (u32)load_bytes(b->memory + at, 4);
-}
-
-void team_hash(struct board *b, SWHP_DIGEST *d)
-{
-    ck_ok(SwhpStateHash(b->partition, d));
-}
-
-/* ---- */
 
 static struct board b;
 
@@ -386,45 +322,6 @@ START_TEST(control_words_change_with_the_processor)
 }
 END_TEST
 
-static void expect_text(const char *part)
-{
-    char text[256];
-
-    ck_ok(SwhpGetLastErrorText(text, sizeof text, NULL));
-    ck_assert_msg(strstr(text, part) != NULL, "\"%s\" has no \"%s\"", text, part);
-}
-
-START_TEST(bad_arguments)
-{
-    WHV_RUN_VP_EXIT_CONTEXT x;
-    WHV_PARTITION_HANDLE empty = partition_new(2);
-    char unaligned[sizeof x + 1];
-    u32 vp = 77;
-
-    ck_hr(SwhpRunPartition(b.partition, 0, NULL, &x, sizeof x), E_POINTER);
-    expect_text("VpIndex");
-    ck_hr(SwhpRunPartition(b.partition, 0, &vp, NULL, sizeof x), E_POINTER);
-    expect_text("ExitContext");
-    ck_hr(SwhpRunPartition(b.partition, 0, &vp, &x, 143), WHV_E_INSUFFICIENT_BUFFER);
-    expect_text("143");
-    ck_hr(SwhpRunPartition(NULL, 0, &vp, &x, sizeof x), E_INVALIDARG);
-    ck_hr(SwhpRunPartition((WHV_PARTITION_HANDLE)(uintptr_t)0x123450, 0, &vp, &x, sizeof x), E_INVALIDARG);
-    ck_hr(SwhpRunPartition(empty, 0, &vp, &x, sizeof x), WHV_E_VP_DOES_NOT_EXIST);
-    expect_text("no processor");
-    ck_ok(WHvDeletePartition(empty));
-    ck_hr(SwhpRunPartition(empty, 0, &vp, &x, sizeof x), E_INVALIDARG);
-    ck_assert_uint_eq(vp, 77);
-
-    memset(unaligned, 0x5a, sizeof unaligned);
-    TEAM_PUT(&b, 0, 0xe6, 3);
-    TEAM_PUT(&b, 1, 0xe6, 3);
-    ck_ok(SwhpRunPartition(b.partition, NO_CLOCK, &vp, unaligned + 1, sizeof x));
-    memcpy(&x, unaligned + 1, sizeof x);
-    ck_assert_uint_eq(x.IoPortAccess.PortNumber, 3);
-    ck_ok(SwhpRunPartition(b.partition, NO_CLOCK, &vp, &x, 144));
-}
-END_TEST
-
 START_TEST(processors_come_and_go)
 {
     u32 vp;
@@ -463,40 +360,6 @@ START_TEST(a_reset_begins_a_new_turn)
 }
 END_TEST
 
-START_TEST(an_invalid_state_is_the_exit_of_its_processor)
-{
-    board_loop(&b, 0);
-    board_loop(&b, 1);
-    board_set(&b, 1, WHvX64RegisterCr0, 0x80000030); /* PG without PE */
-    ck_assert_uint_eq(team_run_of(&b, NO_CLOCK, 1), REASON(WHvRunVpExitReasonInvalidVpRegisterValue));
-}
-END_TEST
-
-static void note(void *context, UINT32 vp, UINT64 count, UINT32 kind, const char *line)
-{
-    u32 *seen = context, index;
-    WHV_RUN_VP_EXIT_CONTEXT x;
-
-    ck_assert_uint_eq(kind, SwhpTraceExit);
-    ck_assert(strstr(line, "port") != NULL);
-    ck_assert_uint_gt(count, 0);
-    ck_hr(SwhpRunPartition(b.partition, 0, &index, &x, sizeof x), WHV_E_INVALID_VP_STATE);
-    seen[vp]++;
-}
-
-START_TEST(a_trace_hears_of_exits)
-{
-    u32 seen[2] = { 0 }, vp;
-
-    ck_ok(SwhpTraceStart(b.partition, SwhpTraceExit, note, seen));
-    TEAM_PUT(&b, 0, 0x90, 0xe6, 3);
-    TEAM_PUT(&b, 1, 0x90, 0xe6, 3);
-    ck_assert_uint_eq(team_run(&b, NO_CLOCK, &vp), 3);
-    ck_assert_uint_eq(seen[vp], 1);
-    ck_assert_uint_eq(seen[1 - vp], 0);
-}
-END_TEST
-
 TCase *turn_case(void)
 {
     TCase *t = tcase_create("turns");
@@ -515,22 +378,7 @@ TCase *turn_case(void)
     tcase_add_test(t, without_apics_hlt_exits_and_ends_the_turn);
     tcase_add_test(t, one_alone_runs_too);
     tcase_add_test(t, control_words_change_with_the_processor);
-    tcase_add_test(t, bad_arguments);
     tcase_add_test(t, processors_come_and_go);
     tcase_add_test(t, a_reset_begins_a_new_turn);
-    tcase_add_test(t, an_invalid_state_is_the_exit_of_its_processor);
-    tcase_add_test(t, a_trace_hears_of_exits);
     return t;
-}
-
-Suite *turns_suite(void);
-Suite *turns_suite(void)
-{
-    Suite *s = suite_create("turns");
-
-    suite_add_tcase(s, turn_case());
-    suite_add_tcase(s, turn_apic_case());
-    suite_add_tcase(s, turn_thread_case());
-    suite_add_tcase(s, turn_hostile_case());
-    return s;
 }

@@ -35,6 +35,7 @@ u32 team_load(const struct board *b, u32 at);
 void team_hash(struct board *b, SWHP_DIGEST *d);
 
 TCase *turn_case(void);
+TCase *turn_call_case(void);
 TCase *turn_apic_case(void);
 TCase *turn_thread_case(void);
 TCase *turn_hostile_case(void);

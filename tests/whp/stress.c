@@ -351,5 +351,8 @@ Suite *stress_suite(void)
     tcase_set_timeout(t, 30 + (double)chance_wish("STRESS", 1));
     tcase_add_loop_test(t, all_at_once, 0, 3);
     suite_add_tcase(s, t);
+    suite_add_tcase(s, stress_call_case());
+    suite_add_tcase(s, stress_hyperv_case());
+    suite_add_tcase(s, stress_delete_case());
     return s;
 }

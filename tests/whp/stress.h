@@ -19,6 +19,10 @@ enum {
     STRESS_PAGES = 4
 };
 
+TCase *stress_call_case(void);
+TCase *stress_hyperv_case(void);
+TCase *stress_delete_case(void);
+
 struct stress {
     WHV_PARTITION_HANDLE partition;
     u32 mode;       /* WHV_X64_LOCAL_APIC_EMULATION_MODE */

@@ -22,5 +22,6 @@ Suite *whp_suite(void)
     suite_add_tcase(s, hostile_case());
     suite_add_tcase(s, garbage_case());
     suite_add_tcase(s, glutton_case());
+    suite_add_tcase(s, fickle_case());
     return s;
 }

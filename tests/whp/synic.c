@@ -20,6 +20,30 @@ void synic_enable(struct board *b, u32 vp, unsigned n, u64 bits)
     ck_assert_uint_eq(board_wrmsr(b, vp, HV_SCONTROL, 1), BOARD_DONE);
 }
 
+void synic_identify(struct board *b)
+{
+    board_wrmsr(b, 0, HV_GUEST_OS_ID, 1);
+    board_wrmsr(b, 0, HV_HYPERCALL, HYPERCALL_AT | 1);
+}
+
+u64 synic_hypercall(struct board *b, u64 control, u64 first, u64 second)
+{
+    struct code c = { .size = 0 };
+
+    board_set(b, 0, WHvX64RegisterRax, (u32)control);
+    board_set(b, 0, WHvX64RegisterRdx, control >> 32);
+    board_set(b, 0, WHvX64RegisterRcx, (u32)first);
+    board_set(b, 0, WHvX64RegisterRbx, first >> 32);
+    board_set(b, 0, WHvX64RegisterRsi, (u32)second);
+    board_set(b, 0, WHvX64RegisterRdi, second >> 32);
+    CODE(&c, 0x68, 0x07, 0, 1, 0);                                     /* push where the OUT will be */
+    CODE(&c, 0xeb, 0x02, 0xe6, BOARD_DONE, 0x68, 0, 0x20, 9, 0, 0xc3); /* jmp; out; push 92000; ret */
+    board_put(b, 0, &c);
+    if (board_run(b, 0) != BOARD_DONE)
+        return ~(u64)0;
+    return board_get(b, 0, WHvX64RegisterRdx) << 32 | (u32)board_get(b, 0, WHvX64RegisterRax);
+}
+
 static const WHV_ACCESS_GPA_CONTROLS controls = { .CacheType = WHvCacheTypeWriteBack };
 
 u64 synic_peek(struct board *b, u64 gpa, u32 size)
@@ -78,5 +102,6 @@ Suite *synic_suite(void)
     suite_add_tcase(s, synic_state_case());
     suite_add_tcase(s, synic_turn_case());
     suite_add_tcase(s, hypercall_case());
+    suite_add_tcase(s, hypercall_flush_case());
     return s;
 }

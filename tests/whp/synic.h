@@ -13,14 +13,28 @@ enum {
     EVENTS_AT = 0x91000,
     HYPERCALL_AT = 0x92000,
     TSC_AT = 0x93000,
-    ASSIST_AT = 0x94000
+    ASSIST_AT = 0x94000,
+    INPUT_AT = 0xa0000 /* of hypercalls */
 };
+
+/* A hypercall's control word. */
+#define FAST (1ull << 16)
+#define REPS(n) ((u64)(n) << 32)
+#define START(n) ((u64)(n) << 48)
+#define VARIABLE(n) ((u64)(n) << 17)
+
 
 /* A machine with all that is offered: XApic mode, its APICs enabled, handlers that end their interrupts. */
 void synic_open(struct board *b, u32 processors, u32 clock);
 
 /* As synic_open(), and the guest enables the SynIC and its pages, and source n has vector 0x40 + n and these bits. */
 void synic_enable(struct board *b, u32 vp, unsigned n, u64 bits);
+
+/* The guest says who it is, and has its page of hypercalls. */
+void synic_identify(struct board *b);
+
+/* Processor 0 calls, in 32-bit code: EDX:EAX, EBX:ECX, EDI:ESI; the result, or ~0 and the exit that came instead. */
+u64 synic_hypercall(struct board *b, u64 control, u64 first, u64 second);
 
 /* WHvReadGpaRange and WHvWriteGpaRange: overlays show. */
 u64 synic_peek(struct board *b, u64 gpa, u32 size);
@@ -40,5 +54,6 @@ TCase *synic_timer_case(void);
 TCase *synic_state_case(void);
 TCase *synic_turn_case(void);
 TCase *hypercall_case(void);
+TCase *hypercall_flush_case(void);
 
 #endif

@@ -153,12 +153,6 @@ START_TEST(time_resumes_by_itself_with_the_next_run)
 }
 END_TEST
 
-static void *run_until_it_leaves(void *context)
-{
-    guest_run(context);
-    return NULL;
-}
-
 /* Also one that sleeps inside Run, in HLT. */
 START_TEST(time_of_a_running_partition_isnt_suspended)
 {
@@ -172,7 +166,7 @@ START_TEST(time_of_a_running_partition_isnt_suspended)
     ck_ok(WHvSetupPartition(p));
     guest_open_in(&g, p, GUEST_LONG, sleeps ? sleep : spin, sizeof spin - sleeps);
     guest_set(&g, WHvX64RegisterRbx, 0x9000);
-    ck_assert_int_eq(pthread_create(&thread, NULL, run_until_it_leaves, &g), 0);
+    ck_assert_int_eq(pthread_create(&thread, NULL, guest_run_thread, &g), 0);
     while (!__atomic_load_n((u32 *)(g.memory + 0x9000), __ATOMIC_RELAXED))
         ;
     ck_hr(WHvSuspendPartitionTime(p), INVALID_STATE);
@@ -259,6 +253,27 @@ START_TEST(a_partition_can_be_made_suspended)
 }
 END_TEST
 
+/* What is set before Setup says nothing of time. */
+START_TEST(a_level_or_a_profile_leaves_time_suspended)
+{
+    WHV_PARTITION_HANDLE p = partition_with(SwhpClockHost, 1, 0);
+    u32 level = 26100;
+    struct guest g;
+
+    ck_ok(WHvSuspendPartitionTime(p));
+    if (_i)
+        ck_ok(WHvSetPartitionProperty(p, (WHV_PARTITION_PROPERTY_CODE)SwhpPartitionPropertyCodeProfile, "zen", 4));
+    else
+        ck_ok(WHvSetPartitionProperty(p, (WHV_PARTITION_PROPERTY_CODE)SwhpPartitionPropertyCodeApiLevel, &level, 4));
+    ck_ok(WHvSetupPartition(p));
+    guest_open_in(&g, p, GUEST_REAL, halt, sizeof halt);
+    ck_ok(set_reference_time(p, 77));
+    ck_assert_uint_eq(guest_run(&g), WHvRunVpExitReasonX64Halt);
+    ck_hr(set_reference_time(p, 5), E_INVALIDARG); /* the run let it go on */
+    guest_close(&g);
+}
+END_TEST
+
 Suite *time_suite(void)
 {
     Suite *s = suite_create("time");
@@ -270,6 +285,7 @@ Suite *time_suite(void)
     tcase_add_loop_test(t, time_of_a_running_partition_isnt_suspended, 0, 2);
     tcase_add_loop_test(t, the_apics_timer_stands_still_too, 0, 2);
     tcase_add_test(t, a_partition_can_be_made_suspended);
+    tcase_add_loop_test(t, a_level_or_a_profile_leaves_time_suspended, 0, 2);
     suite_add_tcase(s, t);
     return s;
 }

@@ -132,12 +132,6 @@ START_TEST(interrupt_controller_state_has_one_answer)
 }
 END_TEST
 
-static void *run_it(void *guest)
-{
-    guest_run(guest);
-    return NULL;
-}
-
 START_TEST(a_running_processor_keeps_its_state_to_itself)
 {
     static const u8 spin[] = { 0xff, 0xc0, 0xeb, 0xfc }; /* 1: inc eax; jmp 1b */
@@ -149,7 +143,7 @@ START_TEST(a_running_processor_keeps_its_state_to_itself)
 
     guest_open(&g, GUEST_LONG, spin, sizeof spin);
     ck_ok(WHvGetVirtualProcessorState(g.partition, 0, KIND(XsaveState), image, sizeof image, &size));
-    ck_assert_int_eq(pthread_create(&thread, NULL, run_it, &g), 0);
+    ck_assert_int_eq(pthread_create(&thread, NULL, guest_run_thread, &g), 0);
     while (count < 1000) {
         ck_ok(SwhpGetInstructionCount(g.partition, 0, &count));
         sched_yield();
