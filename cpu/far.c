@@ -54,17 +54,26 @@ static void frame_here(const struct vcpu *cpu, struct frame *f, unsigned size)
     f->error = 0;
 }
 
+/* CS and where to return to, one after the other: CS is there below the pointer when the second faults (Zen 3). */
+static void push_back(CPU, struct frame *f, u64 back)
+{
+    const u64 values[] = { cpu->seg[CS].selector, back };
+
+    for (unsigned i = 0; i < 2; i++) {
+        f->n = 0;
+        frame_push(f, values[i]);
+        frame_resolve(cpu, f);
+        frame_commit(cpu, f);
+    }
+}
+
 static void far_real(CPU, struct far_pointer to, unsigned size, bool is_call, u64 back)
 {
     struct frame f;
 
     if (is_call) {
         frame_here(cpu, &f, size);
-        frame_push(&f, cpu->seg[CS].selector);
-        frame_push(&f, back);
-        frame_resolve(cpu, &f);
-        /* before the target is checked, as Zen does it: what is below RSP is nobody's */
-        frame_commit(cpu, &f);
+        push_back(cpu, &f, back); /* before the target is checked, as Zen does it: what is below RSP is nobody's */
     }
     if (to.offset > cpu->seg[CS].limit)
         vcpu_raise(cpu, VECTOR_GP, 0);
@@ -106,10 +115,7 @@ static void far_to_code(CPU, struct far_pointer to, struct descriptor *d, unsign
     if (is_call) { /* the stack is already that of the target's mode */
         frame_here(cpu, &f, size);
         f.is64 = to64;
-        frame_push(&f, cpu->seg[CS].selector);
-        frame_push(&f, back);
-        frame_resolve(cpu, &f);
-        frame_commit(cpu, &f); /* before the target is checked */
+        push_back(cpu, &f, back); /* before the target is checked */
     }
     check_rip(cpu, &cs, to.offset, 0);
     if (is_call)

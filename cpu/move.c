@@ -235,7 +235,7 @@ void op_touch(CPU, IN)
 {
     struct place p;
 
-    place_operand(cpu, in, &p, 1, ACCESS_READ | ACCESS_PROBE);
+    place_operand(cpu, in, &p, 1, ACCESS_READ | ACCESS_PROBE | ACCESS_FLUSH);
 }
 
 void op_rdpid(CPU, IN)

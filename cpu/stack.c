@@ -69,19 +69,14 @@ void op_pop_segment(CPU, IN)
     }
 }
 
-/* All eight places are resolved before the first is written. */
+/* What was pushed before a fault is there below the pointer, which hasn't moved (Zen 3). */
 void op_pusha(CPU, IN)
 {
     unsigned width = width_bits(in->width), size = width / 8;
-    u64 sp = stack_pointer(cpu), mask = ones(stack_width(cpu));
-    struct place p[8];
+    u64 sp = stack_pointer(cpu);
 
-    for (unsigned i = 0; i < 8; i++)
-        place_segment(cpu, &p[i], SS, (sp - (i + 1) * size) & mask, size, ACCESS_WRITE);
-    for (unsigned i = 0; i < 8; i++) {
-        store_sized(p[i].bytes, reg_read(cpu, i * 8, width), size); /* the pointer as it was */
-        place_commit(cpu, &p[i]);
-    }
+    for (unsigned i = 0; i < 8; i++) /* the pointer as it was */
+        stack_write(cpu, sp - (i + 1) * size, size, reg_read(cpu, i * 8, width));
     stack_set_pointer(cpu, sp - 8 * size);
 }
 
@@ -118,7 +113,8 @@ static void frame_write(CPU, u64 offset, unsigned size, u64 value)
 void op_enter(CPU, IN)
 {
     unsigned width = width_bits(in->width), size = width / 8, level = (unsigned)(in->imm >> 16) & 31;
-    u64 sp = stack_pointer(cpu) - size, frame = sp & ones(stack_width(cpu)), outer = cpu->gpr[RBP];
+    u64 mask = ones(stack_width(cpu)), sp = stack_pointer(cpu) - size, outer = cpu->gpr[RBP];
+    u64 frame = (cpu->gpr[RSP] & ~mask) | (sp & mask); /* of the operand's size, also with a 16-bit stack (Zen 3) */
     struct place end;
 
     frame_write(cpu, sp, size, reg_read(cpu, RBP * 8, width));
@@ -129,7 +125,7 @@ void op_enter(CPU, IN)
     }
     if (level > 0)
         frame_write(cpu, sp -= size, size, frame);
-    sp = (sp - (u16)in->imm) & ones(stack_width(cpu));
+    sp = (sp - (u16)in->imm) & mask;
     place_segment(cpu, &end, SS, sp, size, ACCESS_WRITE | ACCESS_READ_TOO | ACCESS_PROBE);
     reg_write(cpu, RBP * 8, width, frame);
     stack_set_pointer(cpu, sp);

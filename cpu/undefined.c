@@ -102,7 +102,7 @@ static void by_digits(CPU, IN, struct undefined *u)
     if (!x87_empty(cpu, 7)) /* the stack overflows, whatever the digits */
         return;
     span_open(cpu, in, &s, SPAN_EXTENDED, 0, ACCESS_READ);
-    span_load(&s, bytes);
+    span_load(cpu, in, &s, bytes);
     for (unsigned i = 0; i < 9; i++)
         if (bytes[i] >> 4 > 9 || (bytes[i] & 15) > 9)
             u->result = RESULT_ST0;

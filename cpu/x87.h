@@ -175,14 +175,17 @@ enum { SPAN_EXTENDED = 10 };
 struct span {
     struct place part[2];
     unsigned first, size; /* bytes of the first part, of all */
+    unsigned field;       /* bytes of each of the environment's fields */
+    bool wraps;           /* at the end of the address size: no parts, but each field for itself */
+    u64 offset;
 };
 
 /*
- * Resolves `size` bytes (SPAN_EXTENDED, or up to 128 whose first field has `first` bytes). May raise; the
- * rest can't fail.
+ * Resolves `size` bytes (SPAN_EXTENDED, or an environment of seven fields of `field` bytes, and maybe the registers). May
+ * raise; the rest can't fail, unless the span wraps.
  */
-void span_open(CPU, IN, struct span *s, unsigned size, unsigned first, unsigned access);
-void span_load(const struct span *s, void *bytes);
-void span_store(CPU, struct span *s, const void *bytes);
+void span_open(CPU, IN, struct span *s, unsigned size, unsigned field, unsigned access);
+void span_load(CPU, IN, const struct span *s, void *bytes);
+void span_store(CPU, IN, struct span *s, const void *bytes);
 
 #endif

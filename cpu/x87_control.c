@@ -257,7 +257,7 @@ void op_fnstenv(CPU, IN)
     open_environment(cpu, in, &span, 0, ACCESS_WRITE);
     fp_sync(cpu);
     environment_put(cpu, is_wide(in), bytes);
-    span_store(cpu, &span, bytes);
+    span_store(cpu, in, &span, bytes);
     cpu->x87.fcw |= X87_FLAGS; /* masks all, so that a handler can work */
     settle(cpu);
 }
@@ -268,7 +268,7 @@ void op_fldenv(CPU, IN)
     struct span span;
 
     open_environment(cpu, in, &span, 0, ACCESS_READ);
-    span_load(&span, bytes);
+    span_load(cpu, in, &span, bytes);
     fp_sync(cpu);
     environment_get(cpu, is_wide(in), bytes);
     settle(cpu);
@@ -288,7 +288,7 @@ void op_fnsave(CPU, IN)
         memcpy(p, &x87_st(cpu, i)->mantissa, 8);
         memcpy(p + 8, &x87_st(cpu, i)->sign_exponent, 2);
     }
-    span_store(cpu, &span, bytes);
+    span_store(cpu, in, &span, bytes);
     initialize(cpu);
     settle(cpu);
 }
@@ -299,7 +299,7 @@ void op_frstor(CPU, IN)
     struct span span;
 
     open_environment(cpu, in, &span, REGISTERS, ACCESS_READ);
-    span_load(&span, bytes);
+    span_load(cpu, in, &span, bytes);
     fp_sync(cpu);
 
     const u8 *p = bytes + environment_get(cpu, is_wide(in), bytes);

@@ -46,7 +46,7 @@ static void fetch(CPU, IN, void *bytes, unsigned size)
 
     if (size == SPAN_EXTENDED) {
         span_open(cpu, in, &s, size, 0, ACCESS_READ);
-        span_load(&s, bytes);
+        span_load(cpu, in, &s, bytes);
     } else {
         place_operand(cpu, in, &p, size, ACCESS_READ);
         copy_bytes(bytes, p.bytes, size);
@@ -172,7 +172,7 @@ static void store_extended(CPU, IN)
     } else {
         x87_condition(cpu, X87_C1, 0);
     }
-    span_store(cpu, &s, &value);
+    span_store(cpu, in, &s, &value);
     x87_pop(cpu);
 }
 
@@ -271,7 +271,7 @@ void op_fbstp(CPU, IN)
     x87_note_memory(cpu, in);
     if (!convert(cpu, X87_UNIT.st_bcd, &indefinite, &run))
         return;
-    span_store(cpu, &s, &run.b);
+    span_store(cpu, in, &s, &run.b);
     x87_pop(cpu);
 }
 

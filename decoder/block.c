@@ -101,11 +101,7 @@ static void decode_crossing(struct vcpu *cpu, u32 mode, struct draft *draft, uns
     unsigned most = limit_bytes(cpu, draft->rip, 15);
 
     copy_bytes(draft->text, draft->page + offset, first);
-    if (most <= first) { /* SDM 3A 5.3: the limit comes before the next page */
-        put_fault(draft, in, d, run_gp);
-        draft->n = 1;
-        return;
-    }
+
     const u8 *second = fetch_page(cpu, linear_of(cpu, draft->rip + first), &draft->second_gpa);
 
     code_claim(cpu, draft->second_gpa);
@@ -174,7 +170,7 @@ static void decode_run(struct vcpu *cpu, u32 mode, struct draft *draft)
         case DECODE_MORE:
             if (draft->n > 0)
                 return;
-            if (size < room) { /* cut by the limit */
+            if (limit_bytes(cpu, rip, 15) == size) { /* SDM 3A 5.3: the limit comes first, also where the page ends with it */
                 put_fault(draft, in, d, run_gp);
                 break;
             }

@@ -292,6 +292,29 @@ static enum decode_result more(unsigned size)
     return size >= 15 ? DECODE_TOO_LONG : DECODE_MORE;
 }
 
+/* Which segment prefix there is. */
+static unsigned segment_named(const ZydisDecodedInstruction *z)
+{
+    static const struct {
+        ZyanU64 attribute;
+        u8 segment;
+    } override[] = { { ZYDIS_ATTRIB_HAS_SEGMENT_CS, CS }, { ZYDIS_ATTRIB_HAS_SEGMENT_SS, SS },
+                     { ZYDIS_ATTRIB_HAS_SEGMENT_DS, DS }, { ZYDIS_ATTRIB_HAS_SEGMENT_ES, ES },
+                     { ZYDIS_ATTRIB_HAS_SEGMENT_FS, FS }, { ZYDIS_ATTRIB_HAS_SEGMENT_GS, GS } };
+
+    for (unsigned i = 0; i < 6 && (z->attributes & ZYDIS_ATTRIB_HAS_SEGMENT); i++)
+        if (z->attributes & override[i].attribute)
+            return override[i].segment;
+    return DS;
+}
+
+/* Whose operand in memory is at rDI or rAX, and not among the visible ones. */
+static bool has_hidden_address(ZydisMnemonic m)
+{
+    return m == ZYDIS_MNEMONIC_MASKMOVQ || m == ZYDIS_MNEMONIC_MASKMOVDQU || m == ZYDIS_MNEMONIC_VMASKMOVDQU ||
+           m == ZYDIS_MNEMONIC_CLZERO;
+}
+
 enum decode_result decode(const struct features *features, u32 mode, const u8 *bytes, unsigned size, unsigned offset,
                           struct insn *in, struct decoded *d)
 {
@@ -337,18 +360,7 @@ enum decode_result decode(const struct features *features, u32 mode, const u8 *b
         return DECODED;
     }
     if (op->attributes & STRING) {
-        in->segment = (z.attributes & ZYDIS_ATTRIB_HAS_SEGMENT) ? 0 : DS;
-        for (unsigned i = 0; i < 6 && (z.attributes & ZYDIS_ATTRIB_HAS_SEGMENT); i++) {
-            static const struct {
-                ZyanU64 attribute;
-                u8 segment;
-            } override[] = { { ZYDIS_ATTRIB_HAS_SEGMENT_CS, CS }, { ZYDIS_ATTRIB_HAS_SEGMENT_SS, SS },
-                             { ZYDIS_ATTRIB_HAS_SEGMENT_DS, DS }, { ZYDIS_ATTRIB_HAS_SEGMENT_ES, ES },
-                             { ZYDIS_ATTRIB_HAS_SEGMENT_FS, FS }, { ZYDIS_ATTRIB_HAS_SEGMENT_GS, GS } };
-
-            if (z.attributes & override[i].attribute)
-                in->segment = override[i].segment & 7u;
-        }
+        in->segment = segment_named(&z) & 7u;
         in->width = 0;
         for (unsigned i = 0; i < z.operand_count; i++)
             if (operand[i].type == ZYDIS_OPERAND_TYPE_MEMORY)
@@ -359,6 +371,8 @@ enum decode_result decode(const struct features *features, u32 mode, const u8 *b
             d->attributes = ENDS;
             return DECODED;
         }
+        if (has_hidden_address(z.mnemonic))
+            in->segment = segment_named(&z) & 7u;
         if ((op->attributes & OPSIZE) || z.operand_count_visible == 0)
             in->width = width_of(z.operand_width) & 7;
         else

@@ -25,7 +25,8 @@ enum access {
     /* with WRITE: the instruction's (or the round's) only store, committed before anything else has changed. It may ring
      * a doorbell; the commit may leave, where the value rings none */
     ACCESS_RINGS = 1 << 6,
-    ACCESS_PROBE = 1 << 7    /* whether it is allowed is all that counts: a seam reads nothing */
+    ACCESS_PROBE = 1 << 7,   /* whether it is allowed is all that counts: a seam reads nothing */
+    ACCESS_FLUSH = 1 << 8    /* with READ: of code that may not be read too (SDM 2A CLFLUSH; Zen 3) */
 };
 
 INLINE struct tlb_entry *tlb_entry(const struct vcpu *cpu, u64 linear)

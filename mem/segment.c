@@ -22,8 +22,9 @@ static u64 linear_64(struct vcpu *cpu, unsigned segment, u64 offset, unsigned si
 
 /* Everything that isn't a plain data segment growing up: code, expand-down, unusable ones; finds the fault,
  * too. */
-static COLD u64 linear_checked(struct vcpu *cpu, unsigned segment, u64 offset, unsigned size, bool is_write)
+static COLD u64 linear_checked(struct vcpu *cpu, unsigned segment, u64 offset, unsigned size, unsigned access)
 {
+    bool is_write = access & ACCESS_WRITE;
     const struct segment *s = &cpu->seg[segment];
     unsigned a = s->attributes;
     u64 last = offset + size - 1;
@@ -36,7 +37,7 @@ static COLD u64 linear_checked(struct vcpu *cpu, unsigned segment, u64 offset, u
     }
     if (!(a & SEG_P)) /* a null selector */
         segment_fault(cpu, segment);
-    if (is_write ? (a & SEG_CODE) || !(a & SEG_WRITE) : (a & SEG_CODE) && !(a & SEG_WRITE))
+    if (is_write ? (a & SEG_CODE) || !(a & SEG_WRITE) : (a & SEG_CODE) && !(a & SEG_WRITE) && !(access & ACCESS_FLUSH))
         vcpu_raise(cpu, VECTOR_GP, 0);
     if (!(a & SEG_CODE) && a & SEG_DOWN) {
         if (offset <= s->limit || last > (a & SEG_DB ? 0xffffffff : 0xffff))
@@ -58,7 +59,7 @@ u64 segment_linear(struct vcpu *cpu, unsigned segment, u64 offset, unsigned size
         return linear_64(cpu, segment, offset, size);
     if (likely((s->attributes & relevant) == wanted && offset + size - 1 <= s->limit))
         return (u32)(s->base + offset);
-    return linear_checked(cpu, segment, offset, size, is_write);
+    return linear_checked(cpu, segment, offset, size, access);
 }
 
 u64 operand_offset(const struct vcpu *cpu, const struct insn *in)

@@ -9,12 +9,14 @@
 #include "include/softwhp.h"
 #include "tests/cpu/sequences.h"
 
-enum { TABLES = 0x1000, TABLE_SIZE = 0x4000, AREA = 0x24000 };
+enum { TABLES = 0x1000, TABLE_SIZE = 0x8000, AREA = 0x24000, DESCRIPTORS = 0x7000, LDT_PART = 0x800, TSS_PART = 0xc00 };
+#define DESCRIPTORS_AT 0xffff800000000000u /* where user code can't see them */
 
 struct emulated {
     WHV_PARTITION_HANDLE partition;
     WHV_RUN_VP_EXIT_CONTEXT exit;
     u8 *memory, *tables;
+    bool has_bases; /* the run's own */
 };
 
 /* Outside of Check too: the fuzzer uses this. */
@@ -59,21 +61,57 @@ static void build_tables(struct emulated *m)
         for (u32 page = areas[i].at; page < areas[i].at + areas[i].size; page += 0x1000)
             put(m, 0x3000 + (page >> 12 & 511) * 8, page | 7 | (i ? NO_EXECUTE : 0));
     put(m, 0x3000 + (FIXED_AT >> 12 & 511) * 8, FIXED_AT | 5 | NO_EXECUTE);
+    for (u32 table = 0; table < 4; table++)
+        put(m, table ? 0x3000 + table * 0x1000 : 256 * 8,
+            (TABLES + 0x4000 + table * 0x1000) | 3 | (table == 3 ? NO_EXECUTE : 0));
 }
 
-/* What Linux has in a process: in 64-bit code null selectors. */
-static void set_segments(struct emulated *m, u8 mode)
+/* What 64-bit Linux has in its global table for users. */
+static void build_descriptors(struct emulated *m)
 {
-    static const WHV_REGISTER_NAME names[] = { WHvX64RegisterCs, WHvX64RegisterSs, WHvX64RegisterDs,
-                                               WHvX64RegisterEs, WHvX64RegisterFs, WHvX64RegisterGs };
-    u16 data = mode == 64 ? 0 : 0x2b;
-    u16 selectors[] = { mode == 64 ? 0x33 : 0x23, 0x2b, data, data, 0, data };
+    static const u64 gdt[] = { 0, 0, 0x00af9b000000ffff, 0x00cf93000000ffff,
+                               0x00cffb000000ffff, 0x00cff3000000ffff, 0x00affb000000ffff };
+    WHV_REGISTER_NAME names[] = { WHvX64RegisterGdtr, WHvX64RegisterLdtr, WHvX64RegisterTr, WHvX64RegisterIdtr };
+    WHV_REGISTER_VALUE v[4] = { { .Table = { .Base = DESCRIPTORS_AT, .Limit = 0x7f } },
+                                { .Segment = { .Base = DESCRIPTORS_AT + LDT_PART, .Limit = LDT_USED * 8 - 1, .Selector = 0x48,
+                                               .Attributes = 0x82 } },
+                                { .Segment = { .Base = DESCRIPTORS_AT + TSS_PART, .Limit = 0x67, .Selector = 0x40,
+                                               .Attributes = 0x8b } },
+                                { .Table = { .Base = DESCRIPTORS_AT, .Limit = 0 } } }; /* exceptions leave, INT n is #GP */
+
+    memcpy(m->tables + DESCRIPTORS, gdt, sizeof gdt);
+    put(m, DESCRIPTORS + TSS_PART + 0x60, 0xffff000000000000); /* no port is allowed */
+    must(WHvSetVirtualProcessorRegisters(m->partition, 0, names, 4, v));
+}
+
+/* In 64-bit code null selectors; else those of the local table, or of Linux's flat segments. */
+static void set_segments(struct emulated *m, const struct state *s)
+{
+    static const WHV_REGISTER_NAME names[] = { WHvX64RegisterEs, WHvX64RegisterCs, WHvX64RegisterSs,
+                                               WHvX64RegisterDs, WHvX64RegisterFs, WHvX64RegisterGs };
     WHV_REGISTER_VALUE v[6];
 
-    for (unsigned i = 0; i < 6; i++)
-        v[i].Segment = (WHV_X64_SEGMENT_REGISTER){
-            .Limit = 0xffffffff, .Selector = selectors[i], .Attributes = 0xc0f3 };
-    v[0].Segment.Attributes = mode == 64 ? 0xa0fb : 0xc0fb;
+    for (unsigned i = 0; i < LDT_USED; i++)
+        put(m, DESCRIPTORS + LDT_PART + i * 8, descriptor_raw(&s->ldt[i]));
+    for (unsigned i = 0; i < 6; i++) {
+        u16 selector = s->selector[i];
+        const struct descriptor *d = &s->ldt[selector >> 3];
+
+        v[i].Segment = (WHV_X64_SEGMENT_REGISTER){ .Limit = 0xffffffff, .Selector = selector, .Attributes = 0xc0f3 };
+        if (selector & 4) {
+            v[i].Segment.Base = d->base;
+            v[i].Segment.Limit = d->limit;
+            v[i].Segment.Attributes = (u16)(descriptor_raw(d) >> 40 & 0xf0ff);
+        } else if (i == CS) {
+            v[i].Segment.Attributes = s->mode == 64 ? 0xa0fb : 0xc0fb;
+        } else if (!selector && s->mode != 64) {
+            v[i].Segment.Attributes = 0;
+        }
+    }
+    if (s->has_bases) {
+        v[FS].Segment.Base = s->base[0];
+        v[GS].Segment.Base = s->base[1];
+    }
     must(WHvSetVirtualProcessorRegisters(m->partition, 0, names, 6, v));
 }
 
@@ -106,12 +144,13 @@ struct emulated *emulated_open(struct arena *a)
                                   WHvX64RegisterEfer, WHvX64RegisterXCr0 };
     WHV_REGISTER_VALUE v[5] = { { .Reg64 = CR0_PG | CR0_PE | CR0_NE | CR0_MP | CR0_AM | CR0_WP | CR0_ET },
                                 { .Reg64 = TABLES },
-                                { .Reg64 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE },
+                                { .Reg64 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | CR4_FSGSBASE },
                                 { .Reg64 = EFER_LME | EFER_LMA | EFER_SCE | EFER_NXE },
                                 { .Reg64 = 7 } };
 
     must(WHvSetVirtualProcessorRegisters(m->partition, 0, names, 5, v));
-    set_segments(m, 64);
+    build_descriptors(m);
+    set_segments(m, &(struct state){ .mode = 64, .selector = { 0, 0x33, 0x2b } });
     set64(m, WHvX64RegisterRflags, 0x202);
     *a = (struct arena){ m->memory, m->memory + (DATA_AT - CODE_AT), m->memory + (STACK_AT - CODE_AT),
                          m->memory + (FIXED_AT - CODE_AT) };
@@ -127,7 +166,7 @@ void emulated_close(struct emulated *m)
     free(m);
 }
 
-enum { GENERAL = 18, REGISTERS = GENERAL + 16 + 8 + 2 };
+enum { GENERAL = 18, SEGMENT = GENERAL + 16 + 8 + 2, REGISTERS = SEGMENT + 6 };
 
 static void name_registers(WHV_REGISTER_NAME *name)
 {
@@ -137,6 +176,8 @@ static void name_registers(WHV_REGISTER_NAME *name)
         name[GENERAL + i] = (WHV_REGISTER_NAME)(WHvX64RegisterXmm0 + i);
     for (int i = 0; i < 10; i++) /* FpMmx0 to 7, FpControlStatus, XmmControlStatus */
         name[GENERAL + 16 + i] = (WHV_REGISTER_NAME)(WHvX64RegisterFpMmx0 + i);
+    for (int i = 0; i < 6; i++) /* ES to GS, which are read alone */
+        name[SEGMENT + i] = (WHV_REGISTER_NAME)(WHvX64RegisterEs + i);
 }
 
 void emulated_set(struct emulated *m, const struct state *s)
@@ -146,7 +187,8 @@ void emulated_set(struct emulated *m, const struct state *s)
 
     memset(v, 0, sizeof v);
     name_registers(name);
-    set_segments(m, s->mode); /* code that was overwritten at random may have loaded any */
+    m->has_bases = s->has_bases;
+    set_segments(m, s); /* code that was overwritten at random may have loaded any */
     for (unsigned i = 0; i < 16; i++)
         v[i].Reg64 = s->gpr[i];
     v[16].Reg64 = s->rip;
@@ -160,7 +202,9 @@ void emulated_set(struct emulated *m, const struct state *s)
     v[GENERAL + 24].FpControlStatus.FpTag = s->ftw;
     v[GENERAL + 25].XmmControlStatus.XmmStatusControl = s->mxcsr;
     v[GENERAL + 25].XmmControlStatus.XmmStatusControlMask = 0x2ffff;
-    must(WHvSetVirtualProcessorRegisters(m->partition, 0, name, REGISTERS, v));
+    must(WHvSetVirtualProcessorRegisters(m->partition, 0, name, SEGMENT, v));
+    set64(m, WHvRegisterPendingInterruption, 0); /* an INT n that was #GP would be delivered again */
+    set64(m, (WHV_REGISTER_NAME)SwhpX64RegisterFpSelectors, 0); /* else they may stay with the pointers */
 }
 
 void emulated_get(struct emulated *m, struct state *s)
@@ -183,6 +227,10 @@ void emulated_get(struct emulated *m, struct state *s)
     s->fsw = v[GENERAL + 24].FpControlStatus.FpStatus;
     s->ftw = v[GENERAL + 24].FpControlStatus.FpTag;
     s->mxcsr = v[GENERAL + 25].XmmControlStatus.XmmStatusControl;
+    for (unsigned i = 0; i < 6; i++)
+        s->selector[i] = v[SEGMENT + i].Segment.Selector;
+    for (unsigned i = 0; m->has_bases && i < 2; i++)
+        s->base[i] = v[SEGMENT + FS + i].Segment.Base;
     s->vector = 256;
     if (m->exit.ExitReason == WHvRunVpExitReasonException) {
         const WHV_VP_EXCEPTION_CONTEXT *x = &m->exit.VpException;

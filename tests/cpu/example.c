@@ -17,6 +17,7 @@ static void fill(const struct example *e, const struct arena *a, struct state *s
 {
     memset(s, 0, sizeof *s);
     s->mode = e->is_32 ? 32 : 64;
+    flat_selectors(s->selector, s->mode);
     memcpy(s->gpr, &e->in, sizeof s->gpr);
     s->rip = CODE_AT;
     s->rflags = 0x202 | e->in.flags;

@@ -258,3 +258,16 @@ EXAMPLE("imul eax, ebx; setc cl",
 EXAMPLE("add eax, ebx; bt edx, 1; setc cl; setz ch",
         IN(.rax = 1, .rbx = -1, .rdx = 2),
         OUT(.rcx = 0x101, .rdx = 2, .rbx = -1, .flags = CF | PF | AF | ZF, .undefined = PF | AF | SF | OF))
+
+/* ---- encodings that Zydis doesn't know as an AMD decodes them ---- */
+
+EXAMPLE(".byte 0xf2, 0xe1, 1; nop; hlt", IN(.rcx = 5), FAULTS(VECTOR_GP, .rcx = 4), ON_AMD) /* LOOPNE */
+EXAMPLE(".byte 0xf3, 0xe0, 1; hlt; inc ebx", IN(.rcx = 5, .flags = ZF), OUT(.rcx = 4, .rbx = 1), ON_AMD) /* LOOPE */
+EXAMPLE(".byte 0xf3, 0xf2, 0xe1, 1; hlt; inc ebx", IN(.rcx = 5), OUT(.rcx = 4, .rbx = 1), ON_AMD)
+EXAMPLE(".byte 0xf2, 0xf3, 0xe0, 1; hlt; inc ebx", IN(.rcx = 5), FAULTS(VECTOR_GP, .rcx = 4), ON_AMD)
+EXAMPLE32("inc ecx; .byte 0xc4, 0xe3, 0xf9, 0x16, 0xc8, 0", IN(.rcx = 5), FAULTS(VECTOR_UD, .rcx = 6, .flags = PF), ON_AMD)
+EXAMPLE32(".byte 0xc4, 0xe3, 0xf9, 0x22, 0xc8, 0", IN(.rcx = 5), FAULTS(VECTOR_UD, .rcx = 5), ON_AMD)
+EXAMPLE("vmovq xmm1, rax; .byte 0xc4, 0xe3, 0x7d, 0x00, 0xc1, 0; vmovq rbx, xmm0", IN(.rax = 0x123456789),
+        OUT(.rax = 0x123456789, .rbx = 0x123456789), ON_AMD) /* VPERMQ without VEX.W */
+EXAMPLE("vmovq xmm1, rax; .byte 0xc4, 0xe3, 0x7d, 0x01, 0xc1, 0; vmovq rbx, xmm0", IN(.rax = 0x123456789),
+        OUT(.rax = 0x123456789, .rbx = 0x123456789), ON_AMD) /* VPERMPD */

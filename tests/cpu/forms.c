@@ -168,9 +168,14 @@ static void put_memory(struct draft *d, ZydisEncoderRequest *r, ZydisEncoderOper
                        bool written, bool aligned)
 {
     unsigned base = d->base[pick(d, 2)], way = aligned ? pick(d, 2) : pick(d, 20), width = d->is_wide ? 64 : 32;
+    int data = (int)offset_in(d, DS, DATA_AT), fixed = (int)offset_in(d, DS, FIXED_AT);
 
     o->type = ZYDIS_OPERAND_TYPE_MEMORY;
     o->mem.size = (ZyanU16)size;
+    if (d->is_16) {
+        put_memory_16(d, r, o, size, written, aligned);
+        return;
+    }
     o->mem.displacement = chance(d, 15) ? (int)pick(d, 400) - 200 : (int)pick(d, 256) - 128;
     if (aligned) {
         o->mem.displacement &= ~(ZyanI64)15;
@@ -179,15 +184,15 @@ static void put_memory(struct draft *d, ZydisEncoderRequest *r, ZydisEncoderOper
     switch (way) {
     case 0: /* nothing but an address */
         o->mem.displacement =
-            DATA_AT + (aligned ? pick(d, DATA_SIZE / 16 - 4) * 16 : pick(d, DATA_SIZE - 64));
+            data + (int)(aligned ? pick(d, DATA_SIZE / 16 - 4) * 16 : pick(d, DATA_SIZE - 64));
         return;
     case 2:
     case 3:
         if (d->is_wide)
             o->mem.base = ZYDIS_REGISTER_RIP;
-        o->mem.displacement = DATA_AT + (int)pick(d, DATA_SIZE - 64);
+        o->mem.displacement = data + (int)pick(d, DATA_SIZE - 64);
         if (chance(d, 2))
-            o->mem.displacement = DATA_AT + DATA_SIZE - (int)pick(d, 12);
+            o->mem.displacement = data + DATA_SIZE - (int)pick(d, 12);
         return;
     case 4:
     case 5:
@@ -211,9 +216,13 @@ static void put_memory(struct draft *d, ZydisEncoderRequest *r, ZydisEncoderOper
     case 10:
         o->mem.index = register_named(d->index, width);
         o->mem.scale = (ZyanU8)(2 << pick(d, 3));
-        o->mem.displacement = DATA_AT + (int)pick(d, DATA_SIZE - 512);
+        o->mem.displacement = data + (int)pick(d, DATA_SIZE - 512);
         return;
-    case 11: r->prefixes |= ZYDIS_ATTRIB_HAS_SEGMENT_GS; break;
+    case 11:
+        r->prefixes |= d->has_segments                     ? ZYDIS_ATTRIB_HAS_SEGMENT_ES
+                       : d->s->has_bases && chance(d, 50) ? ZYDIS_ATTRIB_HAS_SEGMENT_FS
+                                                           : ZYDIS_ATTRIB_HAS_SEGMENT_GS;
+        break;
     case 12: /* goes wrong */
         if (chance(d, 90))
             break;
@@ -222,12 +231,12 @@ static void put_memory(struct draft *d, ZydisEncoderRequest *r, ZydisEncoderOper
     case 13: /* across the end of what can be written, or read */
         if (chance(d, 88))
             break;
-        o->mem.displacement = FIXED_AT + (chance(d, 30) ? FIXED_SIZE : 0) - (int)pick(d, size + 4);
+        o->mem.displacement = fixed + (chance(d, 30) ? FIXED_SIZE : 0) - (int)pick(d, size + 4);
         return;
     case 14: /* read-only */
         if (chance(d, written ? 92 : 50))
             break;
-        o->mem.displacement = FIXED_AT + (int)pick(d, FIXED_SIZE - 64);
+        o->mem.displacement = fixed + (int)pick(d, FIXED_SIZE - 64);
         return;
     default: break;
     }
@@ -252,7 +261,7 @@ static bool put_operand(struct draft *d, ZydisEncoderRequest *r, ZydisEncoderOpe
     case 'A':
         put_memory(d, r, o, sizes[pick(d, 4)], false, false);
         if (chance(d, 50))
-            o->mem.base = register_named(any_register(d), d->is_wide ? 64 : 32);
+            o->mem.base = register_named(d->is_16 ? d->base[0] : any_register(d), d->is_wide ? 64 : d->is_16 ? 16 : 32);
         return true;
     case 'I':
         o->type = ZYDIS_OPERAND_TYPE_IMMEDIATE;
@@ -303,11 +312,19 @@ static bool put_operand(struct draft *d, ZydisEncoderRequest *r, ZydisEncoderOpe
     }
 }
 
+static bool is_gfni(u16 mnemonic)
+{
+    return mnemonic == ZYDIS_MNEMONIC_GF2P8MULB || mnemonic == ZYDIS_MNEMONIC_GF2P8AFFINEQB ||
+           mnemonic == ZYDIS_MNEMONIC_VGF2P8MULB;
+}
+
 static bool emit_form(struct draft *d, const struct form *f)
 {
     ZydisEncoderRequest r;
     unsigned width;
 
+    if (is_gfni(f->mnemonic) && !d->has_gfni)
+        return false;
     memset(&r, 0, sizeof r);
     do
         width = pick(d, d->is_wide || f->widths == 8 ? 4 : 3);
@@ -320,13 +337,13 @@ static bool emit_form(struct draft *d, const struct form *f)
 
         put_operand(d, &r, &r.operands[r.operand_count], f->operands[r.operand_count], width, written);
     }
-    if ((f->how & LOCKED) && r.operands[0].type == ZYDIS_OPERAND_TYPE_MEMORY && chance(d, 30)) {
+    if ((f->how & LOCKED) && r.operands[0].type == ZYDIS_OPERAND_TYPE_MEMORY && !d->has_odd_data && chance(d, 30)) {
         /* in place, for an access across cache lines stops the whole host */
-        r.operands[0].mem.base = register_named(d->base[0], d->is_wide ? 64 : 32);
+        r.operands[0].mem.base = register_named(d->base[0], d->is_wide ? 64 : d->is_16 ? 16 : 32);
         r.operands[0].mem.index = ZYDIS_REGISTER_NONE;
         r.operands[0].mem.scale = 0;
         r.operands[0].mem.displacement = (int)pick(d, 16) * 8;
-        r.prefixes = ZYDIS_ATTRIB_HAS_LOCK;
+        r.prefixes = ZYDIS_ATTRIB_HAS_LOCK | (d->is_16 && d->base[0] == RBP ? ZYDIS_ATTRIB_HAS_SEGMENT_DS : 0);
     }
     if ((r.mnemonic == ZYDIS_MNEMONIC_PCMPESTRI || r.mnemonic == ZYDIS_MNEMONIC_PCMPISTRI) && !(d->free >> RCX & 1))
         return false;
@@ -375,7 +392,7 @@ void emit_upper_halves(struct draft *d)
         ZydisEncoderRequest r = { .mnemonic = ZYDIS_MNEMONIC_VEXTRACTF128, .operand_count = 3 };
 
         r.operands[0] = (ZydisEncoderOperand){ .type = ZYDIS_OPERAND_TYPE_MEMORY };
-        r.operands[0].mem.displacement = DATA_AT + 16 * (int)i;
+        r.operands[0].mem.displacement = (int)offset_in(d, DS, DATA_AT) + 16 * (int)i;
         r.operands[0].mem.size = 16;
         r.operands[1] = (ZydisEncoderOperand){ .type = ZYDIS_OPERAND_TYPE_REGISTER };
         r.operands[1].reg.value = (ZydisRegister)(ZYDIS_REGISTER_YMM0 + (int)i);

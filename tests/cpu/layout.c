@@ -8,8 +8,11 @@ void sequence_decoder(const struct sequence *s, ZydisDecoder *decoder)
 {
     bool is_wide = s->mode == 64;
 
-    ZydisDecoderInit(decoder, is_wide ? ZYDIS_MACHINE_MODE_LONG_64 : ZYDIS_MACHINE_MODE_LONG_COMPAT_32,
-                     is_wide ? ZYDIS_STACK_WIDTH_64 : ZYDIS_STACK_WIDTH_32);
+    ZydisDecoderInit(decoder,
+                     is_wide         ? ZYDIS_MACHINE_MODE_LONG_64
+                     : s->mode == 32 ? ZYDIS_MACHINE_MODE_LONG_COMPAT_32
+                                     : ZYDIS_MACHINE_MODE_LONG_COMPAT_16,
+                     is_wide ? ZYDIS_STACK_WIDTH_64 : s->mode == 32 ? ZYDIS_STACK_WIDTH_32 : ZYDIS_STACK_WIDTH_16);
     ZydisDecoderEnableMode(decoder, ZYDIS_DECODER_MODE_AMD_BRANCHES, native_is_amd());
 }
 
@@ -103,12 +106,28 @@ struct item *emit_bytes(struct draft *d, const u8 *bytes, unsigned size)
     return i;
 }
 
+void emit_undecoded(struct draft *d, const u8 *bytes, unsigned size)
+{
+    struct item *i = &d->s->item[d->s->n];
+
+    if (d->s->n == ITEMS) {
+        d->failed = true;
+        return;
+    }
+    memset(i, 0, sizeof *i);
+    memcpy(i->bytes, bytes, size);
+    i->length = (u8)size;
+    d->s->n++;
+}
+
 struct item *emit(struct draft *d, ZydisEncoderRequest *r)
 {
     u8 bytes[ZYDIS_MAX_INSTRUCTION_LENGTH];
     ZyanUSize size = sizeof bytes;
 
-    r->machine_mode = d->is_wide ? ZYDIS_MACHINE_MODE_LONG_64 : ZYDIS_MACHINE_MODE_LONG_COMPAT_32;
+    r->machine_mode = d->is_wide ? ZYDIS_MACHINE_MODE_LONG_64
+                      : d->is_16 ? ZYDIS_MACHINE_MODE_LONG_COMPAT_16
+                                 : ZYDIS_MACHINE_MODE_LONG_COMPAT_32;
     if (ZYAN_FAILED(ZydisEncoderEncodeInstruction(r, bytes, &size)))
         return NULL;
 
@@ -134,12 +153,31 @@ struct item *emit_rex(struct draft *d, const u8 *bytes, unsigned size)
     return emit_bytes(d, without, size - 1);
 }
 
-struct item *emit_constant(struct draft *d, unsigned reg, u32 value)
+struct item *emit_turned(struct draft *d, const u8 *bytes, unsigned size)
+{
+    u8 turned[15] = { 0x66 };
+
+    if (!d->is_16)
+        return emit_rex(d, bytes, size);
+    if (bytes[0] == 0x66)
+        return emit_rex(d, bytes + 1, size - 1);
+    memcpy(turned + 1, bytes, size);
+    return emit_rex(d, turned, size + 1);
+}
+
+struct item *emit_whole_constant(struct draft *d, unsigned reg, u32 value)
 {
     u8 bytes[6] = { 0x40 | (reg >> 3 & 1), (u8)(0xb8 | (reg & 7)) };
 
     memcpy(bytes + 2, &value, 4);
-    return emit_rex(d, bytes, 6);
+    return emit_turned(d, bytes, 6);
+}
+
+struct item *emit_constant(struct draft *d, unsigned reg, u32 value)
+{
+    if (d->is_16 && value < 0x10000 && chance(d, 50))
+        return emit_bytes(d, (u8[]){ (u8)(0xb8 | reg), (u8)value, (u8)(value >> 8) }, 3);
+    return emit_whole_constant(d, reg, value);
 }
 
 void emit_cleaner(struct draft *d)
@@ -150,8 +188,66 @@ void emit_cleaner(struct draft *d)
     emit_rex(d, bytes, 4);
 }
 
+struct item *emit_at(struct draft *d, const u8 *opcode, unsigned size, unsigned digit, u32 address)
+{
+    u8 bytes[15];
+    u32 offset = offset_in(d, DS, address);
+
+    memcpy(bytes, opcode, size);
+    bytes[size] = (u8)(digit << 3 | (d->is_16 ? 6 : 4));
+    bytes[size + 1] = 0x25;
+    memcpy(bytes + size + (d->is_16 ? 1 : 2), &offset, 4);
+    return emit_bytes(d, bytes, size + (d->is_16 ? 3 : 6));
+}
+
+/* The encoding of a 16-bit base alone. */
+static unsigned base_16(unsigned base)
+{
+    return base == RBX ? 7 : base == RBP ? 6 : base == RSI ? 4 : 5;
+}
+
+struct item *emit_by_base(struct draft *d, const u8 *opcode, unsigned size, unsigned digit, unsigned base, u8 displacement)
+{
+    u8 bytes[15] = { d->is_16 ? 0x3e : (u8)(0x40 | base >> 3) };
+    unsigned n = 1 + size, skip = d->is_16 && (base != RBP || (d->keeps_stack && chance(d, 30)));
+
+    memcpy(bytes + 1, opcode, size);
+    bytes[n++] = (u8)(0x40 | digit << 3 | (d->is_16 ? base_16(base) : base & 7));
+    if (!d->is_16 && (base & 7) == RSP)
+        bytes[n++] = 0x24;
+    bytes[n++] = displacement;
+    return d->is_16 ? emit_bytes(d, bytes + skip, n - skip) : emit_rex(d, bytes, n);
+}
+
+void emit_store(struct draft *d, u32 address, u32 value)
+{
+    u8 bytes[12] = { 0x66, 0xc7, d->is_16 ? 0x06 : 0x04, 0x25 };
+    unsigned at = d->is_16 ? 3 : 4, size = d->is_16 ? 2 : 4;
+    u32 offset = offset_in(d, DS, address);
+
+    memcpy(bytes + at, &offset, 4);
+    memcpy(bytes + at + size, &value, 4);
+    emit_bytes(d, bytes + !d->is_16, at + size + 4 - !d->is_16);
+}
+
+void emit_store_word(struct draft *d, u32 address, u16 value)
+{
+    u8 bytes[10] = { 0x66, 0xc7, d->is_16 ? 0x06 : 0x04, 0x25 };
+    unsigned at = d->is_16 ? 3 : 4, size = d->is_16 ? 2 : 4;
+    u32 offset = offset_in(d, DS, address);
+
+    memcpy(bytes + at, &offset, size);
+    memcpy(bytes + at + size, &value, 2);
+    emit_bytes(d, bytes + d->is_16, at + size + 2 - d->is_16);
+}
+
+u32 some_data(struct draft *d, unsigned size, unsigned alignment)
+{
+    return DATA_AT + pick(d, (DATA_SIZE - size) / alignment) * alignment;
+}
+
 /* Short branches that don't reach become near ones: JMP and Jcc, but not LOOP and JrCXZ, which must reach. */
-static bool grow(struct item *i)
+static bool grow(const struct sequence *s, struct item *i)
 {
     if (i->bytes[0] == 0xeb) {
         i->bytes[0] = 0xe9;
@@ -163,8 +259,8 @@ static bool grow(struct item *i)
     } else {
         return false;
     }
-    i->patch_size = 4;
-    i->length = (u8)(i->patch + 4);
+    i->patch_size = s->mode == 16 ? 2 : 4;
+    i->length = (u8)(i->patch + i->patch_size);
     return true;
 }
 
@@ -191,12 +287,13 @@ bool sequence_layout(struct sequence *s)
         for (unsigned n = 0; n < s->n; n++) {
             struct item *i = &s->item[n];
             u32 target = i->to_label ? CODE_AT + s->item[i->label].at + i->plus : i->plus;
-            i64 far = i->is_absolute ? (i64)target : (i64)target - (i64)(CODE_AT + i->at + i->length);
+            i64 far = i->is_absolute ? (i64)target - s->ldt[i->in_segment ? i->in_segment : LDT_OF(CS)].base
+                                     : (i64)target - (i64)(CODE_AT + i->at + i->length);
 
             if (!i->patch)
                 continue;
             if (i->patch_size == 1 && far != (i8)far) {
-                if (!grow(i))
+                if (!grow(s, i))
                     return false;
                 again = true;
                 break;
@@ -207,12 +304,17 @@ bool sequence_layout(struct sequence *s)
     return true;
 }
 
+u32 sequence_offset(const struct sequence *s, unsigned n)
+{
+    return CODE_AT + s->item[n].at - s->ldt[LDT_OF(CS)].base;
+}
+
 u32 sequence_tainted(const struct sequence *s, u64 rip)
 {
     if (native_is_amd())
         return 0;
     for (unsigned n = 0; n < s->n; n++)
-        if (CODE_AT + (u64)s->item[n].at == rip)
+        if (sequence_offset(s, n) == rip)
             return s->item[n].fault_taints ? STATUS : s->item[n].tainted;
     return STATUS;
 }
@@ -237,6 +339,8 @@ bool sequence_taints(struct sequence *s)
     u32 after[ITEMS] = { 0 };
     bool again = true;
 
+    if (native_is_amd())
+        return true;
     sequence_decoder(s, &decoder);
     for (unsigned n = 0; n < s->n; n++)
         if (ZYAN_FAILED(ZydisDecoderDecodeFull(&decoder, s->item[n].bytes, s->item[n].length, &z[n], operand)))
@@ -247,7 +351,7 @@ bool sequence_taints(struct sequence *s)
             u32 before = tainted_before(s, z, after, n), now;
 
             ZydisDecoderDecodeFull(&decoder, s->item[n].bytes, s->item[n].length, &z[n], operand);
-            now = z[n].mnemonic == ZYDIS_MNEMONIC_CALL && !native_is_amd() ? STATUS : tainted_after(&z[n], operand, before);
+            now = z[n].mnemonic == ZYDIS_MNEMONIC_CALL ? STATUS : tainted_after(&z[n], operand, before);
             again |= now != after[n];
             after[n] = now;
             s->item[n].tainted = before;

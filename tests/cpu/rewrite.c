@@ -263,6 +263,26 @@ START_TEST(what_the_host_writes_between_runs_is_seen)
 }
 END_TEST
 
+/* An instruction that the limit of CS cuts off is #GP, and so it isn't once it is another; the page ends with the segment. */
+START_TEST(what_the_limit_cut_off_is_looked_at_again)
+{
+    struct guest g;
+
+    guest_open(&g, GUEST_REAL, "", 1);
+    guest_enable_exits(&g, 4, 1 << 13);
+    for (u32 i = 0; i < 4; i++) {
+        memcpy(g.memory + 0xfffe, i & 1 ? "\xb0\x07" : "\xbb\x07", 2); /* MOV AL, 7, and two bytes of MOV BX */
+        guest_set(&g, WHvX64RegisterRax, 0);
+        guest_set(&g, WHvX64RegisterRip, 0xfffe);
+        ck_assert_uint_eq(guest_run(&g), WHvRunVpExitReasonException);
+        ck_assert_uint_eq(g.exit.VpException.ExceptionType, 13);
+        ck_assert_uint_eq(guest_get(&g, WHvX64RegisterRip), i & 1 ? 0x10000 : 0xfffe);
+        ck_assert_uint_eq(guest_get(&g, WHvX64RegisterRax), i & 1 ? 7 : 0);
+    }
+    guest_close(&g);
+}
+END_TEST
+
 /* Mapped over by other memory, code is what that holds. */
 START_TEST(memory_mapped_over_code_is_what_runs)
 {
@@ -289,6 +309,7 @@ TCase *rewrite_case(void)
 
     tcase_add_loop_test(t, code_that_changes_runs_as_it_stands, 0, WAYS * PIECES);
     tcase_add_test(t, what_the_host_writes_between_runs_is_seen);
+    tcase_add_test(t, what_the_limit_cut_off_is_looked_at_again);
     tcase_add_test(t, memory_mapped_over_code_is_what_runs);
     return t;
 }

@@ -7,34 +7,6 @@
 
 #include "tests/cpu/draft.h"
 
-/* An opcode with a /digit and an address alone, in either mode. */
-static struct item *emit_at(struct draft *d, const u8 *opcode, unsigned size, unsigned digit, u32 address)
-{
-    u8 bytes[15];
-
-    memcpy(bytes, opcode, size);
-    bytes[size] = (u8)(digit << 3 | 4);
-    bytes[size + 1] = 0x25;
-    memcpy(bytes + size + 2, &address, 4);
-    return emit_bytes(d, bytes, size + 6);
-}
-#define EMIT_AT(d, digit, address, ...) emit_at(d, (const u8[]){ __VA_ARGS__ }, sizeof(u8[]){ __VA_ARGS__ }, digit, address)
-
-/* MOV DWORD [address], value */
-static void emit_store(struct draft *d, u32 address, u32 value)
-{
-    u8 bytes[11] = { 0xc7, 0x04, 0x25 };
-
-    memcpy(bytes + 3, &address, 4);
-    memcpy(bytes + 7, &value, 4);
-    emit_bytes(d, bytes, 11);
-}
-
-static u32 some_data(struct draft *d, unsigned size, unsigned alignment)
-{
-    return DATA_AT + pick(d, (DATA_SIZE - size) / alignment) * alignment;
-}
-
 /* MXCSR and the x87's control word: loaded, rarely with exceptions unmasked, and stored. */
 void emit_control(struct draft *d)
 {
@@ -91,15 +63,22 @@ static void emit_xsave(struct draft *d)
         return;
     for (u32 i = 512; i < 536; i += 4)
         emit_store(d, at + i, 0);
-    emit_constant(d, RAX, mask);
-    emit_constant(d, RDX, 0);
+    if (chance(d, 50)) {
+        mask &= ~4u;
+    } else { /* AVX is in use for sure: how long it is after its upper halves are zero is the processor's own way to tell */
+        unsigned reg = pick(d, 8);
+
+        emit_bytes(d, (u8[]){ 0xc5, (u8)(0x85 | (~reg & 15) << 3), 0x76, (u8)(0xc0 | reg << 3 | reg) }, 4); /* VPCMPEQD */
+    }
+    emit_whole_constant(d, RAX, mask);
+    emit_whole_constant(d, RDX, 0);
     chance(d, 30) ? EMIT_AT(d, 4, at, 0x0f, 0xc7) : EMIT_AT(d, 4, at, 0x0f, 0xae); /* XSAVEC, XSAVE */
     if (chance(d, 25))
         emit_store(d, at + 512, pick(d, 8));
     if (chance(d, 10))
         emit_store(d, at + 512 + 4 * pick(d, 8), pick(d, 16));
     if (chance(d, 30))
-        emit_constant(d, RAX, pick(d, 8));
+        emit_whole_constant(d, RAX, pick(d, 8));
     EMIT_AT(d, 5, at, 0x0f, 0xae); /* XRSTOR */
 }
 
@@ -167,17 +146,17 @@ void emit_bit_string(struct draft *d)
     unsigned reg = free_register(d), width = pick(d, 3);
     int near = (int)pick(d, 4096) - 2048;
     u8 bytes[11] = { 0x66, (u8)((width == 2 ? 0x48 : 0x40) | (reg >> 3) << 2), 0x0f, opcodes[pick(d, 4)],
-                     (u8)((reg & 7) << 3 | 4), 0x25 };
-    u32 at = DATA_AT + 512 + pick(d, DATA_SIZE - 1024);
+                     (u8)((reg & 7) << 3 | (d->is_16 ? 6 : 4)), 0x25 };
+    u32 at = offset_in(d, DS, DATA_AT + 512 + pick(d, DATA_SIZE - 1024));
 
-    memcpy(bytes + 6, &at, 4);
-    emit_constant(d, reg, (u32)near);
+    memcpy(bytes + (d->is_16 ? 5 : 6), &at, 4);
+    emit_whole_constant(d, reg, (u32)near);
     if (width == 2 && d->is_wide) {
         u8 extend[3] = { (u8)(0x48 | (reg >> 3) << 2 | reg >> 3), 0x63, (u8)(0xc0 | (reg & 7) << 3 | (reg & 7)) };
 
         emit_bytes(d, extend, 3); /* MOVSXD */
     }
-    emit_rex(d, bytes + (width != 0), 10 - (width != 0));
+    emit_rex(d, bytes + (width != 0), (d->is_16 ? 7 : 10) - (width != 0));
 }
 
 /* What only 32-bit code has; in both, XLAT, CMPXCHG8B and CMPXCHG16B, PUSH and POP of memory. */
@@ -187,7 +166,6 @@ void emit_old(struct draft *d)
     static const u8 segments[] = { 0x06, 0x0e, 0x16, 0x1e };
     unsigned reg = free_register(d), base = d->base[0];
     u8 pop[2] = { (u8)(0x40 | reg >> 3), (u8)(0x58 | (reg & 7)) };
-    u8 memory[4] = { (u8)(0x40 | base >> 3), 0xff, (u8)(0x70 | (base & 7)), (u8)(pick(d, 32) * 4) };
 
     if (d->is_wide || chance(d, 20)) {
         if ((base & 7) == RSP)
@@ -202,11 +180,9 @@ void emit_old(struct draft *d)
             }
             return;
         }
-        emit_rex(d, memory, 4); /* PUSH, and POP to another place */
-        memory[1] = 0x8f;
-        memory[2] = (u8)(0x40 | (base & 7));
-        memory[3] = (u8)(pick(d, 32) * 4);
-        emit_rex(d, memory, 4);
+        /* PUSH, and POP to another place */
+        emit_by_base(d, (u8[]){ 0xff }, 1, 6, base, (u8)(pick(d, 32) * 4));
+        emit_by_base(d, (u8[]){ 0x8f }, 1, 0, base, (u8)(pick(d, 32) * 4));
         return;
     }
     switch (pick(d, 7)) {
@@ -230,7 +206,7 @@ void emit_old(struct draft *d)
     default:
         /* BOUND, which mostly faults; the group that 82 is another opcode of */
         if (chance(d, 20))
-            emit_bytes(d, (u8[]){ 0x62, (u8)(0x40 | reg << 3 | base), (u8)pick(d, 128) }, 3);
+            emit_by_base(d, (u8[]){ 0x62 }, 1, reg, base, (u8)pick(d, 128));
         else
             emit_bytes(d, (u8[]){ 0x82, (u8)(0xc0 | pick(d, 8) << 3 | (d->free & 7 ? 0 : 1)), (u8)pick(d, 256) }, 3);
         break;
@@ -242,6 +218,10 @@ void emit_narrow_branch(struct draft *d)
 {
     if (!d->is_amd)
         return;
+    if (d->has_segments) { /* where it isn't the end */
+        emit_segment(d);
+        return;
+    }
     switch (pick(d, 6)) {
     case 0: emit_bytes(d, (u8[]){ 0x66, (u8)(0x70 + pick(d, 16)), (u8)pick(d, 128) }, 3); break;
     case 1: emit_bytes(d, (u8[]){ 0x66, 0x0f, (u8)(0x80 + pick(d, 16)), (u8)pick(d, 256), (u8)pick(d, 256) }, 5); break;

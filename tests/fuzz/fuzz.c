@@ -3,7 +3,7 @@
  * The differential fuzzer: random sequences of instructions, on softwhp in several ways and on the host's own processor. What
  * differs is made small and printed in one line. docs/fuzzing.md.
  *
- * usage: fuzz [--count N] [--seed S] [--mode 64|32] [--shard I/N] [--verbose]
+ * usage: fuzz [--count N] [--seed S] [--mode 64|32|16] [--shard I/N] [--verbose]
  */
 #include <errno.h>
 #include <stdio.h>
@@ -31,7 +31,7 @@ struct shared {
 
 static _Noreturn void usage(const char *why)
 {
-    fprintf(stderr, "fuzz: %s\nusage: fuzz [--count N] [--seed S] [--mode 64|32] [--shard I/N] [--verbose]\n", why);
+    fprintf(stderr, "fuzz: %s\nusage: fuzz [--count N] [--seed S] [--mode 64|32|16] [--shard I/N] [--verbose]\n", why);
     exit(2);
 }
 
@@ -60,8 +60,8 @@ static void read_options(struct campaign *c, int argc, char **argv)
             c->seed = number(argv[++i]);
         } else if (!strcmp(argv[i], "--mode") && has_value) {
             c->mode = (unsigned)number(argv[++i]);
-            if (c->mode != 64 && c->mode != 32)
-                usage("--mode wants 64 or 32");
+            if (c->mode != 64 && c->mode != 32 && c->mode != 16)
+                usage("--mode wants 64, 32 or 16");
         } else if (!strcmp(argv[i], "--shard") && has_value) {
             char *slash = strchr(argv[++i], '/');
 
@@ -89,14 +89,6 @@ static u64 seed_of(const struct campaign *c, u64 n)
     return c->seed + c->shard - 1 + n * c->shards;
 }
 
-static void look_closer(const struct campaign *c, struct bench *b, struct sequence *s, const char *what)
-{
-    if (c->is_verbose)
-        (void)bench_compare(b, s, false);
-    shrink(b, s);
-    print_line(b, s, what);
-}
-
 static void run(const struct campaign *c, struct shared *shared)
 {
     struct bench *b = bench_open();
@@ -110,10 +102,11 @@ static void run(const struct campaign *c, struct shared *shared)
             const char *what;
 
             sequence_start(&s, round);
-            what = bench_compare(b, &s, true);
+            what = bench_compare(b, &s, !c->is_verbose);
             if (what) {
                 shared->different++;
-                look_closer(c, b, &s, what);
+                shrink(b, &s);
+                print_line(b, &s, what);
                 break;
             }
         }
