@@ -34,7 +34,8 @@ HEADERS := WinHvPlatform.h WinHvPlatformDefs.h WinHvEmulation.h softwhp.h
 OBJECTS := $(patsubst %.c,$B/%.o,$(sort $(wildcard $(FLOORS:%=%/*.c))))
 VMM := $(patsubst %.c,$B/%.o,$(wildcard vmm/*.c))
 VMM_TESTS := $(wildcard tests/vmm/*.c)
-FUZZ_SOURCES := $(wildcard tests/fuzz/*.c) $(patsubst %,tests/cpu/%.c,compare generate forms special states anything segments excursions layout native emulated)
+FUZZ_SOURCES := $(wildcard tests/fuzz/*.c) $(patsubst %,tests/cpu/%.c,compare generate flow start forms special states \
+    anything segments excursions layout native emulated)
 FLOOR_TESTS := $(filter-out $(VMM_TESTS) tests/vectors/% tests/fuzz/% tests/include/%,$(wildcard tests/*/*.c))
 TESTS := $(patsubst %.c,$B/%.o,$(FLOOR_TESTS) $(VMM_TESTS))
 PROGRAMS := $(patsubst %.c,$B/%.o,$(wildcard tests/fuzz/*.c)) $B/tests/vectors/thin.o $B/bench/exits.o $B/bench/mappings.o

@@ -123,10 +123,26 @@ INLINE u32 offset_in(const struct draft *d, unsigned segment, u32 linear)
 void choose_far_places(struct draft *d);
 void emit_far_place(struct draft *d);
 
-/* generate.c: `size` bytes from `patch` on lead to where a label is put later; the offset of that in the code's segment. */
+/* flow.c: `size` bytes from `patch` on lead to where a label is put later; the offset of that in the code's segment. */
 struct item *label_at(struct item *i, unsigned patch, unsigned size);
 struct item *offset_at(struct item *i, unsigned patch, unsigned size);
 void label_here(struct draft *d, struct item *i);
+
+/* What belongs together, with others in between, which may go `depth` deeper. */
+void emit_skipped(struct draft *d, unsigned depth);
+void emit_bytes_between(struct draft *d);
+void emit_loop(struct draft *d, unsigned depth);
+void emit_call(struct draft *d);
+void append_functions(struct draft *d); /* those that were called */
+void emit_push_and_pop(struct draft *d, unsigned depth);
+void emit_flags_by_stack(struct draft *d);
+void emit_enter_and_leave(struct draft *d, unsigned depth);
+void emit_patch(struct draft *d, unsigned depth);
+void emit_wild_stack(struct draft *d);
+
+/* generate.c: so many of anything; is this machine an AMD's? */
+void emit_some(struct draft *d, unsigned n, unsigned depth);
+bool host_is_amd(void);
 
 ZydisRegister register_named(unsigned n, unsigned width);
 

@@ -150,6 +150,7 @@ Suite *smp_suite(void)
     Suite *s = suite_create("smp");
 
     suite_add_tcase(s, smp_guest_case());
+    suite_add_tcase(s, smp_code_case());
     suite_add_tcase(s, smp_call_case());
     suite_add_tcase(s, smp_litmus_case());
     return s;

@@ -54,7 +54,11 @@ void smp_run(struct smp *m);
 UINT64 smp_load(struct smp *m, UINT32 gpa);
 void smp_store(struct smp *m, UINT32 gpa, UINT64 value);
 
+/* R13, what must not be seen, was never seen. */
+void smp_check(struct smp *m, UINT32 index, const char *name, UINT32 at);
+
 TCase *smp_guest_case(void);
+TCase *smp_code_case(void);
 TCase *smp_call_case(void);
 TCase *smp_litmus_case(void);
 
