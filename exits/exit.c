@@ -51,18 +51,19 @@ u8 context_bytes(const struct vcpu *cpu, UINT8 bytes[16])
     if (!in_code64(cpu))
         linear = (u32)linear;
     while (got < 16) {
-        const struct tlb_entry *e = (const struct tlb_entry *)((const char *)cpu->tlb + TLB_OFFSET(linear + got));
+        const struct fetched_page *page = fetched_find(&cpu->fetched, linear + got, cpu->cpl == 3);
+        const u8 *from = page ? (const u8 *)(page->host | ((linear + got) & ~PAGE_MASK)) : NULL;
         unsigned part = PAGE_SIZE - (unsigned)((linear + got) & ~PAGE_MASK);
 
-        if (e->execute != ((linear + got) & PAGE_MASK))
+        if (!from)
             break;
         if (likely(part >= 16 && !got)) {
-            copy_bytes(bytes, (const u8 *)(linear + e->addend), 16);
+            copy_bytes(bytes, from, 16);
             return 16;
         }
         if (part > 16 - got)
             part = 16 - got;
-        copy_bytes(bytes + got, (const u8 *)(linear + got + e->addend), part);
+        copy_bytes(bytes + got, from, part);
         got += part;
     }
     return (u8)got;

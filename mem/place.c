@@ -28,7 +28,7 @@ static bool leave_again(struct vcpu *cpu, u64 linear, unsigned access, unsigned 
 
     if ((access & ACCESS_WRITE ? note->leave_write : note->leave_read) != (linear & PAGE_MASK))
         return false;
-    *gpa = note->gpa | (linear & ~PAGE_MASK);
+    *gpa = tlb_bank(cpu, access)->entry[tlb_slot(linear)].gpa | (linear & ~PAGE_MASK);
     if (is_for_bell(cpu, *gpa, rings))
         return true;
     exit_memory(cpu, *gpa, linear, true, access & ACCESS_RIGHT, !ram_find(cpu->partition->ram, *gpa));
@@ -98,7 +98,7 @@ INLINE bool part_resolve(struct vcpu *cpu, u64 linear, unsigned access, unsigned
     if (!watched && (is_write ? e->write : e->read) != page)
         return part_walk(cpu, linear, access, rings, host, gpa);
     *host = (u8 *)(linear + e->addend);
-    *gpa = note->gpa | (linear & ~PAGE_MASK);
+    *gpa = e->gpa | (linear & ~PAGE_MASK);
     return watched;
 }
 
@@ -309,18 +309,16 @@ void mem_write(struct vcpu *cpu, unsigned segment, u64 offset, unsigned size, u6
 
 const u8 *fetch_page(struct vcpu *cpu, u64 linear, u64 *gpa)
 {
-    struct tlb *tlb = tlb_bank(cpu, ACCESS_EXECUTE);
-    unsigned i = tlb_slot(linear);
+    const struct fetched_page *page = fetched_find(&cpu->fetched, linear, cpu->cpl == 3);
     u8 *host;
 
     if (unlikely(cpu->seam != NULL))
         vcpu_land(cpu); /* the emulator library gets its bytes from its caller, not from memory */
-    if (likely(tlb->entry[i].execute == (linear & PAGE_MASK))) {
-        *gpa = tlb->note[i].gpa | (linear & ~PAGE_MASK);
-        host = (u8 *)(linear + tlb->entry[i].addend);
-    } else {
+    if (unlikely(!page)) {
         part_walk(cpu, linear, ACCESS_EXECUTE, 0, &host, gpa);
+        page = fetched_find(&cpu->fetched, linear, cpu->cpl == 3);
     }
     tlb_fetched(cpu, linear);
-    return host;
+    *gpa = page->gpa | (linear & ~PAGE_MASK);
+    return (const u8 *)(page->host | (linear & ~PAGE_MASK));
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Filling and forgetting translations. A slot's tags (two in the entry, two in its note, one for code) are
- * all of the same linear page with the same host page; a slot that gets another page loses them first. The
- * tags of accesses that leave are, too.
+ * Filling and forgetting translations. A slot's tags (two in the entry, two in its note, two of accesses that leave) are
+ * all of the same linear page with the same host page; a slot that gets another page loses them first. Those of code are
+ * apart: state/fetched.h.
  */
 #include "mem/tlb.h"
 
@@ -21,7 +21,7 @@ enum {
 
 static void slot_clear(struct tlb *tlb, unsigned i)
 {
-    tlb->entry[i].read = tlb->entry[i].write = tlb->entry[i].execute = TLB_NONE;
+    tlb->entry[i].read = tlb->entry[i].write = TLB_NONE;
     tlb->note[i].read = tlb->note[i].write = tlb->note[i].leave_read = tlb->note[i].leave_write = TLB_NONE;
 }
 
@@ -78,10 +78,12 @@ static void bank_flush(struct tlb *tlb, bool keep_global)
     tlb->globals_used = 0;
 }
 
+/* ---- code ---- */
+
 /* Links and jumps rely on code being where it was: they are looked up again. */
-static void fetched_forget(struct vcpu *cpu)
+static void break_links(struct vcpu *cpu)
 {
-    memset(&cpu->fetched, 0, sizeof cpu->fetched);
+    memset(cpu->fetched.pages, 0, sizeof cpu->fetched.pages);
     cpu->generation++;
     cpu->page_generation++;
 }
@@ -93,15 +95,62 @@ static void fetched_forget(struct vcpu *cpu)
 void tlb_fetched(struct vcpu *cpu, u64 linear)
 {
     *FETCHED_PAGE(cpu, linear) |= FETCHED_BIT(linear);
-    if (tlb_bank(cpu, ACCESS_EXECUTE)->state[tlb_slot(linear)] >> SLOT_SIZE_SHIFT)
-        cpu->fetched.large |= FETCHED_LARGE_BIT(linear);
 }
+
+static void fetched_flush(struct fetched *f, bool keep_global)
+{
+    f->local++;
+    if (keep_global)
+        return;
+    f->global++;
+    f->large = 0;
+}
+
+static void fetched_fill(struct vcpu *cpu, u64 linear, const struct translation *t, u64 host)
+{
+    struct fetched *f = &cpu->fetched;
+    u64 key = fetched_key(linear, cpu->cpl == 3);
+    struct fetched_page *page = fetched_slot(f, key);
+
+    if (!page->key && f->used == FETCHED_MOST) { /* also of what was forgotten long since */
+        memset(f->slot, 0, sizeof f->slot);
+        f->used = 0;
+        f->large = 0;
+        break_links(cpu);
+        page = fetched_slot(f, key);
+    }
+    f->used += !page->key;
+    if (t->size > PAGE_SIZE)
+        f->large |= FETCHED_LARGE_BIT(linear);
+    *page = (struct fetched_page){ .key = key,
+                                   .epoch = t->global ? f->global : f->local,
+                                   .host = host,
+                                   .gpa = t->gpa & PAGE_MASK,
+                                   .is_global = t->global };
+}
+
+/* INVLPG: the page; everything, where it may be a piece of a larger one. */
+static void fetched_flush_page(struct vcpu *cpu, u64 linear)
+{
+    struct fetched *f = &cpu->fetched;
+    bool may_be_large = f->large & FETCHED_LARGE_BIT(linear);
+
+    for (unsigned user = 0; user < 2; user++)
+        fetched_slot(f, fetched_key(linear, user))->epoch = ~(u64)0;
+    if (may_be_large)
+        fetched_flush(f, false);
+    if (may_be_large || *FETCHED_PAGE(cpu, linear) & FETCHED_BIT(linear))
+        break_links(cpu);
+}
+
+/* ---- all of it ---- */
 
 void tlb_flush(struct vcpu *cpu, bool keep_global)
 {
     for (unsigned b = 0; b < BANK_NONE; b++)
         bank_flush(&cpu->banks[b], keep_global);
-    fetched_forget(cpu);
+    fetched_flush(&cpu->fetched, keep_global);
+    break_links(cpu);
 }
 
 /* Forgets the pieces of a large page around `linear`. */
@@ -111,8 +160,7 @@ static void large_flush(struct tlb *tlb, u64 linear)
         unsigned i = tlb->larges[n], shift = tlb->state[i] >> SLOT_SIZE_SHIFT;
         const struct tlb_entry *e = &tlb->entry[i];
         const struct tlb_note *note = &tlb->note[i];
-        u64 tags[] = {e->read,     e->write,         e->execute,       note->read,
-                      note->write, note->leave_read, note->leave_write};
+        u64 tags[] = { e->read, e->write, note->read, note->write, note->leave_read, note->leave_write };
 
         for (unsigned t = 0; shift && t < sizeof(tags) / sizeof(tags[0]); t++) {
             if (tags[t] != TLB_NONE && (tags[t] ^ linear) >> (12 + shift) == 0) {
@@ -133,8 +181,7 @@ void tlb_flush_page(struct vcpu *cpu, u64 linear)
         slot_clear(tlb, i); /* of another page perhaps: forgetting is always right */
         large_flush(tlb, linear);
     }
-    if (*FETCHED_PAGE(cpu, linear) & FETCHED_BIT(linear) || cpu->fetched.large & FETCHED_LARGE_BIT(linear))
-        fetched_forget(cpu);
+    fetched_flush_page(cpu, linear);
 }
 
 static void watch_list(struct tlb *tlb, const u16 *list, u32 used, u64 host)
@@ -183,9 +230,8 @@ static void slot_claim(struct tlb *tlb, unsigned i, u64 linear, u64 host, const 
 {
     struct tlb_entry *e = &tlb->entry[i];
     struct tlb_note *note = &tlb->note[i];
-    u64 tags[] = {e->read,     e->write,         e->execute,       note->read,
-                  note->write, note->leave_read, note->leave_write};
-    bool is_other = e->addend != host - linear || note->gpa != (t->gpa & PAGE_MASK);
+    u64 tags[] = { e->read, e->write, note->read, note->write, note->leave_read, note->leave_write };
+    bool is_other = e->addend != host - linear || e->gpa != (t->gpa & PAGE_MASK);
     unsigned large = 0;
 
     for (unsigned n = 0; n < sizeof(tags) / sizeof(tags[0]); n++) {
@@ -195,7 +241,7 @@ static void slot_claim(struct tlb *tlb, unsigned i, u64 linear, u64 host, const 
         }
     }
     e->addend = host - linear;
-    note->gpa = t->gpa & PAGE_MASK;
+    e->gpa = t->gpa & PAGE_MASK;
     if (t->size > PAGE_SIZE) {
         large = (unsigned)__builtin_ctzll(t->size) - 12;
         if (!(tlb->state[i] & SLOT_LARGE))
@@ -223,11 +269,11 @@ void tlb_fill(struct vcpu *cpu, u64 linear, unsigned access, const struct transl
     if (cpu->seam)
         return; /* what a seam translates is not ours to remember */
     linear &= PAGE_MASK;
-    slot_claim(tlb, i, linear, page & PAGE_MASK, t);
     if ((access & ACCESS_RIGHT) == ACCESS_EXECUTE) {
-        e->execute = linear;
+        fetched_fill(cpu, linear, t, page & PAGE_MASK);
         return;
     }
+    slot_claim(tlb, i, linear, page & PAGE_MASK, t);
     if (!(page & PAGE_READ))
         return; /* write-only in the map: a hit couldn't tell a store from a read-modify-write */
     e->read = note->read = e->write = note->write = TLB_NONE;

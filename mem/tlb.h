@@ -24,8 +24,8 @@ INLINE unsigned tlb_slot(u64 linear)
 }
 
 /*
- * Remembers a translation after a walk for `access` has succeeded: the tags that it proves (read with write
- * where both are there; execute alone). page: host | facts of the page, as ram_find() gives it.
+ * Remembers a translation after a walk for `access` has succeeded: the tags that it proves (read with write where both
+ * are there), or where code is fetched from. page: host | facts of the page, as ram_find() gives it.
  */
 void tlb_fill(struct vcpu *cpu, u64 linear, unsigned access, const struct translation *t, u64 page);
 
@@ -42,7 +42,7 @@ void tlb_flush(struct vcpu *cpu, bool keep_global);
 /* Forgets one linear page in all banks (INVLPG); links stand where no code was fetched from it. */
 void tlb_flush_page(struct vcpu *cpu, u64 linear);
 
-/* Code was fetched from a page that the TLB holds now: links will rely on the translation. */
+/* Code was fetched from a page: links will rely on the translation. */
 void tlb_fetched(struct vcpu *cpu, u64 linear);
 
 /* Forgets write rights to a page of guest memory, by the host's address of the page: somebody wants to see

@@ -7,6 +7,7 @@
 #define STATE_VCPU_H
 
 #include "include/WinHvPlatform.h"
+#include "state/fetched.h"
 #include "state/apic.h"
 #include "state/insn.h"
 #include "state/synic.h"
@@ -32,7 +33,9 @@ struct table {
  * see the access, else TLB_NONE. Linear + addend is the host's address.
  */
 struct tlb_entry {
-    u64 read, write, execute, addend;
+    u64 read, write;
+    u64 gpa; /* of the page */
+    u64 addend;
 };
 
 enum { TLB_ENTRIES = 1024 };
@@ -52,7 +55,6 @@ enum tlb_bank {
 struct tlb_note {
     u64 read, write; /* tags of rights whose use somebody wants to see; the entry's addend serves them too */
     u64 leave_read, leave_write; /* tags of rights that the guest's tables give and the map of its memory doesn't */
-    u64 gpa;         /* of the page */
 };
 
 /* Each used slot stands in a list, in each at most once: a flush costs what was used. */
@@ -64,15 +66,6 @@ struct tlb {
     u16 globals[TLB_ENTRIES];       /* slots filled from global pages since the last flush of all */
     u16 larges[TLB_ENTRIES];        /* slots that held a piece of a page larger than 4 KiB */
     u32 locals_used, globals_used, larges_used;
-};
-
-/*
- * From which linear pages code was fetched since the last flush of translations, at least: a bit for what an address
- * hashes to. Links and jumps rely on these translations and on no others, whether or not the TLB still holds them.
- */
-struct fetched {
-    u64 pages[64]; /* by bits 23:12 */
-    u64 large;     /* by bits 35:30, those from pages larger than 4 KiB */
 };
 
 /* An 80-bit register of the x87; MMX registers are the mantissas. */

@@ -179,11 +179,89 @@ START_TEST(nobody_fills_the_bank_of_alignment_checks)
 }
 END_TEST
 
+/*
+ * Code is where the tables said at the first fetch since its page was forgotten, whatever else is fetched or accessed. The
+ * tables change behind the processor's back all the time. Large pages are in a gigabyte of their own: INVLPG there forgets
+ * all code.
+ */
+START_TEST(fetches_stand_until_they_are_forgotten)
+{
+    enum { PAGES = 40, LARGE = 3, NOWHERE = -1 };
+    struct machine *m = machine_with(0);
+    i64 is[PAGES] = { 0 }, known[PAGES];
+    u64 linear[PAGES], *leaf[PAGES], random = 5;
+    bool has_large = false; /* fetched since all was forgotten */
+
+    for (u32 i = 0; i < PAGES; i++) {
+        bool is_large = i < LARGE;
+
+        known[i] = NOWHERE;
+        linear[i] = is_large ? ((u64)1 << 30) + ((u64)i << 21) : (u64)(i + 2) * TLB_ENTRIES << 12; /* all of one slot */
+        leaf[i] = machine_map(m, linear[i], 0, ALL | (i % 3 ? 0 : PTE_G), ALL, is_large ? (u64)2 << 20 : PAGE_SIZE);
+    }
+    for (u32 round = 0; round < 30000; round++) {
+        random = random * 6364136223846793005u + 1442695040888963407u;
+
+        u32 i = (u32)(random >> 33) % PAGES, what = (u32)(random >> 50) % 100;
+
+        if (what < 30 && i >= LARGE) {
+            is[i] = (i64)(random >> 57) << 12;
+            *leaf[i] = (*leaf[i] & 0xfff) | (u64)is[i];
+        } else if (what < 40) {
+            bool forgets_all = i < LARGE && has_large;
+
+            tlb_flush_page(m->cpu, linear[i] + 5);
+            for (u32 k = 0; k < PAGES; k++)
+                known[k] = k == i || forgets_all ? NOWHERE : known[k];
+            has_large &= !forgets_all;
+        } else if (what < 42) {
+            bool keeps_global = random >> 40 & 1;
+
+            tlb_flush(m->cpu, keeps_global);
+            for (u32 k = 0; k < PAGES; k++)
+                known[k] = keeps_global && k % 3 == 0 ? known[k] : NOWHERE;
+            has_large &= keeps_global;
+        } else if (what < 60) {
+            ck_done(machine_access(m, linear[i], 1, ACCESS_READ));
+        } else {
+            struct outcome o = machine_access(m, linear[i] + 7, 1, ACCESS_EXECUTE);
+
+            known[i] = known[i] == NOWHERE ? is[i] : known[i];
+            has_large |= i < LARGE;
+            ck_done(o);
+            ck_assert_ptr_eq(o.bytes, m->memory + known[i] + 7);
+        }
+    }
+    machine_delete(m);
+}
+END_TEST
+
+/* More pages than are remembered: all are forgotten, and found again. */
+START_TEST(code_may_be_anywhere)
+{
+    struct machine *m = machine_new();
+
+    machine_set_paging(m, PAGING_4);
+    for (u64 n = 0; n < 4096; n++)
+        machine_map(m, n << 12, (n & 127) << 12, ALL, ALL, PAGE_SIZE);
+    for (unsigned round = 0; round < 3; round++)
+        for (u64 n = 0; n < 4096; n++) {
+            struct outcome o = machine_access(m, n << 12, 1, ACCESS_EXECUTE);
+
+            ck_done(o);
+            ck_assert_ptr_eq(o.bytes, m->memory + ((n & 127) << 12));
+        }
+    machine_delete(m);
+}
+END_TEST
+
 TCase *tlb_cases(void)
 {
     TCase *t = tcase_create("tlb");
 
     tcase_add_test(t, global_pages_survive_a_new_cr3);
+    tcase_add_test(t, fetches_stand_until_they_are_forgotten);
+    tcase_add_test(t, code_may_be_anywhere);
     tcase_add_test(t, a_slot_changes_hands);
     tcase_add_test(t, every_slot_can_be_used_and_flushed);
     tcase_add_loop_test(t, one_page_is_forgotten, 0, 4);

@@ -22,20 +22,7 @@ struct record {
     SWHP_DIGEST hash;
 };
 
-static bool keeps_bytes;
-
 /* ---- running ---- */
-
-/* Instruction bytes are what translations are remembered for, and that depends on how a run is cut. */
-static void forget_bytes(WHV_RUN_VP_EXIT_CONTEXT *x)
-{
-    if (x->ExitReason == WHvRunVpExitReasonMemoryAccess)
-        memset(&x->MemoryAccess, 0, offsetof(WHV_MEMORY_ACCESS_CONTEXT, AccessInfo));
-    else if (x->ExitReason == WHvRunVpExitReasonX64IoPortAccess)
-        memset(&x->IoPortAccess, 0, offsetof(WHV_X64_IO_PORT_ACCESS_CONTEXT, AccessInfo));
-    else if (x->ExitReason == WHvRunVpExitReasonException)
-        memset(&x->VpException, 0, offsetof(WHV_VP_EXCEPTION_CONTEXT, ExceptionInfo));
-}
 
 static u64 count_of(const struct hostile *h)
 {
@@ -150,8 +137,6 @@ static void play(u64 seed, enum cut cut, struct record *r)
             chance_percent(&h.chance, 70) ? 1 + chance_below(&h.chance, 60) : chance_below(&h.chance, 1500);
 
         run_on(&h, more, cut, &x);
-        if (!keeps_bytes)
-            forget_bytes(&x);
         r->reason[i] = (u32)x.ExitReason;
         r->count[i] = count_of(&h);
         r->rip[i] = x.VpContext.Rip;
@@ -198,7 +183,6 @@ static void campaign(enum cut cut, const char *what)
     bool is_long = rounds > ROUNDS_QUICK;
 
     hostile_traces = chance_wish("TRACE", 0);
-    keeps_bytes = cut == CUT_NEVER;
     for (u64 i = 0; i < rounds; i++, seed++) {
         if (is_long)
             fprintf(stderr, "\r%llu ", (unsigned long long)seed);
