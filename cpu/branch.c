@@ -211,6 +211,25 @@ INDIRECT(register, REG64(in->dst))
 INDIRECT(base, LOADED(FORM_BASE))
 INDIRECT(index, LOADED(FORM_INDEX))
 
+/* Back to where no call has led from yet, or not by its own return. */
+static next ret_elsewhere(CPU, IN)
+{
+    u64 rip = load_bytes(place_hit(cpu, cpu->gpr[RSP], 8, false), 8);
+    const struct return_to *r = &cpu->returns[(cpu->returns_top - 1) % RETURNS];
+    struct exits *x = (struct exits *)r->exits;
+    const struct insn *entry = jump_find(cpu, rip);
+
+    if (unlikely(!entry))
+        return run_last(cpu, in);
+    if (r->rip == rip && x != &cpu->nowhere) {
+        x->fall = entry;
+        x->fall_generation = cpu->generation;
+    }
+    cpu->returns_top--;
+    cpu->gpr[RSP] += 8;
+    GO_FOUND(entry, rip);
+}
+
 static next ret_near(CPU, IN)
 {
     const u8 *m = place_hit(cpu, cpu->gpr[RSP], 8, false);
@@ -219,22 +238,13 @@ static next ret_near(CPU, IN)
         return run_last(cpu, in);
     u64 rip = load_bytes(m, 8);
     const struct return_to *r = &cpu->returns[(cpu->returns_top - 1) % RETURNS];
-    struct exits *x = (struct exits *)r->exits;
-    const struct insn *entry;
+    const struct exits *x = r->exits;
 
-    if (likely(r->rip == rip && x->fall_generation == cpu->generation)) {
-        entry = x->fall;
-    } else {
-        if (unlikely(!(entry = jump_find(cpu, rip))))
-            return run_last(cpu, in);
-        if (r->rip == rip && x != &cpu->nowhere) {
-            x->fall = entry;
-            x->fall_generation = cpu->generation;
-        }
-    }
+    if (unlikely(r->rip != rip || x->fall_generation != cpu->generation))
+        return ret_elsewhere(cpu, in);
     cpu->returns_top--;
     cpu->gpr[RSP] += 8;
-    GO_FOUND(entry, rip);
+    GO_FOUND(x->fall, rip);
 }
 
 #define CONDITIONS(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)

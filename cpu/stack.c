@@ -69,6 +69,12 @@ void op_pop_segment(CPU, IN)
     }
 }
 
+/* One store of several. */
+static void frame_write(CPU, u64 offset, unsigned size, u64 value)
+{
+    mem_write(cpu, SS, offset & ones(stack_width(cpu)), size, value);
+}
+
 /* What was pushed before a fault is there below the pointer, which hasn't moved (Zen 3). */
 void op_pusha(CPU, IN)
 {
@@ -76,7 +82,7 @@ void op_pusha(CPU, IN)
     u64 sp = stack_pointer(cpu);
 
     for (unsigned i = 0; i < 8; i++) /* the pointer as it was */
-        stack_write(cpu, sp - (i + 1) * size, size, reg_read(cpu, i * 8, width));
+        frame_write(cpu, sp - (i + 1) * size, size, reg_read(cpu, i * 8, width));
     stack_set_pointer(cpu, sp - 8 * size);
 }
 
@@ -96,12 +102,6 @@ void op_popa(CPU, IN)
             reg_write(cpu, (7 - i) * 8, width, v);
     }
     stack_set_pointer(cpu, sp + 8 * size);
-}
-
-/* One store of several. */
-static void frame_write(CPU, u64 offset, unsigned size, u64 value)
-{
-    mem_write(cpu, SS, offset & ones(stack_width(cpu)), size, value);
 }
 
 /*

@@ -387,8 +387,8 @@ struct vcpu {
     u64 counters[COUNTERS];
 
     struct tlb banks[BANKS];
-    struct fetched fetched;
     struct jump jumps[JUMPS];
+    struct fetched fetched;
     struct code *code;           /* decoder/block.h: this processor's blocks */
     u32 host_mxcsr;              /* the host's own control words while a guest runs */
     u16 host_fcw;
