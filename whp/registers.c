@@ -195,42 +195,46 @@ static HRESULT denied(u32 n, u32 name)
                 "RegisterNames[%u]: %#x is the local APIC's, which this partition doesn't emulate", n, name);
 }
 
+/* Why a call's nth name is of no register that the caller may have; S_OK: it is of the row's. */
+INLINE HRESULT check_name(const struct vcpu *cpu, u32 n, u32 name, const struct row *row)
+{
+    if (unlikely(!row))
+        return no_such_register(n, name);
+    return unlikely(row->kind == KIND_APIC && !cpu->apic) ? denied(n, name) : S_OK;
+}
+
 /* Is everything there that is asked for? Errors come before anything is written. */
 static HRESULT check_names(struct vcpu *cpu, const WHV_REGISTER_NAME *names, u32 from, u32 count)
 {
+    HRESULT hr = S_OK;
     u64 where;
 
-    for (u32 i = from; i < count; i++) {
-        if ((u32)names[i] <= WHvX64RegisterXCr0) /* a whole group, in any processor */
-            continue;
+    for (u32 i = from; i < count && SUCCEEDED(hr); i++) {
+        u32 name = (u32)names[i];
 
-        const struct row *row = find(cpu, (u32)names[i], &where);
-
-        if (!row)
-            return no_such_register(i, (u32)names[i]);
-        if (row->kind == KIND_APIC && !cpu->apic)
-            return denied(i, (u32)names[i]);
+        if (name > WHvX64RegisterXCr0) /* up to there is a whole group, in any processor */
+            hr = check_name(cpu, i, name, find(cpu, name, &where));
     }
-    return S_OK;
+    return hr;
 }
 
 static HRESULT get_any(struct vcpu *cpu, const WHV_REGISTER_NAME *names, u32 from, u32 count, void *values)
 {
     bool is_held = counts_hold(cpu->partition);
     HRESULT hr = S_OK;
-    u64 where;
+    u64 where = 0;
 
-    for (u32 i = from; i < count && SUCCEEDED(hr); i++) {
+    for (u32 i = from; i < count; i++) {
         u32 name = (u32)names[i];
         const struct row *row = find(cpu, name, &where);
 
-        if (row) {
-            struct register_bytes v = register_read(cpu, row->kind, where);
+        hr = check_name(cpu, i, name, row);
+        if (FAILED(hr)) /* names changed meanwhile, by another thread of the caller or by values that lie over them */
+            break;
 
-            memcpy(value_at(values, i), &v, sizeof v);
-        } else { /* the names were changed meanwhile by another thread of the caller */
-            hr = no_such_register(i, name);
-        }
+        struct register_bytes v = register_read(cpu, row->kind, where);
+
+        memcpy(value_at(values, i), &v, sizeof v);
     }
     counts_release(cpu->partition, is_held);
     return hr;
@@ -246,11 +250,10 @@ struct setting {
 static HRESULT check_one(struct vcpu *cpu, u32 n, u32 name, const void *value, struct setting *s)
 {
     const struct row *row = find(cpu, name, &s->where);
+    HRESULT hr = check_name(cpu, n, name, row);
 
-    if (!row)
-        return no_such_register(n, name);
-    if (row->kind == KIND_APIC && !cpu->apic)
-        return denied(n, name);
+    if (FAILED(hr))
+        return hr;
     s->kind = row->kind;
     memcpy(&s->v, value, sizeof s->v);
     return register_check(cpu, s->kind, s->where, name, &s->v);

@@ -322,6 +322,27 @@ START_TEST(apic_registers_are_denied_without_an_apic)
 }
 END_TEST
 
+/* RAX falls on the second name, once that has been checked: it must still be a register that can be read. */
+START_TEST(values_may_fall_on_the_names)
+{
+    static const struct {
+        u32 name;
+        u32 result;
+    } rows[] = { { REG(Rflags), 0 }, { REG(ApicTpr), 0xC0350006u }, { 0x3000, 0x80370309u }, { ~0u, 0x80370309u } };
+
+    for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const u64 rax[2] = { (u64)rows[i].name << 32 };
+        union {
+            WHV_REGISTER_NAME names[2];
+            WHV_REGISTER_VALUE values[2];
+        } both = { .names = { REG(Rax), REG(Rflags) } };
+
+        ck_ok(set(REG(Rax), rax));
+        ck_hr(WHvGetVirtualProcessorRegisters(g.partition, 0, both.names, 2, both.values), (HRESULT)rows[i].result);
+    }
+}
+END_TEST
+
 START_TEST(xsave_size_zero_tells_the_size)
 {
     u32 size = 0;
@@ -371,6 +392,7 @@ TCase *register_case(void)
     tcase_add_test(t, ignne_and_the_deeper_shadow_need_what_they_belong_to);
     tcase_add_test(t, pdptes_are_kept_where_they_are_set);
     tcase_add_test(t, apic_registers_are_denied_without_an_apic);
+    tcase_add_test(t, values_may_fall_on_the_names);
     tcase_add_test(t, xsave_size_zero_tells_the_size);
     tcase_add_test(t, xsave_and_registers_show_the_same_state);
     return t;
