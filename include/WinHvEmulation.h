@@ -103,7 +103,7 @@ extern "C" {
  * - Features by TZCNT, LZCNT, FXSAVE, XSAVE, their counterparts, and by any code that isn't in memory: taken to be all
  *   of the profile's. Who took BMI1, LZCNT, XSAVEC or the saving of x87 pointers from a partition answers that name.
  * - ShadowSs by loads of SS: the shadow is that of STI, so a debug trap isn't held back.
- * - Pdpte0 to 3 by INVPCID and LMSW under PAE paging outside long mode: setting CR3 or CR0 has them loaded from memory.
+ * - Pdpte0 to 3 by INVPCID, INVLPG, LMSW and CLTS under PAE paging outside long mode: setting CR3 or CR0 has them loaded from memory.
  * - Pkru by a page fault under CR4.PKE: bit PK is set if nothing else explains the fault.
  * - Ignne by an instruction that finds an unmasked x87 exception pending with CR0.NE clear: it's carried out, since a
  *   processor that isn't told to ignore the exception doesn't come as far as to memory. If the answer is that IGNNE# is
@@ -111,7 +111,7 @@ extern "C" {
  *   own exit.
  *
  * InternalEmulationFailure is left for instructions that are the processor's own (time, random numbers, MSRs, control
- * and debug registers, INT n and the like), for HLT and task switches, and for a processor that would stand still at an
+ * and debug registers, hypercalls, INT n and the like), for HLT and task switches, and for a processor that would stand still at an
  * x87 exception. But for task switches they touch no data, and are here only where the code isn't in memory.
  */
 

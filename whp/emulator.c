@@ -9,7 +9,6 @@
 #include "cpu/fp.h"
 #include "cpu/handler.h"
 #include "include/softwhp.h"
-#include "state/profile.h"
 #include "whp/error.h"
 
 /* ---- one instruction ---- */
@@ -200,10 +199,6 @@ static void conclude(struct emulator *e)
         cpu->mxcsr = MXCSR_MASKS;
         cpu->x87.fcw = 0x37f;
         cpu->x87.fsw = 0;
-    }
-    if (unlikely(e->has_less)) {
-        e->has_less = false;
-        profile_use(&e->partition, e->partition.profile);
     }
 }
 

@@ -79,15 +79,21 @@ static unsigned own_needs(const struct insn *in)
     case PSEUDO_POP_SEGMENT: return in->dst == SS ? NEEDS_INTERRUPT_STATE | NEEDS_SHADOW_SS : 0;
     case ZYDIS_MNEMONIC_TZCNT: /* BSF, or BSR, without the feature */
     case ZYDIS_MNEMONIC_LZCNT: return NEEDS_FEATURES;
+    case ZYDIS_MNEMONIC_RDFSBASE: /* in 64-bit code, which has no others */
+    case ZYDIS_MNEMONIC_RDGSBASE:
+    case ZYDIS_MNEMONIC_WRFSBASE:
+    case ZYDIS_MNEMONIC_WRGSBASE: return NEEDS_SEGMENTS;
     case ZYDIS_MNEMONIC_INVLPG:
     case ZYDIS_MNEMONIC_INVPCID: return NEEDS_FLUSH | NEEDS_PDPTES;
-    case ZYDIS_MNEMONIC_LMSW: return NEEDS_PDPTES; /* setting CR0 would have them loaded */
+    case ZYDIS_MNEMONIC_CLTS: /* setting CR0 would have them loaded */
+    case ZYDIS_MNEMONIC_LMSW: return NEEDS_PDPTES;
     default: return 0;
     }
 }
 
 /*
- * Time, randomness, MSRs and debug registers are the processor's own; events go through more of it than callbacks know.
+ * Time, randomness, MSRs, debug registers and hypercalls are the processor's own; events go through more of it than
+ * callbacks know.
  * None of these touches data, so none is behind an exit of a partition's, but where the code itself isn't memory.
  */
 static bool is_beyond_callbacks(u16 op)
@@ -113,6 +119,7 @@ static bool is_beyond_callbacks(u16 op)
     case ZYDIS_MNEMONIC_SYSENTER:
     case ZYDIS_MNEMONIC_SYSEXIT:
     case ZYDIS_MNEMONIC_SYSRET:
+    case ZYDIS_MNEMONIC_VMMCALL:
     case ZYDIS_MNEMONIC_WBINVD:
     case ZYDIS_MNEMONIC_WRMSR:
     case ZYDIS_MNEMONIC_WRPKRU:

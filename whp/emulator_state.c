@@ -238,6 +238,10 @@ bool state_load(struct emulator *e, unsigned needs)
     struct vcpu *cpu = e->cpu;
     bool flat = is_flat(vp);
 
+    if (unlikely(e->has_less)) { /* what the partition of the call before was, or this one's before it comes again */
+        e->has_less = false;
+        profile_use(&e->partition, e->partition.profile);
+    }
     needs = flat ? needs & (NEEDS_CONTROL | NEEDS_SEGMENTS) : NEEDS_CONTROL | NEEDS_SEGMENTS;
     if (!ask(e, 0, needs & NEEDS_SEGMENTS ? AT_SYSTEM : needs ? AT_SEGMENTS : AT_CONTROL))
         return false;

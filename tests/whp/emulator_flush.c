@@ -113,18 +113,25 @@ START_TEST(invpcid_survives_failing_callbacks)
 }
 END_TEST
 
-/* PAE paging: PDPTEs were loaded with CR3, and stay what they were though memory says something else meanwhile. */
-START_TEST(invpcid_leaves_pdptes_alone)
+/*
+ * PAE paging: PDPTEs were loaded with CR3, and stay what they were though memory says something else meanwhile. What
+ * makes a processor forget has CR3 set by the library, and CLTS, whose code is the device's, has CR0.
+ */
+START_TEST(pdptes_are_left_alone)
 {
-    /* mov eax, [ebx]; invpcid edx, [edi]; mov ecx, [ebx]; hlt */
-    static const u8 code[] = { 0x8b, 0x03, 0x66, 0x0f, 0x38, 0x82, 0x17, 0x8b, 0x0b, 0xf4 };
+    /* mov eax, [ebx]; invpcid edx, [edi], or jmp edi; mov ecx, [ebx]; hlt */
+    static const u8 code[][10] = { { 0x8b, 0x03, 0x66, 0x0f, 0x38, 0x82, 0x17, 0x8b, 0x0b, 0xf4 },
+                                   { 0x8b, 0x03, 0xff, 0xe7, 0x90, 0x90, 0x90, 0x8b, 0x0b, 0xf4 } };
     static const WHV_REGISTER_NAME names[] = { WHvX64RegisterCr0, WHvX64RegisterCr3, WHvX64RegisterCr4 };
-    const WHV_REGISTER_VALUE v[] = { { .Reg64 = 0x80000031 }, { .Reg64 = TABLE }, { .Reg64 = CR4_PAE } };
+    const WHV_REGISTER_VALUE v[] = { { .Reg64 = 0x80000031 | CR0_TS }, { .Reg64 = TABLE }, { .Reg64 = CR4_PAE } };
 
-    for (unsigned hides = 0; hides < 2; hides++) {
+    for (unsigned i = 0; i < 4; i++) {
+        bool hides = i & 1, is_clts = i & 2;
         unsigned times;
 
-        own_open(GUEST_PROTECTED, code, sizeof code);
+        own_open(GUEST_PROTECTED, code[is_clts], sizeof code[0]);
+        if (is_clts)
+            memcpy(device, "\x0f\x06", 2);
         own_put(TABLE, DIRECTORY | 1);
         own_put(TABLE + 8, DIRECTORY | 1);
         ck_ok(WHvSetVirtualProcessorRegisters(own.partition, 0, names, 3, v));
@@ -137,6 +144,8 @@ START_TEST(invpcid_leaves_pdptes_alone)
         own_put(TABLE + 8, 0);
         guest_enable_exits(&own, 4, 1 << VECTOR_PF);
         ck_assert_uint_eq(own_emulate(), SUCCESSFUL);
+        ck_assert_uint_eq(guest_get(&own, WHvX64RegisterCr0) & CR0_TS, is_clts ? 0 : CR0_TS);
+        guest_set(&own, WHvX64RegisterRip, GUEST_CODE + 7);
         ck_assert_uint_eq(own_run(&times), hides ? (u32)WHvRunVpExitReasonException : HALT); /* or as after MOV CR3 */
         own_close();
     }
@@ -150,6 +159,6 @@ TCase *emulator_flush_case(void)
     tcase_add_test(c, invpcid_makes_the_processor_forget);
     tcase_add_test(c, invpcid_checks_its_descriptor);
     tcase_add_test(c, invpcid_survives_failing_callbacks);
-    tcase_add_test(c, invpcid_leaves_pdptes_alone);
+    tcase_add_test(c, pdptes_are_left_alone);
     return c;
 }

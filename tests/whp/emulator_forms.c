@@ -290,8 +290,8 @@ static bool reads_may_overlap(const struct form *f)
 static bool is_beyond_callbacks(const struct form *f)
 {
     return is_one_of(f->mnemonic, "hlt cpuid int int1 int3 into invd wbinvd rdmsr wrmsr rdpid rdpkru wrpkru rdpmc "
-                                  "rdpru rdrand rdseed rdtsc rdtscp swapgs syscall sysenter sysexit sysret xgetbv "
-                                  "xsetbv") ||
+                                  "rdpru rdrand rdseed rdtsc rdtscp swapgs syscall sysenter sysexit sysret vmmcall "
+                                  "xgetbv xsetbv") ||
            (begins(f->text, "0F.2") && strchr("0123", f->text[4])); /* MOV of CRn and DRn */
 }
 

@@ -250,6 +250,85 @@ START_TEST(code_of_a_device_is_what_the_partition_makes_of_it)
 }
 END_TEST
 
+/* Where an emulator knows no bases of FS and GS by itself. Each is REX.W, and of RAX. */
+START_TEST(bases_are_the_processors)
+{
+    static const struct {
+        u8 code[5];
+        u8 segment;
+        bool is_write;
+    } rows[] = {
+        { { 0xf3, 0x48, 0x0f, 0xae, 0xc0 }, FS, false }, { { 0xf3, 0x48, 0x0f, 0xae, 0xc8 }, GS, false },
+        { { 0xf3, 0x48, 0x0f, 0xae, 0xd0 }, FS, true },  { { 0xf3, 0x48, 0x0f, 0xae, 0xd8 }, GS, true },
+    };
+    const WHV_REGISTER_NAME names[] = { WHvX64RegisterFs, WHvX64RegisterGs };
+    const u64 base[] = { 0x123456789000, 0x6543210fe000 }, rax = 0x7ffffffff000;
+
+    for (unsigned i = 0; i < 2 * sizeof rows / sizeof *rows; i++) {
+        unsigned n = rows[i / 2].segment == GS;
+        bool is_there = i & 1; /* CR4.FSGSBASE; else it's #UD */
+        WHV_REGISTER_VALUE v[2];
+
+        own_open(GUEST_LONG, "", 0);
+        memcpy(device, rows[i / 2].code, sizeof rows->code);
+        ck_ok(WHvGetVirtualProcessorRegisters(own.partition, 0, names, 2, v));
+        v[0].Segment.Base = base[0];
+        v[1].Segment.Base = base[1];
+        ck_ok(WHvSetVirtualProcessorRegisters(own.partition, 0, names, 2, v));
+        if (is_there)
+            guest_set(&own, WHvX64RegisterCr4, guest_get(&own, WHvX64RegisterCr4) | CR4_FSGSBASE);
+        guest_set(&own, WHvX64RegisterRax, rax);
+        guest_set(&own, WHvX64RegisterRip, GUEST_HOLE);
+        ck_assert_uint_eq(guest_run(&own), (u32)WHvRunVpExitReasonMemoryAccess);
+        ck_assert_uint_eq(own_emulate(), SUCCESSFUL);
+        ck_assert_uint_eq(guest_get(&own, WHvX64RegisterRip), GUEST_HOLE + (is_there ? sizeof rows->code : 0));
+        ck_assert_uint_eq(guest_get(&own, WHvRegisterPendingEvent) >> 16 & 0xffff, is_there ? 0 : VECTOR_UD);
+        ck_assert_uint_eq(guest_get(&own, WHvX64RegisterRax), is_there && !rows[i / 2].is_write ? base[n] : rax);
+        ck_assert_uint_eq(guest_get(&own, names[n]), is_there && rows[i / 2].is_write ? rax : base[n]);
+        ck_assert_uint_eq(guest_get(&own, names[!n]), base[!n]);
+        own_close();
+    }
+}
+END_TEST
+
+/* A call that fails half-way through leaves nothing of its partition's features to the next, by another partition. */
+START_TEST(features_are_forgotten_with_the_call)
+{
+    /* mov eax, [rbx], whose address isn't canonical: it comes again under the true control registers */
+    static const u8 code[] = { 0x8b, 0x03 };
+    static const u8 tzcnt[] = { 0xf3, 0x0f, 0xbc, 0x07, 0xf4 };
+    const u64 away[GUEST_BANKS] = { BIT(25) };
+    unsigned failed = 0, at = 0;
+    bool is_reached;
+
+    do {
+        unsigned times;
+        struct guest one;
+
+        own_open_in(partition_without(away), GUEST_LONG, "", 0);
+        memcpy(device, code, sizeof code);
+        guest_set(&own, WHvX64RegisterRbx, (u64)1 << 62);
+        guest_set(&own, WHvX64RegisterRip, GUEST_HOLE);
+        ck_assert_uint_eq(guest_run(&own), (u32)WHvRunVpExitReasonMemoryAccess);
+        fail_at = ++at;
+        failed += own_emulate() == GET_FAILED;
+        is_reached = calls >= at;
+        fail_at = 0;
+        one = own;
+        guest_open(&own, GUEST_LONG, tzcnt, sizeof tzcnt);
+        memset(device, 0, 4);
+        guest_set(&own, WHvX64RegisterRax, 5);
+        guest_set(&own, WHvX64RegisterRdi, GUEST_HOLE);
+        ck_assert_uint_eq(own_run(&times), HALT);
+        ck_assert_msg(guest_get(&own, WHvX64RegisterRax) == 32, "behind a failure of callback %u", at);
+        guest_close(&one);
+        own_close();
+    } while (is_reached && at < 20);
+    ck_assert_uint_lt(at, 20);
+    ck_assert_uint_ge(failed, 2); /* of the first try, and of the second */
+}
+END_TEST
+
 /* ---- CR0.NE clear ---- */
 
 /* fldcw [rbx]; fld1; fldz; fdivp; fld qword [rdi]; hlt */
@@ -307,6 +386,8 @@ TCase *emulator_own_case(void)
     tcase_add_test(c, fxsave_writes_what_the_partition_does);
     tcase_add_test(c, mxcsr_has_the_bits_of_the_partition);
     tcase_add_test(c, code_of_a_device_is_what_the_partition_makes_of_it);
+    tcase_add_test(c, bases_are_the_processors);
+    tcase_add_test(c, features_are_forgotten_with_the_call);
     tcase_add_test(c, what_ignne_lets_pass_is_emulated);
     tcase_add_test(c, what_freezes_is_left_to_the_processor);
     return c;

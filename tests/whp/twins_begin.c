@@ -142,7 +142,7 @@ void twins_begin(struct twins *t, enum twin_mode mode, struct twin_state *s)
     REG(s, Cr0).Reg64 = CR0_ET | CR0_NE | CR0_MP | (mode != TWIN_REAL ? CR0_PE : 0) | CR0_AM | CR0_WP |
                         (mode <= TWIN_PROTECTED3 ? CR0_PG : 0);
     REG(s, Cr3).Reg64 = TWIN_TABLES;
-    REG(s, Cr4).Reg64 = CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | (is_long ? CR4_PAE | CR4_PKE : 0);
+    REG(s, Cr4).Reg64 = CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE | (is_long ? CR4_PAE | CR4_PKE | CR4_FSGSBASE : 0);
     REG(s, Efer).Reg64 = is_long ? EFER_LME | EFER_LMA | EFER_NXE : 0;
     REG(s, XCr0).Reg64 = 0x207;
     REG(s, Dr6).Reg64 = 0xffff0ff0;
