@@ -88,9 +88,9 @@ extern "C" {
 /*
  * What an instruction becomes, beyond what the published pages say:
  *
- * A repetition is carried out whole, but gives way after 2^20 rounds; a fault, or giving way, keeps the rounds that are
- * finished, a callback that fails none (devices have seen them). Giving way is EmulationSuccessful with RIP where it
- * was: the caller runs the processor, which comes again.
+ * A repetition is carried out whole, but gives way after 2^20 rounds; a fault, or giving way, keeps the rounds that
+ * are finished, a callback that fails none (devices have seen them). Giving way is EmulationSuccessful with RIP where
+ * it was: the caller runs the processor, which comes again.
  *
  * INVPCID, whose descriptor can be a device's, has CR3 set to the value that it has, together with RIP: an emulator
  * remembers no translations, and that is what makes a processor of softwhp forget all of its own.
@@ -103,16 +103,18 @@ extern "C" {
  * - Features by TZCNT, LZCNT, FXSAVE, XSAVE, their counterparts, and by any code that isn't in memory: taken to be all
  *   of the profile's. Who took BMI1, LZCNT, XSAVEC or the saving of x87 pointers from a partition answers that name.
  * - ShadowSs by loads of SS: the shadow is that of STI, so a debug trap isn't held back.
- * - Pdpte0 to 3 by INVPCID, INVLPG, LMSW and CLTS under PAE paging outside long mode: setting CR3 or CR0 has them loaded from memory.
+ * - Pdpte0 to 3 by INVPCID, INVLPG, LMSW and CLTS under PAE paging outside long mode: setting CR3 or CR0 has them
+ *   loaded from memory.
  * - Pkru by a page fault under CR4.PKE: bit PK is set if nothing else explains the fault.
  * - Ignne by an instruction that finds an unmasked x87 exception pending with CR0.NE clear: it's carried out, since a
- *   processor that isn't told to ignore the exception doesn't come as far as to memory. If the answer is that IGNNE# is
- *   low, nothing happens, EmulationSuccessful: the processor that runs on stands still at the instruction, and has its
- *   own exit.
+ *   processor that isn't told to ignore the exception doesn't come as far as to memory. If the answer is that IGNNE#
+ *   is low, nothing happens, EmulationSuccessful: the processor that runs on stands still at the instruction, and has
+ *   its own exit.
  *
  * InternalEmulationFailure is left for instructions that are the processor's own (time, random numbers, MSRs, control
- * and debug registers, hypercalls, INT n and the like), for HLT and task switches, and for a processor that would stand still at an
- * x87 exception. But for task switches they touch no data, and are here only where the code isn't in memory.
+ * and debug registers, hypercalls, INT n and the like), for HLT and task switches, and for a processor that would
+ * stand still at an x87 exception. But for task switches they touch no data, and are here only where the code isn't in
+ * memory.
  */
 
 /* An emulator serves one thread at a time. */

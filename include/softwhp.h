@@ -25,15 +25,16 @@ extern "C" {
 enum {
     SwhpPartitionPropertyCodeClock = 0x53570001,           /* UINT32: SWHP_CLOCK */
     SwhpPartitionPropertyCodeClockRate = 0x53570002,       /* UINT32: TSC ticks for one count, 1 to 65536 */
-    SwhpPartitionPropertyCodeSeed = 0x53570003,            /* UINT64: where RDRAND, RDSEED, the turns of SwhpRunPartition
+    SwhpPartitionPropertyCodeSeed = 0x53570003,            /* UINT64: where RDRAND, RDSEED, SwhpRunPartition's turns
                                                               and SwhpUndefinedSeeded come from */
-    SwhpPartitionPropertyCodeProfile = 0x53570004,         /* char[32]: the processor's name, "zen" or "intel" */
+    SwhpPartitionPropertyCodeProfile = 0x53570004,         /* char[32]: the processor's name: "zen" */
     SwhpPartitionPropertyCodeUndefinedResults = 0x53570005, /* UINT32: SWHP_UNDEFINED_RESULTS */
     /*
-     * UINT32, a build of Windows: 17763, 19041, 20348, 22000 or 26100, which is everything and the default. The partition
-     * answers as that build would: what came later is unknown (functions: E_NOTIMPL), and not among its bits. Set it first:
-     * it puts the processor's feature banks back, and is refused once something is set that it hasn't. The environment's
-     * SOFTWHP=api= sets it too, and rules what belongs to no partition: WHvGetCapability, IsWHv...Present.
+     * UINT32, a build of Windows: 17763, 19041, 20348, 22000 or 26100, which is everything and the default. The
+     * partition answers as that build would: what came later is unknown (functions: E_NOTIMPL), and not among its
+     * bits. Set it first: it puts the processor's feature banks back, and is refused once something is set that it
+     * hasn't. The environment's SOFTWHP=api= sets it too, and rules what belongs to no partition: WHvGetCapability,
+     * IsWHv...Present.
      */
     SwhpPartitionPropertyCodeApiLevel = 0x53570006
 };
@@ -44,10 +45,11 @@ typedef enum SWHP_CLOCK {
 } SWHP_CLOCK;
 
 /*
- * Private register names, for WHvGetVirtualProcessorRegisters and WHvSetVirtualProcessorRegisters (as WHV_REGISTER_NAME):
- * state that programs can reach and the API has no names for. Of the features that a partition lacks they aren't there.
- * The emulator library asks its callbacks for them, where the instruction needs them: a callback that hands names on gets
- * them for nothing. What becomes of an instruction where a callback refuses them is told in WinHvEmulation.h.
+ * Private register names, for WHvGetVirtualProcessorRegisters and WHvSetVirtualProcessorRegisters (as
+ * WHV_REGISTER_NAME): state that programs can reach and the API has no names for. Of the features that a partition
+ * lacks they aren't there. The emulator library asks its callbacks for them, where the instruction needs them: a
+ * callback that hands names on gets them for nothing. What becomes of an instruction where a callback refuses them is
+ * told in WinHvEmulation.h.
  */
 enum {
     SwhpX64RegisterYmmHigh0 = 0x53570100, /* Reg128: bits 255 to 128 of YMM0; the low half is WHvX64RegisterXmm0 */
@@ -61,9 +63,9 @@ enum {
                                              exception: set it after FpControlStatus */
     SwhpX64RegisterShadowSs = 0x53570114, /* Reg64: 1 if the interrupt shadow is one of a load of SS, which holds debug
                                              traps back too. There is none without InterruptShadow: set that before */
-    SwhpX64RegisterPdpte0 = 0x53570115,   /* Reg64: the PDPTEs that PAE paging outside long mode goes by. Setting CR3, or
-                                             what else has them loaded, has them loaded from memory at the next Run, but
-                                             where the same call sets one of these */
+    SwhpX64RegisterPdpte0 = 0x53570115,   /* Reg64: the PDPTEs that PAE paging outside long mode goes by. Setting CR3,
+                                             or what else has them loaded, has them loaded from memory at the next Run,
+                                             but where the same call sets one of these */
     SwhpX64RegisterPdpte3 = 0x53570118
 };
 
@@ -81,16 +83,16 @@ typedef enum SWHP_UNDEFINED_RESULTS {
 #define SwhpRunVpExitReasonCount ((WHV_RUN_VP_EXIT_REASON)0x53570001)
 
 /*
- * The exit of a processor that has CR0.NE clear, at an x87, MMX or WAIT instruction that finds an unmasked x87 exception
- * pending: it drives FERR# and stands still until an interrupt. RIP is at the instruction, the context's union is zero.
- * A PC raises IRQ 13; running again without an interrupt leaves again, unless IGNNE# is asserted.
+ * The exit of a processor that has CR0.NE clear, at an x87, MMX or WAIT instruction that finds an unmasked x87
+ * exception pending: it drives FERR# and stands still until an interrupt. RIP is at the instruction, the context's
+ * union is zero. A PC raises IRQ 13; running again without an interrupt leaves again, unless IGNNE# is asserted.
  */
 #define SwhpRunVpExitReasonFerrFreeze ((WHV_RUN_VP_EXIT_REASON)0x53570002)
 
 /*
  * Drives a processor's IGNNE# input: while it's asserted, such instructions run in spite of the exception. It falls by
- * itself as soon as no unmasked exception is pending, and asserting it then has no effect. WHV_E_INVALID_VP_STATE while the
- * processor runs on another thread.
+ * itself as soon as no unmasked exception is pending, and asserting it then has no effect. WHV_E_INVALID_VP_STATE
+ * while the processor runs on another thread.
  */
 HRESULT WINAPI SwhpSetIgnne(WHV_PARTITION_HANDLE Partition, UINT32 VpIndex, BOOL Asserted);
 
@@ -116,28 +118,30 @@ HRESULT WINAPI SwhpRunVirtualProcessorUntil(WHV_PARTITION_HANDLE Partition, UINT
  * exit: *VpIndex (one number) says whose, ExitContext is filled as by WHvRunVirtualProcessor and has the same sizes.
  *
  * Clock, in counts of SwhpGetClock, bounds the run: it leaves with SwhpRunVpExitReasonCount as soon as the partition's
- * clock is Clock or more, with the virtual clock at exactly that count; *VpIndex then is the processor whose turn it is.
- * Past 2^63 there is no bound. The exit of a latched cancel comes first.
+ * clock is Clock or more, with the virtual clock at exactly that count; *VpIndex then is the processor whose turn it
+ * is. Past 2^63 there is no bound. The exit of a latched cancel comes first.
  *
- * Whose turn is next and its length (1000 to 20000 counts) follow from the partition's seed, so with the virtual clock a
- * run is a function of state, seed and what the caller does. A PAUSE and a HLT end a turn. An exit or Clock only interrupts it:
- * the next call goes on with its rest, so a run in pieces is the run in one. With local APICs a processor that waits in HLT
- * or for its startup is left out until something wakes it, and then has a turn at once. While all sleep, a virtual clock leaps to
- * the earliest timer or to Clock; with neither, and with the host's clock, the call waits. Without local APICs HLT exits.
+ * Whose turn is next and its length (1000 to 20000 counts) follow from the partition's seed, so with the virtual clock
+ * a run is a function of state, seed and what the caller does. A PAUSE and a HLT end a turn. An exit or Clock only
+ * interrupts it: the next call goes on with its rest, so a run in pieces is the run in one. With local APICs a
+ * processor that waits in HLT or for its startup is left out until something wakes it, and then has a turn at once.
+ * While all sleep, a virtual clock leaps to the earliest timer or to Clock; with neither, and with the host's clock,
+ * the call waits. Without local APICs HLT exits.
  *
- * WHvCancelRunVirtualProcessor of any of them ends the call with that processor's exit. Meanwhile each processor counts as
- * running on this thread, for all functions. Processors that are created meanwhile are part of the next call.
+ * WHvCancelRunVirtualProcessor of any of them ends the call with that processor's exit. Meanwhile each processor
+ * counts as running on this thread, for all functions. Processors that are created meanwhile are part of the next
+ * call.
  *
- * E_POINTER: ExitContext or VpIndex is NULL. WHV_E_INSUFFICIENT_BUFFER: the context is too small. WHV_E_VP_DOES_NOT_EXIST:
- * there is no processor. WHV_E_INVALID_VP_STATE: one of them runs already.
+ * E_POINTER: ExitContext or VpIndex is NULL. WHV_E_INSUFFICIENT_BUFFER: the context is too small.
+ * WHV_E_VP_DOES_NOT_EXIST: there is no processor. WHV_E_INVALID_VP_STATE: one of them runs already.
  */
 HRESULT WINAPI SwhpRunPartition(WHV_PARTITION_HANDLE Partition, UINT64 Clock, UINT32 *VpIndex, VOID *ExitContext,
                                 UINT32 ExitContextSizeInBytes);
 
 /*
- * The partition's clock, in counts: with the virtual clock the sum of its processors' counts, of what
- * SwhpAdvanceClock added, and of the leaps of halted processors with local APICs. The guest's TSC is this times the rate, plus the processor's offset, at
- * ProcessorClockFrequency ticks a second. With the host's clock it is the host's time since the
+ * The partition's clock, in counts: with the virtual clock the sum of its processors' counts, of what SwhpAdvanceClock
+ * added, and of the leaps of halted processors with local APICs. The guest's TSC is this times the rate, plus the
+ * processor's offset, at ProcessorClockFrequency ticks a second. With the host's clock it is the host's time since the
  * partition was made, in TSC ticks divided by the rate.
  */
 HRESULT WINAPI SwhpGetClock(WHV_PARTITION_HANDLE Partition, UINT64 *Clock);
