@@ -4,6 +4,7 @@
 #include "state/flags.h"
 #include "state/profile.h"
 #include "whp/emulator.h"
+#include "whp/registers.h"
 
 const WHV_REGISTER_NAME asked_names[ASKED] = {
     WHvX64RegisterRax,  WHvX64RegisterRcx,  WHvX64RegisterRdx,  WHvX64RegisterRbx,  WHvX64RegisterRsp,
@@ -112,9 +113,7 @@ static void take_interrupt_state(struct emulator *e)
 
 static void take_pending_debug(struct emulator *e)
 {
-    u64 v = e->asked[AT_PENDING_DEBUG].Reg64;
-
-    e->cpu->pending_debug = e->cpu->debug_before = (v & 15) | (v & 16 ? DR6_BS : 0);
+    e->cpu->pending_debug = e->cpu->debug_before = debug_pending(e->asked[AT_PENDING_DEBUG].Reg64);
 }
 
 static void take_debug(struct emulator *e)
@@ -163,27 +162,28 @@ static void take_nothing(struct emulator *e)
     (void)e;
 }
 
-/* What is asked for together, in the order of the names. */
+/* What is asked for together, in the order of the names: each up to where the next begins. */
 static const struct group {
     u16 need;
-    u8 from, to;
+    u8 from;
     void (*take)(struct emulator *e);
 } groups[] = {
-    { NEEDS_CONTROL, AT_CONTROL, AT_SEGMENTS, take_control },
-    { NEEDS_SEGMENTS, AT_SEGMENTS, AT_SYSTEM, take_segments },
-    { NEEDS_SYSTEM, AT_SYSTEM, AT_XCR0, take_system },
-    { NEEDS_XCR0, AT_XCR0, AT_INTERRUPT_STATE, take_xcr0 },
-    { NEEDS_INTERRUPT_STATE, AT_INTERRUPT_STATE, AT_PENDING_DEBUG, take_interrupt_state },
-    { NEEDS_PENDING_DEBUG, AT_PENDING_DEBUG, AT_DEBUG, take_pending_debug },
-    { NEEDS_DEBUG, AT_DEBUG, AT_PKRU, take_debug },
-    { NEEDS_PKRU, AT_PKRU, AT_SELECTORS, take_pkru },
-    { NEEDS_SELECTORS, AT_SELECTORS, AT_FEATURES, take_selectors },
-    { NEEDS_FEATURES, AT_FEATURES, AT_IGNNE, take_features },
-    { NEEDS_IGNNE, AT_IGNNE, AT_SHADOW_SS, take_ignne },
-    { NEEDS_SHADOW_SS, AT_SHADOW_SS, AT_PDPTES, take_nothing },
-    { NEEDS_PDPTES, AT_PDPTES, ASKED, take_nothing },
+    { NEEDS_CONTROL, AT_CONTROL, take_control },
+    { NEEDS_SEGMENTS, AT_SEGMENTS, take_segments },
+    { NEEDS_SYSTEM, AT_SYSTEM, take_system },
+    { NEEDS_XCR0, AT_XCR0, take_xcr0 },
+    { NEEDS_INTERRUPT_STATE, AT_INTERRUPT_STATE, take_interrupt_state },
+    { NEEDS_PENDING_DEBUG, AT_PENDING_DEBUG, take_pending_debug },
+    { NEEDS_DEBUG, AT_DEBUG, take_debug },
+    { NEEDS_PKRU, AT_PKRU, take_pkru },
+    { NEEDS_SELECTORS, AT_SELECTORS, take_selectors },
+    { NEEDS_FEATURES, AT_FEATURES, take_features },
+    { NEEDS_IGNNE, AT_IGNNE, take_ignne },
+    { NEEDS_SHADOW_SS, AT_SHADOW_SS, take_nothing },
+    { NEEDS_PDPTES, AT_PDPTES, take_nothing },
+    { 0, ASKED, NULL },
 };
-enum { GROUPS = sizeof groups / sizeof *groups };
+enum { GROUPS = sizeof groups / sizeof *groups - 1 };
 
 /* What is published, neighbours by one call. */
 static bool ask_published(struct emulator *e, unsigned needs)
@@ -193,7 +193,7 @@ static bool ask_published(struct emulator *e, unsigned needs)
             ;
         if (end == i)
             end++;
-        else if (!ask(e, groups[i].from, groups[end - 1].to))
+        else if (!ask(e, groups[i].from, groups[end].from))
             return false;
     }
     return true;
@@ -202,11 +202,14 @@ static bool ask_published(struct emulator *e, unsigned needs)
 /* What is private, each by itself: the callback may know some of it. */
 static void ask_private(struct emulator *e, unsigned needs)
 {
-    for (unsigned i = 0; i < GROUPS; i++)
-        if (groups[i].need & needs && !try_to_ask(e, groups[i].from, groups[i].to)) {
-            memset(e->asked + groups[i].from, 0, (size_t)(groups[i].to - groups[i].from) * sizeof *e->asked);
+    for (unsigned i = 0; i < GROUPS; i++) {
+        unsigned from = groups[i].from, to = groups[i + 1].from;
+
+        if (groups[i].need & needs && !try_to_ask(e, from, to)) {
+            memset(e->asked + from, 0, (to - from) * sizeof *e->asked);
             e->refused |= groups[i].need;
         }
+    }
 }
 
 bool state_load_more(struct emulator *e, unsigned needs)

@@ -3,6 +3,7 @@
 #include "include/softwhp.h"
 #include "state/flags.h"
 #include "whp/emulator.h"
+#include "whp/registers.h"
 
 /* Was it asked for, and told? */
 static bool knows(const struct emulator *e, unsigned need)
@@ -67,7 +68,6 @@ static void change_others(struct emulator *e)
 {
     struct vcpu *cpu = e->cpu;
     const WHV_REGISTER_VALUE *was = e->asked;
-    u64 debug = (cpu->pending_debug & 15) | (cpu->pending_debug & DR6_BS ? 16 : 0);
 
     if (knows(e, NEEDS_PKRU))
         change_64(e, (WHV_REGISTER_NAME)SwhpX64RegisterPkru, was[AT_PKRU].Reg64, cpu->pkru);
@@ -83,7 +83,8 @@ static void change_others(struct emulator *e)
     if (knows(e, NEEDS_SHADOW_SS) && cpu->shadow_ss) /* behind InterruptState */
         change_64(e, (WHV_REGISTER_NAME)SwhpX64RegisterShadowSs, was[AT_SHADOW_SS].Reg64, 1);
     if (e->needs & NEEDS_PENDING_DEBUG)
-        change_64(e, WHvX64RegisterPendingDebugException, was[AT_PENDING_DEBUG].Reg64, debug);
+        change_64(e, WHvX64RegisterPendingDebugException, was[AT_PENDING_DEBUG].Reg64,
+                  debug_shown(cpu->pending_debug));
 }
 
 /* A fault of the guest's becomes a pending event; the platform delivers it at the next Run. */

@@ -100,7 +100,7 @@ struct register_bytes register_read(struct vcpu *cpu, unsigned kind, u64 where)
     case KIND_SEQUENCE: return of_64(cpu->partition->synthetic.sequence);
     case KIND_NOTIFICATIONS: return of_64(cpu->deliverability);
     case KIND_ACTIVITY: return of_64(cpu->apic ? apic_activity(cpu) : cpu->activity);
-    case KIND_DEBUG: return of_64((cpu->pending_debug & 15) | (cpu->pending_debug & DR6_BS ? 16 : 0));
+    case KIND_DEBUG: return of_64(debug_shown(cpu->pending_debug));
     case KIND_NO_EVENT: return of_64(0);
     case KIND_APIC: return of_64(where == APIC_ICR ? cpu->apic->icr : apic_read(cpu, (unsigned)where));
     case KIND_PKRU: return of_64(cpu->pkru);
@@ -272,7 +272,7 @@ unsigned register_write(struct vcpu *cpu, unsigned kind, u64 where, const WHV_RE
         return EFFECT_EVENT;
     case KIND_EVENT: write_event(cpu, &v->ExceptionEvent); return EFFECT_EVENT;
     case KIND_NOTIFICATIONS: cpu->deliverability = q; return EFFECT_EVENT;
-    case KIND_DEBUG: cpu->pending_debug = (q & 15) | (q & 16 ? DR6_BS : 0); return EFFECT_EVENT;
+    case KIND_DEBUG: cpu->pending_debug = debug_pending(q); return EFFECT_EVENT;
     case KIND_ACTIVITY: cpu->activity = cpu->apic ? q : 0; return 0;
     case KIND_APIC:
         if (where == APIC_ID)

@@ -57,6 +57,17 @@ struct register_bytes {
     u64 low, high;
 };
 
+/* Pending debug traps, B0 to B3 and BS, as PendingDebugException has them, and as DR6 will. */
+INLINE u64 debug_shown(u64 pending)
+{
+    return (pending & 15) | (pending & DR6_BS ? 16 : 0);
+}
+
+INLINE u64 debug_pending(u64 shown)
+{
+    return (shown & 15) | (shown & 16 ? DR6_BS : 0);
+}
+
 /* Reading changes nothing and can't fail. */
 struct register_bytes register_read(struct vcpu *cpu, unsigned kind, u64 where);
 
