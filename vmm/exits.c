@@ -250,6 +250,7 @@ void processor_exited(struct processor *cpu)
         machine_end_lint0(m, (uint8_t)cpu->exit.ApicEoi.InterruptVector);
         break;
     case WHvRunVpExitReasonX64ApicWriteTrap: /* the 8259A's way may be open now: its request is offered anew */
+        m->lint0_moved = true;
         break;
     case WHvRunVpExitReasonCanceled:
         machine_check_user(m);
