@@ -257,7 +257,7 @@ void processor_exited(struct processor *cpu)
         serve(cpu);
         break;
     case WHvRunVpExitReasonUnrecoverableException:
-        m->was_reset = !m->ended; /* the bus cycle that tells of a shutdown resets a PC */
+        m->was_reset = true; /* the bus cycle that tells of a shutdown resets a PC */
         end_explained(cpu, "a triple fault", "the guest ended in a triple fault");
         break;
     case WHvRunVpExitReasonInvalidVpRegisterValue:

@@ -132,6 +132,7 @@ struct machine {
     struct helpers helpers;
 
     uint64_t restarts; /* that came before */
+    bool is_made; /* whole */
     bool ended, was_reset;
     int status;
     const char *how;        /* it ended, for the summary */

@@ -107,6 +107,8 @@ static bool turn(struct processor *cpu)
     if (!processor_flush(cpu))
         return false;
     result = run(cpu);
+    if (m->ended) /* by another's thread: nobody waits for this exit's answer */
+        return false;
     if (result != S_OK) {
         machine_fail(m, "SwhpRunVirtualProcessorUntil", result);
         return false;
