@@ -126,6 +126,8 @@ struct machine {
     uint64_t deadline;     /* the same as time */
     uint64_t poll_time;    /* when input is looked for next */
     uint64_t look_time;    /* the host's, when sleepers are looked at next */
+    uint64_t asleep_since; /* the host's, since when all are asleep, or 0 if they weren't at the last look */
+    uint64_t asleep_count; /* what had retired then */
     uint64_t started;      /* the host's time */
 
     bool has_halted; /* the guest had nothing to do, some time since input was last looked for */
