@@ -250,13 +250,14 @@ void processor_exited(struct processor *cpu)
         machine_end_lint0(m, (uint8_t)cpu->exit.ApicEoi.InterruptVector);
         break;
     case WHvRunVpExitReasonX64ApicWriteTrap: /* the 8259A's way may be open now: its request is offered anew */
+        m->lint0_moved = true;
         break;
     case WHvRunVpExitReasonCanceled:
         machine_check_user(m);
         serve(cpu);
         break;
     case WHvRunVpExitReasonUnrecoverableException:
-        m->was_reset = !m->ended; /* the bus cycle that tells of a shutdown resets a PC */
+        m->was_reset = true; /* the bus cycle that tells of a shutdown resets a PC */
         end_explained(cpu, "a triple fault", "the guest ended in a triple fault");
         break;
     case WHvRunVpExitReasonInvalidVpRegisterValue:

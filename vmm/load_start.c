@@ -17,32 +17,41 @@ static void *room(struct layout *layout, uint64_t size, uint64_t *gpa)
     return *gpa ? memory_at(layout->memory, *gpa, size) : NULL;
 }
 
-/* Places the command line and the module, which both protocols have. */
+/* What both protocols have: the command line, the module, and a page that tells of them. */
 struct extras {
-    uint64_t arguments, module, module_size;
+    uint64_t arguments, module, module_size, page;
 };
 
-static bool put_extras(struct layout *layout, const struct guest_files *files, struct extras *extras,
-                       struct problem *problem)
+/* Places them, the page without its contents, which are the caller's: where it is for him, or NULL. */
+static void *put_extras(struct layout *layout, const struct guest_files *files, size_t page_size,
+                        struct extras *extras, struct problem *problem)
 {
     size_t length = strlen(files->arguments) + 1;
     void *at = room(layout, length, &extras->arguments);
 
-    if (!at)
-        return problem_is(problem, STATUS_USAGE, "%s: leaves no room for its command line; try more --memory",
-                          files->kernel->name);
+    if (!at) {
+        problem_is(problem, STATUS_USAGE, "%s: leaves no room for its command line; try more --memory",
+                   files->kernel->name);
+        return NULL;
+    }
     memcpy(at, files->arguments, length);
     if (files->initrd) {
         extras->module_size = files->initrd->size;
         extras->module = layout_find_high(layout, files->initrd->size, 0x100000, layout->memory->low_size);
-        if (!extras->module)
-            return problem_is(problem, STATUS_USAGE,
-                              "%s: its %zu bytes don't fit into RAM beside the kernel; try more --memory",
-                              files->initrd->name, files->initrd->size);
+        if (!extras->module) {
+            problem_is(problem, STATUS_USAGE,
+                       "%s: its %zu bytes don't fit into RAM beside the kernel; try more --memory",
+                       files->initrd->name, files->initrd->size);
+            return NULL;
+        }
         memcpy(memory_at(layout->memory, extras->module, files->initrd->size), files->initrd->bytes,
                files->initrd->size);
     }
-    return true;
+    at = room(layout, page_size, &extras->page);
+    if (!at)
+        problem_is(problem, STATUS_USAGE, "%s: leaves no room for its boot information; try more --memory",
+                   files->kernel->name);
+    return at;
 }
 
 struct pvh_start_info {
@@ -72,24 +81,19 @@ bool start_pvh(struct layout *layout, const struct guest_files *files, uint64_t 
     struct memory_range ranges[MEMORY_RANGES];
     unsigned count = memory_map(layout->memory, ranges);
     struct extras extras = {0};
-    struct pvh_page *page;
-    uint64_t gpa;
+    struct pvh_page *page = put_extras(layout, files, sizeof *page, &extras, problem);
 
-    if (!put_extras(layout, files, &extras, problem))
-        return false;
-    page = room(layout, sizeof *page, &gpa);
     if (!page)
-        return problem_is(problem, STATUS_USAGE, "%s: leaves no room for its start info; try more --memory",
-                          files->kernel->name);
+        return false;
     *page = (struct pvh_page){
         .info = {
             .magic = 0x336ec578,
             .version = 1,
             .module_count = files->initrd ? 1 : 0,
-            .modules = files->initrd ? gpa + offsetof(struct pvh_page, module) : 0,
+            .modules = files->initrd ? extras.page + offsetof(struct pvh_page, module) : 0,
             .arguments = extras.arguments,
             .rsdp = ACPI_RSDP,
-            .memory_map = gpa + offsetof(struct pvh_page, ranges),
+            .memory_map = extras.page + offsetof(struct pvh_page, ranges),
             .memory_map_count = count,
         },
         .module = {extras.module, extras.module_size, 0, 0},
@@ -98,7 +102,7 @@ bool start_pvh(struct layout *layout, const struct guest_files *files, uint64_t 
         page->ranges[i] = (struct pvh_range){ranges[i].gpa, ranges[i].size, ranges[i].type, 0};
     start->mode = START_PROTECTED;
     start->rip = entry;
-    start->rbx = gpa;
+    start->rbx = extras.page;
     return true;
 }
 
@@ -130,16 +134,10 @@ bool start_multiboot(struct layout *layout, const struct guest_files *files, uin
     struct memory_range ranges[MEMORY_RANGES];
     unsigned count = memory_map(layout->memory, ranges);
     struct extras extras = {0};
-    struct multiboot_page *page;
-    uint64_t gpa;
+    struct multiboot_page *page = put_extras(layout, files, sizeof *page, &extras, problem);
 
-    if (!put_extras(layout, files, &extras, problem))
-        return false;
-    page = room(layout, sizeof *page, &gpa);
     if (!page)
-        return problem_is(problem, STATUS_USAGE,
-                          "%s: leaves no room for its boot information; try more --memory",
-                          files->kernel->name);
+        return false;
     *page = (struct multiboot_page){
         .info = {
             /* memory, arguments, modules, map, name */
@@ -148,10 +146,10 @@ bool start_multiboot(struct layout *layout, const struct guest_files *files, uin
             .upper_kib = (uint32_t)((layout->memory->low_size - 0x100000) >> 10),
             .arguments = (uint32_t)extras.arguments,
             .module_count = files->initrd ? 1 : 0,
-            .modules = (uint32_t)(gpa + offsetof(struct multiboot_page, module)),
+            .modules = (uint32_t)(extras.page + offsetof(struct multiboot_page, module)),
             .map_size = count * (uint32_t)sizeof(struct multiboot_range),
-            .map = (uint32_t)(gpa + offsetof(struct multiboot_page, ranges)),
-            .loader_name = (uint32_t)(gpa + offsetof(struct multiboot_page, loader)),
+            .map = (uint32_t)(extras.page + offsetof(struct multiboot_page, ranges)),
+            .loader_name = (uint32_t)(extras.page + offsetof(struct multiboot_page, loader)),
         },
         .module = {(uint32_t)extras.module, (uint32_t)(extras.module + extras.module_size),
                    (uint32_t)extras.arguments, 0},
@@ -163,6 +161,6 @@ bool start_multiboot(struct layout *layout, const struct guest_files *files, uin
     start->mode = START_PROTECTED;
     start->rip = entry;
     start->rax = MULTIBOOT_LOADER;
-    start->rbx = gpa;
+    start->rbx = extras.page;
     return true;
 }

@@ -309,7 +309,8 @@ static bool build(struct machine *m, struct problem *problem)
     for (unsigned i = 0; i < m->processor_count; i++)
         if (!processor_start(&m->processors[i], &start, problem))
             return false;
-    return start_trace(m, problem);
+    m->is_made = start_trace(m, problem);
+    return m->is_made;
 }
 
 static void demolish(struct machine *m)

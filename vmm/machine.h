@@ -96,6 +96,7 @@ struct machine {
     pthread_mutex_t lock;
     bool pic_is_told; /* the one that is to take the 8259A's request knows of it */
     bool pic_rose;    /* its line has, since the first processor's LINT0 was looked at */
+    bool lint0_moved; /* since then a level there has ended, or its entry was written */
     int lint0_level;  /* the vector of a level that LINT0 has sent and that hasn't ended, or -1 */
 
     struct bus bus;
@@ -125,12 +126,15 @@ struct machine {
     uint64_t deadline;     /* the same as time */
     uint64_t poll_time;    /* when input is looked for next */
     uint64_t look_time;    /* the host's, when sleepers are looked at next */
+    uint64_t asleep_since; /* the host's, since when all are asleep, or 0 if they weren't at the last look */
+    uint64_t asleep_count; /* what had retired then */
     uint64_t started;      /* the host's time */
 
     bool has_halted; /* the guest had nothing to do, some time since input was last looked for */
     struct helpers helpers;
 
     uint64_t restarts; /* that came before */
+    bool is_made; /* whole */
     bool ended, was_reset;
     int status;
     const char *how;        /* it ended, for the summary */
@@ -234,7 +238,8 @@ void processor_offer(struct processor *cpu);
 /* With local APICs: which processor is to take the 8259A's requests, be it by its LINT0 or by the I/O APIC? */
 unsigned machine_pic_target(struct machine *machine);
 
-/* What the first processor's LINT0 makes of the 8259A's line, where it isn't programmed to ask for the vector. */
+/* What the first processor's LINT0 makes of the 8259A's line, where it isn't programmed to ask for the vector; to be
+ * called before it runs. */
 void machine_see_pic(void *machine, bool high);
 void processor_lint0(struct processor *cpu);
 void machine_end_lint0(struct machine *machine, uint8_t vector);

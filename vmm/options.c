@@ -102,8 +102,7 @@ static const struct {
     {"--summary", OPTION_SUMMARY, false},      {"--hash", OPTION_HASH, false},
     {"--hyperv", OPTION_HYPERV, false},        {"--help", OPTION_HELP, false},
     {"-h", OPTION_HELP, false},                {"--screen", OPTION_SCREEN, false},
-    {"--restart", OPTION_RESTART, true},
-    {"--undefined", OPTION_UNDEFINED, true},
+    {"--restart", OPTION_RESTART, true},       {"--undefined", OPTION_UNDEFINED, true},
 };
 
 static bool read_number(const char *text, const char **end, uint64_t *value)

@@ -226,18 +226,38 @@ void machine_end_lint0(struct machine *m, uint8_t vector)
     if (m->lint0_level != vector)
         return;
     m->lint0_level = -1;
-    m->pic_rose |= pic_is_requesting(&m->pic);
+    m->lint0_moved = true;
 }
 
-/* Its other modes send a message, as if from a device at the pin: on the line's rise, and a level at its end again
- * while the line is up. There is nothing that an SMI would enter. */
+/* Is a level that LINT0 has sent still to end? An INIT, or turning the APIC off, takes it from there without an end. */
+static bool has_level(struct processor *cpu)
+{
+    const int vector = cpu->machine->lint0_level, word = vector / 32;
+    const WHV_REGISTER_NAME names[] = {(WHV_REGISTER_NAME)(WHvX64RegisterApicIrr0 + word),
+                                       (WHV_REGISTER_NAME)(WHvX64RegisterApicIsr0 + word)};
+    WHV_REGISTER_VALUE values[2];
+    HRESULT result;
+
+    if (vector < 0)
+        return false;
+    result = WHvGetVirtualProcessorRegisters(cpu->machine->partition, cpu->index, names, 2, values);
+    if (result != S_OK)
+        machine_fail(cpu->machine, "WHvGetVirtualProcessorRegisters", result);
+    return result != S_OK || (values[0].Reg64 | values[1].Reg64) >> vector % 32 & 1;
+}
+
+/* Its other modes send a message, as if from a device at the pin: on the line's rise, and a level while the line is up
+ * and no other is on its way. There is nothing that an SMI would enter. */
 void processor_lint0(struct processor *cpu)
 {
     struct machine *m = cpu->machine;
     struct ioapic_message message = {0};
+    bool rose = m->pic_rose;
     struct lint0 l;
 
-    m->pic_rose = false;
+    if (!rose && !m->lint0_moved)
+        return;
+    m->pic_rose = m->lint0_moved = false;
     if (!read_lint0(cpu, &l) || !l.has_apic || l.lvt & LVT_MASKED)
         return;
     switch (l.lvt & LVT_DELIVERY) {
@@ -256,7 +276,7 @@ void processor_lint0(struct processor *cpu)
     }
     message.vector = (uint8_t)l.lvt;
     message.destination = (uint8_t)l.id;
-    if (message.is_level && m->lint0_level >= 0)
+    if (message.is_level ? !pic_is_requesting(&m->pic) || has_level(cpu) : !rose)
         return;
     if (message.is_level)
         m->lint0_level = message.vector;

@@ -354,10 +354,10 @@ static bool read_options(struct replay *r, int count, char **words, int *first)
             r->only = words[++i];
         else if (!strcmp(words[i], "--only"))
             return problem_is(r->problem, STATUS_USAGE, "--only wants a mnemonic");
-        else if (!strcmp(words[i], "--undefined")) {
-            if (++i == count || !options_undefined(words[i], &r->undefined))
-                return problem_is(r->problem, STATUS_USAGE, "--undefined wants " OPTIONS_UNDEFINED);
-        }
+        else if (!strcmp(words[i], "--undefined") && i + 1 < count && options_undefined(words[i + 1], &r->undefined))
+            i++;
+        else if (!strcmp(words[i], "--undefined"))
+            return problem_is(r->problem, STATUS_USAGE, "--undefined wants " OPTIONS_UNDEFINED);
         else
             return problem_is(r->problem, STATUS_USAGE, "replay knows no option %s; see softwhp replay --help", words[i]);
     }

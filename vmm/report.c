@@ -130,9 +130,9 @@ int machine_report(struct machine *m)
     close_file(m, &m->trace, m->options->trace_file ? m->options->trace_file : "standard error");
     close_file(m, &m->log, m->options->log_file);
     machine_tell(m);
-    if (m->options->screen)
+    if (m->options->screen && m->is_made)
         print_screen(m);
-    if (m->options->hash)
+    if (m->options->hash && m->is_made)
         print_hash(m);
     return m->status;
 }

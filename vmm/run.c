@@ -100,13 +100,15 @@ static bool turn(struct processor *cpu)
         return true;
     }
     cpu->halted = false;
-    if (m->pic_rose && cpu->index == 0)
+    if (cpu->index == 0)
         processor_lint0(cpu);
     if (pic_is_requesting(&m->pic) && machine_pic_target(m) == cpu->index)
         processor_offer(cpu);
     if (!processor_flush(cpu))
         return false;
     result = run(cpu);
+    if (m->ended) /* by another's thread: nobody waits for this exit's answer */
+        return false;
     if (result != S_OK) {
         machine_fail(m, "SwhpRunVirtualProcessorUntil", result);
         return false;
@@ -138,8 +140,7 @@ static bool turn_of_all(struct machine *m)
         machine_wait(m);
         m->current->halted = false;
     }
-    if (m->pic_rose)
-        processor_lint0(&m->processors[0]);
+    processor_lint0(&m->processors[0]);
     if (pic_is_requesting(&m->pic))
         processor_offer(&m->processors[machine_pic_target(m)]);
     for (unsigned i = 0; i < m->processor_count; i++)

@@ -12,7 +12,8 @@ enum { RFLAGS_IF = 0x200, LVT_MASKED = 0x10000, LVT_TIMER_MODE = 0x60000, LVT_TI
 #define POLL_EVERY_NS UINT64_C(10000000)   /* how often input is looked for, in device time, */
 #define REFILL_EVERY_NS UINT64_C(1000000)  /* and how often while there is more than the port took */
 #define FREEZE_NS UINT64_C(1000)           /* what passes at once for a processor with FERR# up and an APIC */
-#define LOOK_EVERY_NS UINT64_C(100000000)  /* how often sleepers are looked at on the host's clock */
+#define LOOK_EVERY_NS UINT64_C(100000000)  /* how often sleepers are looked at on the host's clock, */
+#define SLEEP_NS UINT64_C(500000000)       /* and how long all must be asleep to be so for good */
 
 uint64_t machine_now(void *context)
 {
@@ -288,9 +289,21 @@ static enum sleep sleep_of(struct machine *m, const struct processor *cpu)
     return has_synthetic_timer(m, cpu) ? AWAKE : SLEEPS;
 }
 
+/* On the host's clock one whose thread hasn't got to run yet may look asleep, though a message has woken it. */
+static bool have_slept_long(struct machine *m, uint64_t since, uint64_t instructions)
+{
+    uint64_t now = host_time();
+
+    if (!m->options->host_clock)
+        return true;
+    m->asleep_since = since && m->asleep_count == instructions ? since : now;
+    m->asleep_count = instructions;
+    return now - m->asleep_since >= SLEEP_NS;
+}
+
 void machine_check_sleepers(struct machine *m)
 {
-    uint64_t before;
+    uint64_t before, since;
     enum sleep all = SLEEPS_DEEPLY;
 
     if (pic_is_requesting(&m->pic)) /* and is about to be heard */
@@ -302,6 +315,8 @@ void machine_check_sleepers(struct machine *m)
             return;
         m->look_time = now + LOOK_EVERY_NS;
     }
+    since = m->asleep_since;
+    m->asleep_since = 0;
     if (sleep_of(m, &m->processors[0]) == AWAKE)
         return;
     before = machine_instructions(m);
@@ -315,7 +330,7 @@ void machine_check_sleepers(struct machine *m)
     }
     if (machine_instructions(m) != before) /* one was awake while others were looked at */
         return;
-    if (can_wake(m) && (all == SLEEPS || machine_has_nmi(m)))
+    if ((can_wake(m) && (all == SLEEPS || machine_has_nmi(m))) || !have_slept_long(m, since, before))
         return;
     if (all == SLEEPS_DEEPLY) {
         machine_end(m, STATUS_WELL, "HLT with interrupts off");

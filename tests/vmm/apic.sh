@@ -259,6 +259,38 @@ END
     claim "$guest: and the digest" tells '^hash [0-9a-f]{32}$'
 }
 
+# One processor resets the machine while another one, on its own thread, ends in a triple fault: the first that is seen
+# is what happened.
+run_resets() {
+    about resets
+    { printf '%s\n' "$start"; cat; } <<'END' | assemble 0x100000
+    start_others
+1:  cmpl $0, 0x9000
+    je 1b
+    put 0x72
+    movl $1, 0x9004
+    mov $50, %ecx
+    loop .
+    mov $0xcf9, %dx
+    mov $6, %al
+    out %al, %dx
+    hlt
+    others
+    lidt 0x8000 + none - there
+1:  cmpl $0, 0x9004
+    je 1b
+    int3
+none:
+    .word 0
+    .long 0
+there_end:
+END
+    run resets "$tool" run --mode protected "$work/resets.bin" --cpus 2 --clock host --memory 2M --restart 100 --summary
+    claim "$guest: each of them starts again" test "$(wc -c <"$out")" -eq 101
+    claim "$guest: what came later isn't told" test "$(grep -c '^softwhp: the guest ended in a triple' "$err")" -eq \
+        "$(grep -c '^softwhp: a triple fault' "$err")"
+}
+
 # ---- Linux ----
 
 # boot NAME ARGUMENTS OPTION...
@@ -315,5 +347,6 @@ boot_linux() {
 
 run_flat host
 run_flat virtual
+run_resets
 [ -n "${NOBOOT:-}" ] || boot_linux
 summary

@@ -157,6 +157,78 @@ fixed:
 END
     claim "$guest: three times, and then it is down" is fff
 
+    # It isn't lost to a mask as an edge is: what opens the entry sends it.
+    flat level-behind-mask 3 --apic xapic --clock "$clock" <<'END'
+    begin 0x18031
+    sti
+    irq4 2
+    some_time
+    put 0x6d
+    movl $0x8031, 0xfee00350
+    some_time
+    leave 1
+    handler nmi, 0x6e
+    handler by_pic, 0x70
+fixed:
+    push %eax
+    put 0x66
+    irq4 0
+    movl $0, 0xfee000b0
+    pop %eax
+    iret
+    tables
+END
+    claim "$guest: comes when the mask goes" is mf
+
+    # An APIC that is turned off forgets what it had in service, and so does the entry.
+    flat level-forgotten 3 --apic x2apic --clock "$clock" <<'END'
+    begin 0x8031
+    sti
+    irq4 2
+    some_time
+    leave 1
+    handler nmi, 0x6e
+    handler by_pic, 0x70
+fixed:
+    put 0x66
+    incl 0x9000
+    cmpl $2, 0x9000
+    jb 1f
+    leave 1
+1:  mov $0x1b, %ecx
+    rdmsr
+    and $~0x800, %eax
+    wrmsr
+    or $0x800, %eax
+    wrmsr
+    movl $0x1ff, 0xfee000f0
+    movl $0x8031, 0xfee00350
+    mov $1, %ecx
+    iret
+    tables
+END
+    claim "$guest: is sent again, there being no end to wait for" is ff
+
+    # The end of a level is no edge for what the entry asks by then.
+    flat level-then-nmi 3 --apic xapic --clock "$clock" <<'END'
+    begin 0x8031
+    sti
+    irq4 2
+    some_time
+    leave 1
+    handler nmi, 0x6e
+    handler by_pic, 0x70
+fixed:
+    push %eax
+    put 0x66
+    movl $0x400, 0xfee00350
+    movl $0, 0xfee000b0
+    pop %eax
+    iret
+    tables
+END
+    claim "$guest: once, and no NMI" is f
+
     flat extint 3 --apic xapic --clock "$clock" <<'END'
     begin 0x700
     sti

@@ -40,15 +40,21 @@ static void make_pvh_note(uint32_t entry)
     memcpy(bytes + 0x2010, &entry, 4);
 }
 
+static void load_with_module(void)
+{
+    static const struct image module = {"module", (uint8_t *)"hello", 5};
+
+    files.initrd = &module;
+    ck_assert(load_elf(&layout, &files, &start, &problem));
+}
+
 START_TEST(pvh_gets_its_start_info)
 {
-    struct image module = {"module", (uint8_t *)"hello", 5};
     uint64_t modules;
 
     make_elf();
     make_pvh_note(0x100010);
-    files.initrd = &module;
-    ck_assert(load_elf(&layout, &files, &start, &problem));
+    load_with_module();
     ck_assert_int_eq(start.mode, START_PROTECTED);
     ck_assert_uint_eq(start.rip, 0x100010);
     ck_assert_uint_eq(guest_u32(0x100000), 0xf4);
@@ -73,13 +79,11 @@ static void make_multiboot(uint32_t flags)
 
 START_TEST(multiboot_gets_its_information)
 {
-    struct image module = {"module", (uint8_t *)"hello", 5};
     uint64_t modules;
 
     make_elf();
     make_multiboot(3);
-    files.initrd = &module;
-    ck_assert(load_elf(&layout, &files, &start, &problem));
+    load_with_module();
     ck_assert_uint_eq(start.rip, 0x100010); /* the entry, where it was loaded */
     ck_assert_uint_eq(start.rax, 0x2badb002);
     ck_assert_uint_eq(guest_u32(start.rbx), 0x24d);

@@ -255,6 +255,23 @@ status=$?
 said="SIGTERM amid restarts"
 claim "$said: status 143" ends_with 143
 
+# Its file is a pipe, or gone, by then: 'W', a line feed; wait for input; reset
+printf '\260\127\346\351\260\012\346\351\272\375\003\354\250\001\164\373\272\371\014\260\006\356\364' >resets-late
+# shellcheck disable=SC2094
+for change in 'mkfifo late' ':'; do
+    said="run late --restart 1, and then $change"
+    cp resets-late late
+    : >out
+    { until grep -q W out; do sleep 0.1; done; rm late; $change; echo x; } |
+        timeout 60 "$tool" run late --restart 1 --screen --hash --summary >out 2>err
+    status=$?
+    claim "$said: status 2" ends_with 2
+    claim "$said: tells how the first start ended" grep -q '^softwhp: the guest reset the machine' err
+    claim "$said: tells why there is no other" grep -Eq "^softwhp: late: (is a pipe|can't be opened)" err
+    claim "$said: there is no machine to tell of" sh -c '! grep -Eq "^hash|StateHash" err'
+    rm -f late
+done
+
 # ---- A microcode update that isn't one: a write to MSR 8B is nothing, and the processor's level stays ----
 
 # mov ecx, 0x8b; rdmsr; mov ebx, eax; xor eax, eax; wrmsr; rdmsr; cmp eax, ebx; setz al; out 0xf4, al
