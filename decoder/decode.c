@@ -406,7 +406,7 @@ enum decode_result decode(const struct features *features, u32 mode, const u8 *b
     }
 
     const char *kinds = shape_of[in->shape];
-    bool in_memory = !(op->attributes & STRING) && (kinds[0] == 'M' || (kinds[0] && (kinds[1] == 'M' || (kinds[1] && kinds[2] == 'M'))));
+    bool in_memory = !(op->attributes & STRING) && strchr(kinds, 'M');
 
     d->may_fault = in_memory || !(op->attributes & KEEPS) || in->run;
     d->flags_read = d->flags_written = 0;

@@ -40,7 +40,9 @@ static struct {
 
 #define KEPT (STATUS | DF | AC)
 
-/* A sequence may end with AC set, and a handler isn't made for it; NT and ID, which a signal's return leaves alone, would stay. */
+/*
+ * A sequence may end with AC set, and a handler isn't made for it; NT and ID, which a signal's return leaves alone, would stay.
+ */
 static inline void clear_flags(void)
 {
     __asm__ volatile("pushfq; andl $~0x244000, (%%rsp); popfq" ::: "memory", "cc");
