@@ -35,7 +35,7 @@ static u16 some_selector(struct draft *d)
 
     if (chance(d, 25))
         return (u16)pick(d, 4);
-    return chance(d, 20) ? DATA : LDT_SELECTOR(entries[chance(d, 85) ? pick(d, 6) : pick(d, sizeof entries)]);
+    return chance(d, 20) ? (u16)DATA : LDT_SELECTOR(entries[chance(d, 85) ? pick(d, 6) : pick(d, sizeof entries)]);
 }
 
 /* MOV, PUSH and POP, LFS and LGS, and LSS, which is #GP or changes little. */
