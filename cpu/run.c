@@ -121,15 +121,16 @@ static NOINLINE bool attend(struct vcpu *cpu)
         meet_pass(cpu);
         asked = __atomic_load_n(&cpu->attention, __ATOMIC_SEQ_CST); /* what the meeting was for */
     }
+    if (asked & ATTENTION_CODE) {
+        __atomic_fetch_and(&cpu->attention, ~(u32)ATTENTION_CODE, __ATOMIC_SEQ_CST);
+        code_settle(cpu);
+        asked = __atomic_load_n(&cpu->attention, __ATOMIC_SEQ_CST); /* it may have waited for a meeting, too */
+    }
     if (asked & ATTENTION_TLB)
         forget_map(cpu);
     if (asked & ATTENTION_DOUBT) {
         __atomic_fetch_and(&cpu->attention, ~(u32)ATTENTION_DOUBT, __ATOMIC_SEQ_CST);
         code_doubt(cpu);
-    }
-    if (asked & ATTENTION_CODE) {
-        __atomic_fetch_and(&cpu->attention, ~(u32)ATTENTION_CODE, __ATOMIC_SEQ_CST);
-        code_settle(cpu);
     }
     if (asked & ATTENTION_TURN) {
         __atomic_fetch_and(&cpu->attention, ~(u32)ATTENTION_TURN, __ATOMIC_SEQ_CST);

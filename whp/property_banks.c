@@ -56,6 +56,9 @@ HRESULT property_set_time(struct partition *p, const void *buffer, u32 size)
         return fail(WHV_E_INSUFFICIENT_BUFFER, "ReferenceTime: %u bytes, the value has 8", size);
     if (p->is_set_up && !p->is_suspended)
         return fail(E_INVALIDARG, "ReferenceTime: after Setup only while WHvSuspendPartitionTime holds");
+    for (u32 i = 0; i < p->processors; i++) /* timers that have expired by the old time, unseen */
+        if (p->cpu[i] && p->cpu[i]->synic)
+            synic_catch_up(p->cpu[i]);
     p->reference_offset = 0;
     p->reference_offset = load_bytes(buffer, 8) - clock_reference_time(p);
     synthetic_settle_tsc(p);

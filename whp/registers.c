@@ -257,15 +257,17 @@ static HRESULT check_one(struct vcpu *cpu, u32 n, u32 name, const void *value, s
 }
 
 /* Timers that have expired by now did so under what is about to change, though nobody has looked yet. */
-static bool moves_timers(const struct setting *s)
+static bool any_moves_timers(const struct setting *all, u32 count)
 {
-    switch (s->kind) {
-    case KIND_APIC:
-    case KIND_TSC: return true;
-    case KIND_64: return s->where == offsetof(struct vcpu, tsc_offset);
-    case KIND_MSR: return s->where == MSR_APIC_BASE || s->where == MSR_TSC_DEADLINE;
-    default: return false;
+    for (u32 i = 0; i < count; i++) {
+        const struct setting *s = &all[i];
+
+        if (s->kind == KIND_APIC || s->kind == KIND_TSC ||
+            (s->kind == KIND_64 && s->where == offsetof(struct vcpu, tsc_offset)) ||
+            (s->kind == KIND_MSR && (s->where == MSR_APIC_BASE || s->where == MSR_TSC_DEADLINE)))
+            return true;
     }
+    return false;
 }
 
 static NOINLINE HRESULT set_any(struct vcpu *cpu, const WHV_REGISTER_NAME *names, u32 count, const void *values)
@@ -279,9 +281,8 @@ static NOINLINE HRESULT set_any(struct vcpu *cpu, const WHV_REGISTER_NAME *names
     for (u32 i = 0; i < count && SUCCEEDED(hr); i++)
         hr = check_one(cpu, i, (u32)names[i], value_at(values, i), &all[i]);
     if (SUCCEEDED(hr)) {
-        for (u32 i = 0; i < count && cpu->apic; i++)
-            if (moves_timers(&all[i]))
-                apic_settle(cpu);
+        if (cpu->apic && any_moves_timers(all, count))
+            apic_settle(cpu);
         for (u32 i = 0; i < count; i++)
             effects |= register_write(cpu, all[i].kind, all[i].where, &all[i].v);
         registers_settle(cpu, effects);

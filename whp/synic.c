@@ -149,6 +149,7 @@ static HRESULT timers_set(struct vcpu *cpu, const void *buffer)
         if (t->is_armed && t->config & STIMER_PERIODIC && from->adjustment && from->adjustment <= t->count)
             t->due = now + from->adjustment;
     }
+    synic_catch_up(cpu); /* what is replaced may have expired, unseen */
     synic_set_timers(cpu, timer);
     return S_OK;
 }

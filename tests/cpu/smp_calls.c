@@ -189,32 +189,41 @@ START_TEST(code_of_a_page_that_was_replaced_does_not_run)
 }
 END_TEST
 
+/* Tables for the first processor, with one gate. */
+static void put_gate(struct smp *m, UINT32 vector, UINT64 handler)
+{
+    static const WHV_REGISTER_NAME names[] = { WHvX64RegisterIdtr, WHvX64RegisterGdtr };
+    UINT32 idt = 0x30000, gdt = 0x31000;
+    WHV_REGISTER_VALUE v[2];
+
+    memset(v, 0, sizeof v);
+    v[0].Table.Base = idt;
+    v[0].Table.Limit = 0xfff;
+    v[1].Table.Base = gdt;
+    v[1].Table.Limit = 23;
+    smp_store(m, gdt + 8, 0x00af9b000000ffff);
+    smp_store(m, gdt + 16, 0x00cf93000000ffff);
+    smp_store(m, idt + vector * 16, (handler & 0xffff) | 8 << 16 | (UINT64)0x8e << 40);
+    CK_OK(WHvSetVirtualProcessorRegisters(m->partition, 0, names, 2, v));
+}
+
 /* The event is delivered before the first instruction, but not through the translations of before. */
 START_TEST(an_event_after_a_remap_is_delivered_to_the_new_page)
 {
     static UINT8 fresh[PAGE] __attribute__((aligned(4096)));
-    static const WHV_REGISTER_NAME idtr = WHvX64RegisterIdtr, pending = WHvRegisterPendingInterruption;
-    static const WHV_REGISTER_NAME gdtr = WHvX64RegisterGdtr;
-    WHV_REGISTER_VALUE v;
-    UINT32 gate = 0x30000, gdt = 0x31000, stack = SMP_PAGES + 8 * PAGE;
+    static const WHV_REGISTER_NAME pending = WHvRegisterPendingInterruption;
+    UINT32 stack = SMP_PAGES + 8 * PAGE;
     UINT64 handler = SMP_CODE + 0x1800;
     struct smp m;
+    WHV_REGISTER_VALUE v;
     WHV_RUN_VP_EXIT_CONTEXT exit;
 
     smp_open(&m);
     memset(fresh, 0, sizeof fresh);
     smp_repeat(&m, 0, 1, SMP_BYTES("\x50\x58")); /* push rax; pop rax */
     smp_set(&m, 0, WHvX64RegisterRsp, stack + PAGE);
-    smp_store(&m, gdt + 8, 0x00af9b000000ffff);
-    smp_store(&m, gate + 0x40 * 16, (handler & 0xffff) | 8 << 16 | (UINT64)0x8e << 40);
+    put_gate(&m, 0x40, handler);
     m.memory[handler] = 0xf4;
-    memset(&v, 0, sizeof v);
-    v.Table.Base = gate;
-    v.Table.Limit = 0xfff;
-    CK_OK(WHvSetVirtualProcessorRegisters(m.partition, 0, &idtr, 1, &v));
-    v.Table.Base = gdt;
-    v.Table.Limit = 15;
-    CK_OK(WHvSetVirtualProcessorRegisters(m.partition, 0, &gdtr, 1, &v));
     CK_OK(WHvRunVirtualProcessor(m.partition, 0, &exit, sizeof exit));
     ck_assert_int_eq(exit.ExitReason, WHvRunVpExitReasonX64Halt);
     memset(m.memory + stack, 0, PAGE);
@@ -230,6 +239,48 @@ START_TEST(an_event_after_a_remap_is_delivered_to_the_new_page)
     memcpy(&v, fresh + PAGE - 24, 8);
     ck_assert_uint_eq(v.Reg64 & 2, 2); /* RFLAGS' fixed bit */
     smp_close(&m);
+}
+END_TEST
+
+/*
+ * The same where the map changes while the processor waits to review its marks: each of its instructions overwrites code,
+ * and is followed by a trap, whose frame goes to the page.
+ */
+START_TEST(a_trap_behind_overwritten_code_is_delivered_to_the_new_page)
+{
+    static const char loop[] = "\xc6\x07\x90" /* mov byte [rdi], 90h */
+                               "\x90"         /* which is here */
+                               "\xeb\xfa";
+    UINT8 *pages = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    UINT64 handler = SMP_CODE + 0x800;
+    struct smp m;
+    struct crew c;
+
+    ck_assert_ptr_ne(pages, MAP_FAILED);
+    smp_open(&m);
+    put_endless(&m, 0, SMP_BYTES(loop), SMP_CODE + 3);
+    put_endless(&m, 1, SMP_BYTES(FOR_EVER(COUNT, "\xf8")), SMP_DATA);
+    put_gate(&m, 1, handler);
+    memcpy(m.memory + handler, "\x48\xcf", 2); /* iretq */
+    smp_set(&m, 0, WHvX64RegisterRsp, TARGET + PAGE);
+    smp_set(&m, 0, WHvX64RegisterRflags, 0x102);
+    map_target(&m, pages);
+    crew_start(&c, &m);
+    while (!first_word(pages + PAGE - 8)) /* SS: there is a frame */
+        ;
+    for (unsigned turn = 0; turn < 3000; turn++) {
+        UINT8 *page = pages + turn % 2 * PAGE, *next = pages + (turn + 1) % 2 * PAGE;
+
+        memcpy(next + PAGE - 64, page + PAGE - 64, 64); /* IRET may find an old frame, but some frame */
+        map_target(&m, next);
+        memset(page + PAGE - 64, 0xaa, 64);
+        usleep(20);
+        for (unsigned i = PAGE - 64; i < PAGE; i++)
+            ck_assert_msg(page[i] == 0xaa, "turn %u: a frame went to a page that was taken away", turn);
+    }
+    crew_end(&c);
+    smp_close(&m);
+    munmap(pages, 2 * PAGE);
 }
 END_TEST
 
@@ -401,6 +452,7 @@ TCase *smp_call_case(void)
     tcase_set_timeout(t, 60);
     tcase_add_loop_test(t, nobody_uses_a_page_that_was_unmapped_or_replaced, 0, 3);
     tcase_add_test(t, code_of_a_page_that_was_replaced_does_not_run);
+    tcase_add_test(t, a_trap_behind_overwritten_code_is_delivered_to_the_new_page);
     tcase_add_test(t, an_event_after_a_remap_is_delivered_to_the_new_page);
     tcase_add_loop_test(t, a_storm_of_cancels_loses_nothing, 0, 2);
     tcase_add_test(t, what_a_running_machine_relies_on_cannot_be_changed);
