@@ -172,13 +172,20 @@ void op_maskmovq(CPU, IN)
     move_masked(cpu, in, 8);
 }
 
-/* A cache line of zeros at rAX. */
+/*
+ * The cache line that rAX points into, zeroed. Where the segment begins within a line, the line is found by linear address, and
+ * must be in the segment from its first byte on (Zen 3).
+ */
 void op_clzero(CPU, IN)
 {
     struct place p;
-    u64 rax = cpu->gpr[RAX] & ones(16u << (in->address - W16));
+    bool is_flat = in_code64(cpu) && in->segment < FS;
+    u64 rax = cpu->gpr[RAX] & ones(16u << (in->address - W16)), base = is_flat ? 0 : cpu->seg[in->segment].base;
+    u64 offset = rax - ((base + rax) & 63);
 
-    place_segment(cpu, &p, in->segment, rax & ~(u64)63, 64, ACCESS_WRITE | ACCESS_PLAIN);
+    if (!in_code64(cpu))
+        offset = (u32)offset;
+    place_segment(cpu, &p, in->segment, offset, 64, ACCESS_WRITE | ACCESS_PLAIN);
     fill_bytes(p.bytes, 0, 64);
     place_commit(cpu, &p);
 }

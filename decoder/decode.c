@@ -292,19 +292,22 @@ static enum decode_result more(unsigned size)
     return size >= 15 ? DECODE_TOO_LONG : DECODE_MORE;
 }
 
-/* Which segment prefix there is. */
+/* Which segment the prefixes name: the last one counts, in 64-bit code of FS and GS. Zydis tells it not of all instructions. */
 static unsigned segment_named(const ZydisDecodedInstruction *z)
 {
-    static const struct {
-        ZyanU64 attribute;
-        u8 segment;
-    } override[] = { { ZYDIS_ATTRIB_HAS_SEGMENT_CS, CS }, { ZYDIS_ATTRIB_HAS_SEGMENT_SS, SS },
-                     { ZYDIS_ATTRIB_HAS_SEGMENT_DS, DS }, { ZYDIS_ATTRIB_HAS_SEGMENT_ES, ES },
-                     { ZYDIS_ATTRIB_HAS_SEGMENT_FS, FS }, { ZYDIS_ATTRIB_HAS_SEGMENT_GS, GS } };
-
-    for (unsigned i = 0; i < 6 && (z->attributes & ZYDIS_ATTRIB_HAS_SEGMENT); i++)
-        if (z->attributes & override[i].attribute)
-            return override[i].segment;
+    for (unsigned i = z->raw.prefix_count; i-- > 0;)
+        switch (z->raw.prefixes[i].value) {
+        case 0x64: return FS;
+        case 0x65: return GS;
+        case 0x2e:
+        case 0x36:
+        case 0x3e:
+        case 0x26:
+            if (z->machine_mode != ZYDIS_MACHINE_MODE_LONG_64)
+                return z->raw.prefixes[i].value >> 3 & 3; /* as MOV to Sreg numbers them */
+            break;
+        default: break;
+        }
     return DS;
 }
 
@@ -403,7 +406,7 @@ enum decode_result decode(const struct features *features, u32 mode, const u8 *b
     }
 
     const char *kinds = shape_of[in->shape];
-    bool in_memory = !(op->attributes & STRING) && (kinds[0] == 'M' || (kinds[0] && (kinds[1] == 'M' || (kinds[1] && kinds[2] == 'M'))));
+    bool in_memory = !(op->attributes & STRING) && strchr(kinds, 'M');
 
     d->may_fault = in_memory || !(op->attributes & KEEPS) || in->run;
     d->flags_read = d->flags_written = 0;

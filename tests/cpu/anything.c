@@ -10,7 +10,7 @@
 #define M(name) ZYDIS_MNEMONIC_##name
 
 /* What depends on more than the sequence, or is known to differ (docs/fuzzing.md). */
-static bool is_left_out(const ZydisDecodedInstruction *z)
+static bool is_left_out(const struct draft *d, const ZydisDecodedInstruction *z)
 {
     static const u16 mnemonics[] = {
         M(SYSCALL), M(SYSENTER), M(INT), M(INT1), M(CPUID), M(RDTSC), M(RDPMC), M(RDPRU), M(RDRAND), M(RDSEED), M(RDPID),
@@ -24,7 +24,7 @@ static bool is_left_out(const ZydisDecodedInstruction *z)
 
     if ((z->mnemonic == M(INT3) || z->mnemonic == M(INTO)) && z->length > 1)
         return true; /* where it began, a handler can't tell */
-    if (z->machine_mode == ZYDIS_MACHINE_MODE_LONG_64 &&
+    if (d->is_wide && !d->s->has_bases &&
         (z->attributes & (ZYDIS_ATTRIB_HAS_SEGMENT_FS | ZYDIS_ATTRIB_HAS_SEGMENT_GS)))
         return true;
     if (z->meta.branch_type != ZYDIS_BRANCH_TYPE_NONE || (z->opcode_map == ZYDIS_OPCODE_MAP_0F && z->opcode == 1))
@@ -58,13 +58,13 @@ static bool spoils(const struct draft *d, const ZydisDecodedInstruction *z, cons
 
 static unsigned put_prefixes(struct draft *d, u8 *bytes)
 {
-    static const u8 some[] = { 0x66, 0xf3, 0xf2, 0x66, 0xf3, 0x2e, 0x36, 0x3e, 0x26, 0x67 };
+    static const u8 some[] = { 0x66, 0xf3, 0xf2, 0x66, 0xf3, 0x2e, 0x36, 0x3e, 0x26, 0x67, 0x64, 0x65 };
     unsigned n = 0;
 
     while (n < 4 && chance(d, 35)) {
         if (d->is_wide && chance(d, 8)) /* a REX without effect, for it isn't the last */
             bytes[n++] = (u8)(0x40 | pick(d, 16));
-        bytes[n++] = some[pick(d, sizeof some)];
+        bytes[n++] = some[pick(d, sizeof some - (d->is_wide && !d->s->has_bases ? 2 : 0))];
     }
     return n;
 }
@@ -109,7 +109,6 @@ static unsigned put_opcode(struct draft *d, u8 *bytes, bool is_memory, unsigned 
 /* [base + disp8], an address alone, or a register. */
 static unsigned put_modrm(struct draft *d, u8 *bytes, bool is_memory, unsigned base)
 {
-    static const u8 base_16[8] = { [RBX] = 7, [RBP] = 6, [RSI] = 4, [RDI] = 5 };
     unsigned n = 0;
     u8 reg = (u8)(pick(d, 8) << 3);
 
@@ -122,7 +121,7 @@ static unsigned put_modrm(struct draft *d, u8 *bytes, bool is_memory, unsigned b
         memcpy(bytes + n, &at, 4);
         n += d->is_16 ? 2 : 4;
     } else if (d->is_16) {
-        bytes[n++] = (u8)(0x40 | reg | base_16[base]);
+        bytes[n++] = (u8)(0x40 | reg | base_16(base));
         bytes[n++] = (u8)pick(d, 256);
     } else {
         bytes[n++] = (u8)(0x40 | reg | (base & 7));
@@ -165,7 +164,7 @@ void emit_anything(struct draft *d)
                 continue;
             memset(bytes + known, 0xf4, sizeof bytes - known); /* where it's shorter than this, that's the end */
             emit_undecoded(d, bytes, 15);
-        } else if (is_left_out(&z) || spoils(d, &z, operand) || (z.attributes & ZYDIS_ATTRIB_HAS_LOCK) ||
+        } else if (is_left_out(d, &z) || spoils(d, &z, operand) || (z.attributes & ZYDIS_ATTRIB_HAS_LOCK) ||
                    (z.meta.category == ZYDIS_CATEGORY_STRINGOP && n && chance(d, 90))) {
             continue;
         } else {

@@ -57,6 +57,12 @@ INLINE unsigned free_register(struct draft *d)
     return n;
 }
 
+/* ModRM's number of a 16-bit base alone. */
+INLINE unsigned base_16(unsigned base)
+{
+    return base == RBX ? 7 : base == RBP ? 6 : base == RSI ? 4 : 5;
+}
+
 /* Appends an instruction. NULL: it reads a flag that is undefined here, or there is no room. */
 struct item *emit_bytes(struct draft *d, const u8 *bytes, unsigned size);
 struct item *emit(struct draft *d, ZydisEncoderRequest *r);
@@ -101,6 +107,7 @@ void emit_state(struct draft *d);
 void emit_old(struct draft *d);
 void emit_narrow_branch(struct draft *d);
 void emit_moffs(struct draft *d);
+void emit_line(struct draft *d);
 void emit_string(struct draft *d);
 void emit_division(struct draft *d);
 

@@ -35,7 +35,7 @@ static u16 some_selector(struct draft *d)
 
     if (chance(d, 25))
         return (u16)pick(d, 4);
-    return chance(d, 20) ? DATA : LDT_SELECTOR(entries[chance(d, 85) ? pick(d, 6) : pick(d, sizeof entries)]);
+    return chance(d, 20) ? (u16)DATA : LDT_SELECTOR(entries[chance(d, 85) ? pick(d, 6) : pick(d, sizeof entries)]);
 }
 
 /* MOV, PUSH and POP, LFS and LGS, and LSS, which is #GP or changes little. */
@@ -142,8 +142,9 @@ static void some_foreign(struct draft *d)
 {
     static const struct {
         u8 size, bytes[6];
-    } ways[] = { { 1, { 0x40 } }, { 1, { 0x4a } }, { 2, { 0x48, 0x90 } }, { 1, { 0x27 } }, { 1, { 0x3f } }, { 2, { 0xd4, 10 } },
-                 { 2, { 0x60, 0x61 } }, { 2, { 0x06, 0x07 } }, { 2, { 0x9c, 0x9d } }, { 2, { 0x50, 0x58 } }, { 2, { 0x01, 0xc8 } },
+    } ways[] = { { 1, { 0x40 } }, { 1, { 0x4a } }, { 2, { 0x48, 0x90 } }, { 1, { 0x27 } }, { 1, { 0x3f } },
+                 { 2, { 0xd4, 10 } }, { 2, { 0x60, 0x61 } }, { 2, { 0x06, 0x07 } }, { 2, { 0x9c, 0x9d } }, { 2, { 0x50, 0x58 } },
+                 { 2, { 0x01, 0xc8 } },
                  { 3, { 0x66, 0x01, 0xd0 } }, { 3, { 0x66, 0x31, 0xc0 } }, { 2, { 0x89, 0xc2 } }, { 2, { 0x88, 0xe2 } },
                  { 3, { 0x0f, 0xb6, 0xc2 } }, { 3, { 0x0f, 0xaf, 0xc2 } }, { 3, { 0x83, 0xe8, 7 } }, { 2, { 0xf7, 0xd0 } },
                  { 2, { 0xd1, 0xe0 } }, { 3, { 0x0f, 0x57, 0xc1 } }, { 3, { 0x0f, 0x58, 0xd1 } }, { 2, { 0xd9, 0xe8 } },

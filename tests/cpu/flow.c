@@ -285,6 +285,14 @@ void emit_patch(struct draft *d, unsigned depth)
     emit_whole_constant(d, reg, value + 1);
 }
 
+/* All of it, kept in memory or taken from there by an opcode of MOV. */
+static void stack_pointer_by(struct draft *d, u8 opcode, u32 slot)
+{
+    bool is_plain = !d->is_wide && !d->is_16;
+
+    emit_at(d, (u8[]){ d->is_wide ? 0x48 : 0x66, opcode } + is_plain, 2 - is_plain, RSP, slot);
+}
+
 /*
  * Something on a stack that is nearly over, read-only, or anywhere; where it went well, the pointer is as before again.
  */
@@ -302,8 +310,7 @@ void emit_wild_stack(struct draft *d)
     case 2: at = d->has_segments ? d->s->ldt[LDT_OF(SS)].limit + 1 - pick(d, 2 * bytes) : FIXED_AT + pick(d, 100); break;
     default: at = (u32)random_next(&d->random); break;
     }
-    d->is_wide ? emit_bytes(d, (u8[]){ 0x48, 0x89, 0x24, 0x25, (u8)slot, (u8)(slot >> 8), (u8)(slot >> 16), (u8)(slot >> 24) }, 8)
-               : emit_at(d, (u8[]){ 0x66, 0x89 } + !d->is_16, 1 + d->is_16, RSP, slot);
+    stack_pointer_by(d, 0x89, slot);
     if (chance(d, 80)) /* else the register's value, whatever it is */
         emit_whole_constant(d, reg, at);
     move[2] = (u8)(0xc4 | (reg & 7) << 3);
@@ -316,6 +323,5 @@ void emit_wild_stack(struct draft *d)
     case 0xe8: emit_bytes(d, (u8[5]){ 0xe8 }, d->is_16 ? 3 : 5); break; /* to the next instruction */
     default: emit_bytes(d, &way, 1); break;
     }
-    d->is_wide ? emit_bytes(d, (u8[]){ 0x48, 0x8b, 0x24, 0x25, (u8)slot, (u8)(slot >> 8), (u8)(slot >> 16), (u8)(slot >> 24) }, 8)
-               : emit_at(d, (u8[]){ 0x66, 0x8b } + !d->is_16, 1 + d->is_16, RSP, slot);
+    stack_pointer_by(d, 0x8b, slot);
 }

@@ -276,7 +276,11 @@ static bool put_operand(struct draft *d, ZydisEncoderRequest *r, ZydisEncoderOpe
     case 'c':
     case '8':
         o->type = ZYDIS_OPERAND_TYPE_IMMEDIATE;
-        o->imm.u = kind == 'c' ? pick(d, 8) : kind == '8' ? pick(d, 256) : chance(d, 20) ? 1 : chance(d, 5) ? pick(d, 256) : pick(d, 34);
+        o->imm.u = kind == 'c'      ? pick(d, 8)
+                   : kind == '8'    ? pick(d, 256)
+                   : chance(d, 20) ? 1
+                   : chance(d, 5)  ? pick(d, 256)
+                                    : pick(d, 34);
         return true;
     case 'C':
         o->type = ZYDIS_OPERAND_TYPE_REGISTER;

@@ -7,8 +7,8 @@
 static void rare(struct draft *d)
 {
     switch (pick(d, 12)) {
-    case 8:
-    case 9: emit_moffs(d); break;
+    case 8: emit_moffs(d); break;
+    case 9: chance(d, 50) ? emit_moffs(d) : emit_line(d); break;
     case 10: emit_wild_stack(d); break;
     case 11: /* INT n where Linux lets none in */
         if (chance(d, 10) && d->is_amd)

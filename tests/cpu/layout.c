@@ -200,12 +200,6 @@ struct item *emit_at(struct draft *d, const u8 *opcode, unsigned size, unsigned 
     return emit_bytes(d, bytes, size + (d->is_16 ? 3 : 6));
 }
 
-/* The encoding of a 16-bit base alone. */
-static unsigned base_16(unsigned base)
-{
-    return base == RBX ? 7 : base == RBP ? 6 : base == RSI ? 4 : 5;
-}
-
 struct item *emit_by_base(struct draft *d, const u8 *opcode, unsigned size, unsigned digit, unsigned base, u8 displacement)
 {
     u8 bytes[15] = { d->is_16 ? 0x3e : (u8)(0x40 | base >> 3) };
@@ -219,26 +213,26 @@ struct item *emit_by_base(struct draft *d, const u8 *opcode, unsigned size, unsi
     return d->is_16 ? emit_bytes(d, bytes + skip, n - skip) : emit_rex(d, bytes, n);
 }
 
-void emit_store(struct draft *d, u32 address, u32 value)
+/* MOV of an immediate of 2 or 4 bytes; 66 says that it isn't the code's own size. */
+static void store_immediate(struct draft *d, u32 address, u32 value, unsigned size)
 {
     u8 bytes[12] = { 0x66, 0xc7, d->is_16 ? 0x06 : 0x04, 0x25 };
-    unsigned at = d->is_16 ? 3 : 4, size = d->is_16 ? 2 : 4;
+    unsigned skip = d->is_16 == (size == 2), at = d->is_16 ? 3 : 4, wide = d->is_16 ? 2 : 4;
     u32 offset = offset_in(d, DS, address);
 
-    memcpy(bytes + at, &offset, 4);
-    memcpy(bytes + at + size, &value, 4);
-    emit_bytes(d, bytes + !d->is_16, at + size + 4 - !d->is_16);
+    memcpy(bytes + at, &offset, wide);
+    memcpy(bytes + at + wide, &value, size);
+    emit_bytes(d, bytes + skip, at + wide + size - skip);
+}
+
+void emit_store(struct draft *d, u32 address, u32 value)
+{
+    store_immediate(d, address, value, 4);
 }
 
 void emit_store_word(struct draft *d, u32 address, u16 value)
 {
-    u8 bytes[10] = { 0x66, 0xc7, d->is_16 ? 0x06 : 0x04, 0x25 };
-    unsigned at = d->is_16 ? 3 : 4, size = d->is_16 ? 2 : 4;
-    u32 offset = offset_in(d, DS, address);
-
-    memcpy(bytes + at, &offset, size);
-    memcpy(bytes + at + size, &value, 2);
-    emit_bytes(d, bytes + d->is_16, at + size + 2 - d->is_16);
+    store_immediate(d, address, value, 2);
 }
 
 u32 some_data(struct draft *d, unsigned size, unsigned alignment)

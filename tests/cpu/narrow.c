@@ -10,7 +10,7 @@
 
 TCase *narrow_case(void);
 
-enum { STACK_IS_16 = 1, CODE_IS_EXECUTE_ONLY = 2, DATA_ENDS_AT_LIMIT = 4, LIMIT = 0xffff };
+enum { STACK_IS_16 = 1, CODE_IS_EXECUTE_ONLY = 2, DATA_ENDS_AT_LIMIT = 4, DATA_IS_ODD = 8, LIMIT = 0xffff };
 
 struct row {
     const char *name, *code;
@@ -40,10 +40,20 @@ static const struct row rows[] = {
     { "far CALL with room for CS", CODE("\x9a\x10\0\x17\0"), .mode = 16, .how = STACK_IS_16, .rsp = 2, .end_rsp = 2,
       .vector = VECTOR_PF, .cr2 = STACK_AT + 0xfffe, .at = STACK_AT, .word = 0x17 },
     { "MASKMOVDQU to CS", CODE("\x2e\x66\x0f\xf7\xc0"), .mode = 16, .vector = VECTOR_GP },
-    { "MASKMOVDQU to SS", CODE("\x66\x0f\x76\xc0\x36\x66\x0f\xf7\xc0"), .mode = 16, .rip = 9, .vector = VECTOR_GP, .at = STACK_AT,
-      .word = 0xffff },
+    { "MASKMOVDQU to SS", CODE("\x66\x0f\x76\xc0\x36\x66\x0f\xf7\xc0"), .mode = 16, .rip = 9, .vector = VECTOR_GP,
+      .at = STACK_AT, .word = 0xffff },
     { "MASKMOVQ to SS", CODE("\x0f\x76\xc0\x36\x0f\xf7\xc0"), .mode = 32, .rip = 7, .vector = VECTOR_GP, .at = STACK_AT + 6,
       .word = 0xffff },
+    { "CLZERO of CS", CODE("\x2e\x0f\x01\xfc"), .mode = 16, .vector = VECTOR_GP },
+    /* PCMPEQD XMM0, XMM0; MOVUPS SS:[0], XMM0; CLZERO */
+    { "CLZERO of SS", CODE("\x66\x0f\x76\xc0\x36\x0f\x11\x06\0\0\x36\x0f\x01\xfc"), .mode = 16, .rip = 14,
+      .vector = VECTOR_GP, .at = STACK_AT, .word = 0 },
+    { "CLZERO of DS, of several", CODE("\x66\x0f\x76\xc0\x0f\x11\x06\0\0\x36\x2e\x3e\x0f\x01\xfc"), .mode = 16, .rip = 15,
+      .vector = VECTOR_GP, .at = DATA_AT, .word = 0 },
+    { "CLZERO of SS, past its limit", CODE("\x36\x0f\x01\xfc"), .mode = 32, .rax = LIMIT + 1, .vector = VECTOR_SS },
+    { "CLZERO of a line that the segment begins in", CODE("\x66\x0f\x76\xc0\x0f\x11\x06\x38\x01\x0f\x01\xfc"), .mode = 16,
+      .how = DATA_IS_ODD, .rax = 0x13a, .rip = 12, .vector = VECTOR_GP, .at = DATA_AT + 0x148, .word = 0 },
+    { "CLZERO of less than a line", CODE("\x0f\x01\xfc"), .mode = 16, .how = DATA_IS_ODD, .rax = 3, .vector = VECTOR_GP },
     { "CLFLUSH of execute-only code", CODE("\x2e\x0f\xae\x3f"), .mode = 16, .how = CODE_IS_EXECUTE_ONLY, .rip = 4,
       .vector = VECTOR_GP },
     { "FNSTENV whose fields wrap", CODE("\xd9\x36\xf8\xff"), .mode = 16, .how = DATA_ENDS_AT_LIMIT, .rip = 4,
@@ -68,6 +78,8 @@ static void start_at(const struct row *r, struct state *s)
     }
     if (r->how & DATA_ENDS_AT_LIMIT)
         s->ldt[LDT_OF(DS)].base = DATA_AT + DATA_SIZE - 1 - LIMIT;
+    if (r->how & DATA_IS_ODD)
+        s->ldt[LDT_OF(DS)].base += 8;
     s->ldt[LDT_OF(CS)] = (struct descriptor){ .base = CODE_AT, .limit = LIMIT, .is_big = is_big, .is_code = true,
                                               .is_fixed = r->how & CODE_IS_EXECUTE_ONLY };
     s->ldt[LDT_OF(SS)] = (struct descriptor){ .base = STACK_AT, .limit = LIMIT, .is_big = !(r->how & STACK_IS_16) };

@@ -40,7 +40,9 @@ static struct {
 
 #define KEPT (STATUS | DF | AC)
 
-/* A sequence may end with AC set, and a handler isn't made for it; NT and ID, which a signal's return leaves alone, would stay. */
+/*
+ * A sequence may end with AC set, and a handler isn't made for it; NT and ID, which a signal's return leaves alone, would stay.
+ */
 static inline void clear_flags(void)
 {
     __asm__ volatile("pushfq; andl $~0x244000, (%%rsp); popfq" ::: "memory", "cc");
@@ -139,15 +141,10 @@ static void save(struct state *s, const ucontext_t *context, const struct select
         memcpy(s->xmm + 8, native.start->xmm + 8, 128);
         for (unsigned i = 0; i < 8; i++)
             s->gpr[i] = (u32)s->gpr[i]; /* returning to a 16-bit stack, the kernel has to leave some of its own in RSP */
-        s->selector[ES] = data->es;
-        s->selector[DS] = data->ds;
-        s->selector[FS] = data->fs;
-        s->selector[GS] = data->gs;
-        s->selector[CS] = (u16)g[REG_CSGSFS];
-        s->selector[SS] = (u16)((u64)g[REG_CSGSFS] >> 48);
     }
-    if (native.start->has_bases) {
+    if (native.start->has_bases)
         memcpy(s->base, data->base, sizeof s->base);
+    if (s->mode != 64 || native.start->has_bases) {
         s->selector[ES] = data->es;
         s->selector[DS] = data->ds;
         s->selector[FS] = data->fs;

@@ -74,6 +74,20 @@ void emit_moffs(struct draft *d)
     emit_bytes(d, bytes, n + size);
 }
 
+/* CLZERO, whose address is RAX in any segment. */
+void emit_line(struct draft *d)
+{
+    static const u8 prefixes[] = { 0x26, 0x2e, 0x36, 0x3e, 0x67, 0x64, 0x65 };
+    bool is_prefixed = chance(d, 40), has_own = !d->is_wide || d->s->has_bases; /* FS and GS, which are the host's else */
+    u32 at = offset_in(d, DS, chance(d, 5) ? FIXED_AT - pick(d, 128) : some_data(d, 64, 1));
+    u8 bytes[] = { prefixes[pick(d, has_own ? 7 : 5)], 0x0f, 0x01, 0xfc };
+
+    if (!d->is_amd || !(d->free & 1u << RAX))
+        return;
+    emit_constant(d, RAX, at);
+    emit_bytes(d, bytes + !is_prefixed, sizeof bytes - !is_prefixed);
+}
+
 /* DIV and IDIV, mostly of what can't overflow. */
 void emit_division(struct draft *d)
 {

@@ -114,6 +114,10 @@ static const struct scenario scenarios[] = {
     { "CLZERO", LONG0, "b8 44 60 00 00 0f 01 fc",
       .poke = { { 0x6038, 8, 5 }, { 0x6040, 8, 5 }, { 0x6078, 8, 5 }, { 0x6080, 8, 5 } }, HALTS,
       .see = { { 0x6038, 8, 5 }, { 0x6040, 4, 0 }, { 0x6078, 4, 0 }, { 0x6080, 8, 5 } } },
+    /* GS begins at 420; the line is that of 420 + 5c3c, whatever DS is named behind it (Zen 3) */
+    { "CLZERO of GS", LONG0, "b9 01 01 00 c0 b8 20 04 00 00 31 d2 0f 30 b8 3c 5c 00 00 65 3e 0f 01 fc",
+      .poke = { { 0x6038, 8, 5 }, { 0x6040, 8, 5 }, { 0x6078, 8, 5 }, { 0x6080, 8, 5 } }, HALTS,
+      .see = { { 0x6038, 8, 5 }, { 0x6040, 4, 0 }, { 0x6078, 4, 0 }, { 0x6080, 8, 5 } } },
 };
 
 START_TEST(one)
